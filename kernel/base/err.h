@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filling tn_err. */
+#pragma once
+#include <tenon/types.h>
+
+/* Fills err (may be NULL) with rc and the formatted text (cut at a UTF-8 boundary); returns rc. */
+tn_rc err_set(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
+/* The same with errno e as native code and ": <strerror>" appended. */
+tn_rc err_sys(tn_err *err, int e, const char *fmt, ...) TN_PRINTF(3, 4);
+const char *err_rc_name(tn_rc rc);  /* "TN_E_INVAL" */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The platform's own settings: one table, read the same way by every process. Order of precedence:
+ * default < file < conf.d < environment TENON_<NAME> < environment DFF_<KEY> (spec 6.3) < command line. */
+#pragma once
+#include "kernel/conf/conf.h"
+
+struct settings {
+    const char *data;           /* --data DIR: everything the platform keeps; created 0700 */
+    const char *listen;         /* --listen ADDR:PORT, several comma separated */
+    const char *plugins;        /* folders of *.so, ":"-separated; default: beside the binary, then libdir */
+    const char *log_level;      /* error warning notice info debug */
+    const char *log_file;       /* "" = stderr */
+    bool dev;                   /* --dev or DFF_MODE=dev */
+    const char *timezone;       /* Asia/Shanghai */
+    const char *resources;      /* RESOURCE_ROOT_PATH, default <data>/resources */
+    const char *web_base_url;   /* absolute URLs are built from it; "" = from nothing */
+    const char *cors_origin;    /* "true" = reflect any, "" = none, else comma list */
+    const char *trusted_proxies;/* CIDR list whose X-Forwarded-* count; "" = none */
+    int64_t workers_min, workers_max;  /* processes of the default group */
+    int64_t queue_max;          /* calls that may wait per group before 503 */
+    tn_dur queue_wait;          /* longest such wait */
+    tn_bytes worker_memory;     /* address-space limit of a worker, 0 = none */
+    tn_bytes body_max;          /* 50M */
+    tn_bytes upload_max;        /* 10G */
+    tn_dur drain;               /* longest graceful stop */
+    int64_t worker_calls;       /* a worker is replaced after so many calls, +-10 % */
+    int64_t helper_threads;
+    bool auto_setup;
+    const char *auto_setup_admin_username;
+    tn_secret auto_setup_admin_password;
+    const char *auto_setup_ak_id;
+    tn_secret auto_setup_ak_secret;
+    const char *store;          /* connector type of the store: "sqlite" */
+    bool disable_integrated_signin;
+    int64_t bad_signin_lock_count, bad_signin_lock_max_wait;
+    struct map *dff;            /* other known DFF_<KEY> values of spec 6.3 and CUSTOM_*; may be NULL */
+};
+extern const tn_field settings_fields[];
+
+/* argv: "--key value", "--key=value", "--flag"; unknown ones are problems. config_path may be NULL
+ * (then $TENON_CONFIG, then /etc/tenon/tenon.yaml when present). TN_E_CONFIG with all problems. */
+tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
+                    struct conf_problems *p);
+void settings_finish(struct settings *s);
+/* Value by DFF key name ("MODE", "RESOURCE_ROOT_PATH", "_FUNC_TASK_TIMEOUT_DEFAULT" ...); NULL unknown.
+ * Secrets are never given out here. */
+const char *settings_dff(const struct settings *s, const char *key);
+/* Iterates the known DFF keys (documentation, system-info). */
+const char *settings_dff_key(size_t i);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What hub and worker say to each other. Little-endian, natural alignment, one machine only.
+ *
+ * Per worker there is one SOCK_SEQPACKET pair and one memfd page. Calls and replies travel through two
+ * byte rings in the page (kernel/ipc/ring.h); the socket carries doorbells, descriptors, questions of
+ * the running script and their answers, and its end tells that the other side has gone. Everything a
+ * worker writes is hostile input to the hub: copied first, then checked. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <tenon/types.h>
+
+#define IPC_INLINE_MAX (64u * 1024u)  /* larger payloads travel as sealed memfd over the socket */
+#define IPC_RING_SIZE  (256u * 1024u) /* bytes of each ring, power of two */
+#define IPC_LOG_MAX    (1u << 20)     /* bytes of logs kept per call */
+
+/* ---- ring frames (8-byte aligned; size includes the header) --------------------------------------- */
+#define IPC_CALL  1  /* hub -> worker: struct ipc_call + sections */
+#define IPC_REPLY 2  /* worker -> hub: struct ipc_reply + sections */
+#define IPC_LOG   3  /* worker -> hub: struct ipc_frame + text of the running call */
+
+struct ipc_frame {
+    uint32_t size;   /* bytes with header and padding */
+    uint16_t type;
+    uint16_t flags;  /* IPC_F_* */
+    uint64_t seq;    /* of the call, 1, 2, 3 ... per worker */
+};
+#define IPC_F_FD 1u  /* the sections are in a memfd that follows/precedes over the socket (same seq) */
+
+/* Sections follow the fixed part back to back in this order; lengths in bytes. */
+enum { IPC_S_TASK, IPC_S_SCRIPT, IPC_S_FUNC, IPC_S_ORIGIN, IPC_S_ORIGIN_ID, IPC_S_ARGS, IPC_S_HTTP,
+       IPC_S_VARS, IPC_S_CODE, IPC_S_CALL_N };
+struct ipc_call {
+    struct ipc_frame f;
+    uint64_t generation;   /* code generation the call must at least see */
+    uint64_t data_gen;     /* generation of cached data (env variables ...) */
+    uint64_t deadline_ns;  /* CLOCK_MONOTONIC of the soft deadline, counted from start: see timeout */
+    int64_t trigger_us;
+    uint32_t timeout_ms;
+    uint32_t flags;        /* TN_CALL_* of calls.h */
+    uint32_t queue;
+    uint32_t result_ttl;
+    uint32_t len[IPC_S_CALL_N];
+    uint32_t rsvd;
+};
+enum { IPC_R_VALUE, IPC_R_CONTROL, IPC_R_ERROR, IPC_REPLY_N };
+struct ipc_reply {
+    struct ipc_frame f;
+    uint32_t status;       /* TN_CALL_* */
+    uint32_t value_kind;   /* TN_VALUE_* */
+    int64_t start_us;
+    uint64_t peak_bytes;
+    uint32_t cost_us;
+    uint32_t len[IPC_REPLY_N];
+};
+
+/* ---- socket messages ------------------------------------------------------------------------------- */
+#define IPC_M_BELL   1  /* either way: look into the ring */
+#define IPC_M_FD     2  /* either way: descriptor with the sections of frame `seq` */
+#define IPC_M_ASK    3  /* worker -> hub: id, name '\0' payload */
+#define IPC_M_ANSWER 4  /* hub -> worker: id, rc, payload (inline or memfd) */
+#define IPC_M_READY  5  /* worker -> hub: first message, pid */
+#define IPC_M_EXIT   6  /* hub -> worker: finish what is claimed and leave */
+#define IPC_M_STACK  7  /* worker -> hub: text of all Python stacks before a hard kill */
+struct ipc_msg {
+    uint32_t type;
+    int32_t rc;
+    uint64_t id;           /* seq or question id */
+    uint32_t len;          /* bytes that follow */
+    uint32_t rsvd;
+};
+
+/* Checks a received frame of `n` bytes (already copied): sizes add up, sections lie inside.
+ * ret[] gets the sections. TN_E_INVAL names what is wrong. */
+tn_rc ipc_call_parse(const void *frame, size_t n, tn_str ret[IPC_S_CALL_N], tn_err *err);
+tn_rc ipc_reply_parse(const void *frame, size_t n, tn_str ret[IPC_REPLY_N], tn_err *err);
