@@ -51,7 +51,10 @@ typedef struct tn_host_http {
      * TN_E_INVAL: a header is not allowed; nothing was sent, answer again (only reported when
      * called on the loop thread; elsewhere the kernel answers 500 and logs). */
     tn_rc (*reply)(void *ctx, tn_http_req *, const tn_http_reply *, tn_err *);
-    /* Runs once when the request is released (answered or aborted), loop thread: free req->api. */
+    /* Runs once when the request is released, loop thread: free req->api, orphan a running call. After
+     * an abort a request of a TN_ROUTE_LOOP route is released at once, so its handler must reach
+     * everything it left behind from this callback (and must not touch req from other threads); a
+     * request of another route is released only after its reply() (which is then thrown away). */
     void (*on_release)(void *ctx, tn_http_req *, void (*cb)(void *user), void *user);
     /* TN_OK, or TN_E_INVAL naming the character: may this header leave the house? */
     tn_rc (*header_check)(tn_str name, tn_str value, tn_err *);
