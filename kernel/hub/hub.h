@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hub process: what its parts share. One loop thread; the members marked (m) are guarded by
+ * `lock` because helper threads reach them through the host tables. */
+#pragma once
+#include "kernel/base/map.h"
+#include "kernel/conf/settings.h"
+#include "kernel/hub/broker.h"
+#include "kernel/hub/loop.h"
+#include "kernel/hub/suplink.h"
+#include "kernel/plug/plug.h"
+#include "kernel/store/store.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct router;
+struct code;
+struct services;
+struct exchanges;
+
+/* An attached plugin of the hub, with the host table it was given. */
+struct hub_plugin {
+    struct hub *hub;
+    struct plug *plug;
+    struct plug_inst pi;
+    tn_host host;
+};
+
+struct hub {
+    struct settings settings;
+    struct plug_registry registry;
+    struct hub_plugin *plugins;
+    size_t nplugins;
+    struct loop *loop;
+    pthread_t loop_thread;
+    struct broker *broker;
+    struct suplink *suplink;
+    struct plug_inst store_conn;
+    struct store *store;
+    struct keys *keys;
+    struct sessions *sessions;
+    struct router *router;
+    struct code *code;
+    struct services *services;
+    struct exchanges *exchanges;
+    _Atomic uint64_t data_gen;
+    pthread_mutex_t lock;
+    struct map counters;      /* (m) metric name -> int64_t * */
+    int *listen_fds;
+    unsigned nlisten;
+    int apis_started;         /* api start() returned for all */
+    int workers_ready;
+    int draining;
+    tn_timer *drain_timer;
+};
+
+/* host.c: the host table for one plugin. */
+void host_fill(struct hub_plugin *hp);
+extern const tn_host_http exchange_http_ops;      /* exchange.c */
+extern const tn_host_calls services_calls_ops;    /* services.c */
+static inline struct hub *host_hub(void *ctx)
+{
+    return ((struct hub_plugin *)ctx)->hub;
+}
+static inline int hub_on_loop(const struct hub *h)
+{
+    return pthread_equal(pthread_self(), h->loop_thread) != 0;
+}
+
+/* router.c: immutable after start. */
+tn_rc router_create(struct router **ret, tn_err *err);
+void router_destroy(struct router *r);
+/* Registers every route of the api; a route without a permission, a second handler for the same
+ * method and path, or a malformed path is TN_E_INVAL naming the route. */
+tn_rc router_add(struct router *r, struct hub_plugin *api, tn_err *err);
+struct router_hit {
+    struct hub_plugin *api;
+    const tn_route *route;
+    tn_str params[8];
+    uint32_t nparams;
+};
+/* Finds the route of a decoded path; 0 = none, then ret->api is the api of the longest prefix. */
+int router_match(const struct router *r, tn_str method, tn_str path, struct router_hit *ret);
+
+/* exchange.c: requests between frontends and apis. */
+tn_rc exchanges_create(struct hub *h, tn_err *err);
+void exchanges_destroy(struct hub *h);
+size_t exchanges_open(const struct hub *h);
+
+/* services.c: code registry, questions of scripts. */
+tn_rc services_create(struct hub *h, tn_err *err);
+void services_destroy(struct hub *h);
+void services_ask(void *user, tn_str service, tn_str payload, void *token);
+void services_compiled(void *user, tn_str script, uint64_t generation, tn_str marshal);
+
+extern const tn_host_entities entities_ops;
+
+extern const tn_host_auth auth_ops;
+extern const tn_host_loop hostloop_ops;

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tenon-hub: assembles settings, plugins, store, broker and frontends, and runs the loop.
+ *
+ * tenon-hub --ctl FD --listen-fd FD [--listen-fd FD ...] [settings as for tenond] */
+#include "kernel/base/clock.h"
+#include "kernel/base/err.h"
+#include "kernel/base/fd.h"
+#include "kernel/base/log.h"
+#include "kernel/base/str.h"
+#include "kernel/hub/hub.h"
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define HUB_KINDS                                                                                  \
+    ((1u << TN_KIND_API) | (1u << TN_KIND_FRONTEND) | (1u << TN_KIND_AUTH) |                       \
+     (1u << TN_KIND_TRIGGER) | (1u << TN_KIND_CONNECTOR))
+
+static int level_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {{"error", TN_LOG_ERROR}, {"warning", TN_LOG_WARNING}, {"notice", TN_LOG_NOTICE},
+                  {"info", TN_LOG_INFO},   {"debug", TN_LOG_DEBUG}};
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(name, levels[i].name) == 0) {
+            return levels[i].level;
+        }
+    }
+    return TN_LOG_NOTICE;
+}
+
+/* ---- drain ------------------------------------------------------------------------------------ */
+static void hub_leave(void *user)
+{
+    loop_stop(((struct hub *)user)->loop);
+}
+
+static void drain_check(void *user)
+{
+    struct hub *h = user;
+    uint32_t active = 0;
+    for (size_t i = 0; i < h->nplugins; i++) {
+        const struct hub_plugin *hp = &h->plugins[i];
+        if (hp->plug->desc.kind == TN_KIND_FRONTEND) {
+            active += ((const tn_frontend_ops *)hp->plug->ops)->active(hp->pi.inst);
+        }
+    }
+    if (exchanges_open(h) == 0 && active == 0) {
+        broker_drain(h->broker, hub_leave, h);
+        return;
+    }
+    loop_timer_set(h->loop, h->drain_timer, clock_mono_ns() + 20 * NS_PER_MS);
+}
+
+static void hub_drain(void *user)
+{
+    struct hub *h = user;
+    if (h->draining) {
+        return;
+    }
+    h->draining = 1;
+    log_info("draining: %zu requests are open", exchanges_open(h));
+    for (size_t i = 0; i < h->nplugins; i++) {
+        const struct hub_plugin *hp = &h->plugins[i];
+        if (hp->plug->desc.kind == TN_KIND_FRONTEND) {
+            ((const tn_frontend_ops *)hp->plug->ops)->drain(hp->pi.inst);
+        }
+    }
+    drain_check(h);
+}
+
+/* ---- start ------------------------------------------------------------------------------------ */
+static tn_rc frontends_start(struct hub *h, tn_err *err)
+{
+    int started = 0;
+    for (size_t i = 0; i < h->nplugins; i++) {
+        const struct hub_plugin *hp = &h->plugins[i];
+        if (hp->plug->desc.kind != TN_KIND_FRONTEND) {
+            continue;
+        }
+        const tn_frontend_ops *ops = hp->plug->ops;
+        tn_rc rc = ops->start(hp->pi.inst, h->listen_fds, h->nlisten, err);
+        if (rc != TN_OK) {
+            return rc;
+        }
+        started = 1;
+        break; /* the listeners belong to one frontend */
+    }
+    return started ? TN_OK
+                   : err_set(err, TN_E_NOTFOUND,
+                             "no frontend plugin was found in %s: nothing can listen",
+                             h->settings.plugins);
+}
+
+/* Ready when the apis have loaded and the first workers stand by; only then are connections taken. */
+static void ready_check(struct hub *h)
+{
+    if (!h->apis_started || !h->workers_ready || h->draining) {
+        return;
+    }
+    tn_err err = TN_ERR_INIT;
+    if (frontends_start(h, &err) != TN_OK) {
+        log_alert("%s", err.msg);
+        exit(1);
+    }
+    tn_str rest = str_of(h->settings.listen), one;
+    char url[256];
+    str_split(&rest, ',', &one);
+    snprintf(url, sizeof url, "http://%.*s", (int)one.n, one.s);
+    suplink_ready(h->suplink, url);
+}
+
+static void on_workers_ready(void *user)
+{
+    struct hub *h = user;
+    if (!h->workers_ready) {
+        h->workers_ready = 1;
+        ready_check(h);
+    }
+}
+
+static void apis_done(void *user)
+{
+    struct hub *h = user;
+    h->apis_started = 1;
+    ready_check(h);
+}
+
+static void apis_start(void *user)
+{
+    struct hub *h = user;
+    tn_err err = TN_ERR_INIT;
+    for (size_t i = 0; i < h->nplugins; i++) {
+        const struct hub_plugin *hp = &h->plugins[i];
+        if (hp->plug->desc.kind != TN_KIND_API) {
+            continue;
+        }
+        const tn_api_ops *ops = hp->plug->ops;
+        if (ops->start != NULL && ops->start(hp->pi.inst, &err) != TN_OK) {
+            log_alert("api %s does not start: %s", hp->plug->desc.name, err.msg);
+            _exit(1);
+        }
+    }
+    loop_post(h->loop, apis_done, h);
+}
+
+static void on_zygote(void *user, int fd)
+{
+    broker_zygote(((struct hub *)user)->broker, fd);
+}
+
+/* Loads, attaches and registers what the hub uses: all apis and the frontend. Auth, trigger and
+ * connector plugins wait until something names them. */
+static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems,
+                           tn_err *err)
+{
+    h->plugins = calloc(h->registry.n + 1, sizeof *h->plugins);
+    if (h->plugins == NULL) {
+        return err_set(err, TN_E_NOMEM, "no memory for plugins");
+    }
+    for (size_t i = 0; i < h->registry.n; i++) {
+        struct plug *p = h->registry.plugs[i];
+        if (p->desc.kind != TN_KIND_API && p->desc.kind != TN_KIND_FRONTEND) {
+            continue;
+        }
+        struct hub_plugin *hp = &h->plugins[h->nplugins];
+        hp->hub = h;
+        hp->plug = p;
+        host_fill(hp);
+        char prefix[80];
+        snprintf(prefix, sizeof prefix, "%s.%s.", plug_kind_name(p->desc.kind), p->desc.name);
+        tn_rc rc = plug_load(p, &hp->host, err);
+        if (rc == TN_OK) {
+            rc = plug_attach(p, c, prefix, &hp->pi, problems, err);
+        }
+        if (rc != TN_OK) {
+            return rc;
+        }
+        h->nplugins++;
+        if (p->desc.kind == TN_KIND_API) {
+            const tn_api_ops *ops = p->ops;
+            rc = router_add(h->router, hp, err);
+            if (rc == TN_OK && ops->entities != NULL) {
+                rc = store_define(h->store, p->desc.name, ops->entities, ops->migrations, err);
+            }
+            if (rc != TN_OK) {
+                return rc;
+            }
+        }
+    }
+    return TN_OK;
+}
+
+/* The store's connector; its host table lives as long as the process. */
+static tn_rc store_start(struct hub *h, struct hub_plugin *hp, struct conf *c,
+                         struct conf_problems *problems, tn_err *err)
+{
+    struct plug *p = plug_find(&h->registry, TN_KIND_CONNECTOR, h->settings.store);
+    if (p == NULL) {
+        return err_set(err, TN_E_NOTFOUND, "no connector plugin \"%s\" for the store in %s",
+                       h->settings.store, h->settings.plugins);
+    }
+    hp->hub = h;
+    hp->plug = p;
+    host_fill(hp);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.db", h->settings.data);
+    tn_rc rc = plug_load(p, &hp->host, err);
+    if (rc == TN_OK && conf_get(c, "store.path") == NULL) {
+        rc = conf_set(c, "store.path", path, "--data");
+    }
+    if (rc == TN_OK) {
+        rc = plug_attach(p, c, "store.", &h->store_conn, problems, err);
+    }
+    if (rc == TN_OK) {
+        rc = store_open(&h->store_conn, h->settings.data, 2, &h->store, err);
+    }
+    if (rc == TN_OK) {
+        rc = keys_open(h->settings.data, h->store, &h->keys, err);
+    }
+    if (rc == TN_OK) {
+        rc = sessions_open(h->store, &h->sessions, err);
+    }
+    return rc;
+}
+
+static tn_rc broker_start(struct hub *h, tn_err *err)
+{
+    const struct settings *s = &h->settings;
+    uint32_t min = (uint32_t)s->workers_min, max = (uint32_t)s->workers_max;
+    /* Debugger runs have workers of their own: a draft that spins never holds up the APIs. */
+    const struct broker_group_conf groups[] = {
+        {"default", 0x3ffu & ~(1u << 5), min, max, (uint32_t)s->queue_max,
+         (uint64_t)s->queue_wait.ms * NS_PER_MS},
+        {"debug", 1u << 5, 1, 8, 256, (uint64_t)s->queue_wait.ms * NS_PER_MS},
+    };
+    const struct broker_conf conf = {groups, 2, (uint32_t)s->worker_calls, NS_PER_S};
+    const struct broker_hooks hooks = {h, services_ask, services_compiled, on_workers_ready};
+    return broker_create(h->loop, &conf, &hooks, &h->broker, err);
+}
+
+static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp, struct conf *c,
+                       struct conf_problems *problems, tn_err *err)
+{
+    tn_rc rc = loop_create(&h->loop, (unsigned)h->settings.helper_threads, err);
+    if (rc == TN_OK) {
+        rc = router_create(&h->router, err);
+    }
+    if (rc == TN_OK) {
+        rc = services_create(h, err);
+    }
+    if (rc == TN_OK) {
+        rc = exchanges_create(h, err);
+    }
+    if (rc == TN_OK) {
+        rc = loop_timer(h->loop, drain_check, h, &h->drain_timer, err);
+    }
+    if (rc == TN_OK) {
+        rc = broker_start(h, err);
+    }
+    if (rc == TN_OK) {
+        const struct suplink_hooks hooks = {h, on_zygote, hub_drain};
+        rc = suplink_open(h->loop, ctl, &hooks, &h->suplink, err);
+    }
+    if (rc == TN_OK) {
+        rc = plug_discover(&h->registry, h->settings.plugins, err);
+    }
+    if (rc == TN_OK) {
+        for (size_t i = 0; i < h->registry.nreports; i++) {
+            if (h->registry.reports[i].problem != NULL) {
+                log_error("plugin %s is not used: %s", h->registry.reports[i].path,
+                          h->registry.reports[i].problem);
+            }
+        }
+        rc = plug_open_all(&h->registry, HUB_KINDS, err);
+    }
+    if (rc == TN_OK) {
+        rc = store_start(h, store_hp, c, problems, err);
+    }
+    if (rc == TN_OK) {
+        rc = plugins_start(h, c, problems, err);
+    }
+    if (rc == TN_OK) {
+        rc = loop_defer(h->loop, apis_start, h, err);
+    }
+    return rc;
+}
+
+static void hub_stop(struct hub *h)
+{
+    for (size_t i = 0; i < h->nplugins; i++) {
+        struct hub_plugin *hp = &h->plugins[i];
+        if (hp->plug->desc.kind == TN_KIND_FRONTEND) {
+            ((const tn_frontend_ops *)hp->plug->ops)->stop(hp->pi.inst);
+        }
+    }
+    broker_destroy(h->broker);
+    suplink_close(h->suplink);
+    loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store */
+    for (size_t i = 0; i < h->nplugins; i++) {
+        plug_detach(&h->plugins[i].pi);
+    }
+    sessions_close(h->sessions);
+    keys_close(h->keys);
+    store_close(h->store);
+    plug_detach(&h->store_conn);
+    exchanges_destroy(h);
+    services_destroy(h);
+    router_destroy(h->router);
+    map_finish(&h->counters, free);
+    plug_registry_finish(&h->registry);
+    free(h->plugins);
+    free(h->listen_fds);
+    settings_finish(&h->settings);
+}
+
+/* Takes our own options out of argv; what is left goes to the settings. */
+static int own_options(int argc, char **argv, struct hub *h, int *ret_ctl, char **rest)
+{
+    int n = 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--ctl") == 0 && i + 1 < argc) {
+            *ret_ctl = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--listen-fd") == 0 && i + 1 < argc) {
+            int *more = realloc(h->listen_fds, (h->nlisten + 1) * sizeof *more);
+            if (more == NULL) {
+                return -1;
+            }
+            h->listen_fds = more;
+            h->listen_fds[h->nlisten++] = atoi(argv[++i]);
+        } else {
+            rest[n++] = argv[i];
+        }
+    }
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    static struct hub hub; /* the one hub of this process; everything else hangs on it */
+    static struct hub_plugin store_hp;
+    struct hub *h = &hub;
+    int ctl = -1;
+    char **rest = calloc((size_t)argc + 1, sizeof *rest);
+    int nrest = rest != NULL ? own_options(argc, argv, h, &ctl, rest) : -1;
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_DUMPABLE, 0); /* workers of the same uid must not read our memory */
+    if (nrest < 0 || ctl < 0 || h->nlisten == 0 || sodium_init() < 0) {
+        fprintf(stderr, "tenon-hub is started by tenond; use: tenon serve\n");
+        return 2;
+    }
+    struct conf_problems problems = {BUF_INIT(0), 0, 0};
+    tn_rc rc = settings_load(&h->settings, NULL, nrest, rest, &problems);
+    log_open("hub", rc == TN_OK ? level_of(h->settings.log_level) : TN_LOG_INFO, -1);
+    if (rc != TN_OK) {
+        log_alert("configuration: %s", problems.text.data ? problems.text.data : "unreadable");
+        return 1;
+    }
+    pthread_mutex_init(&h->lock, NULL);
+    map_init(&h->counters);
+    h->loop_thread = pthread_self();
+    struct conf c;
+    conf_init(&c);
+    tn_err err = TN_ERR_INIT;
+    rc = hub_start(h, ctl, &store_hp, &c, &problems, &err);
+    if (rc == TN_OK) {
+        rc = loop_run(h->loop, &err);
+    }
+    if (rc != TN_OK) {
+        log_alert("%s%s%s", err.msg, problems.text.len ? "; " : "",
+                  problems.text.len ? problems.text.data : "");
+        return 1;
+    }
+    hub_stop(h);
+    conf_finish(&c);
+    buf_finish(&problems.text);
+    free(rest);
+    log_info("stopped");
+    return 0;
+}
