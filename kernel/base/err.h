@@ -3,8 +3,10 @@
 #pragma once
 #include <tenon/types.h>
 
-/* Fills err (may be NULL) with rc and the formatted text (cut at a UTF-8 boundary); returns rc. */
+/* Fills err (may be NULL) with rc and the formatted text (cut at a UTF-8 boundary); returns rc.
+ * Everything else in err is cleared. The arguments may point into err itself (wrapping). */
 tn_rc err_set(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-/* The same with errno e as native code and ": <strerror>" appended. */
+/* The same with errno e as native code and ": <strerror>" appended; the code follows from e (ENOENT:
+ * TN_E_NOTFOUND, EACCES: TN_E_DENIED, EMFILE: TN_E_LIMIT ...; TN_E_INTERNAL for the rest). */
 tn_rc err_sys(tn_err *err, int e, const char *fmt, ...) TN_PRINTF(3, 4);
 const char *err_rc_name(tn_rc rc);  /* "TN_E_INVAL" */

@@ -27,5 +27,10 @@ bool str_to_i64(tn_str s, int64_t *ret);              /* whole text, decimal, op
 bool str_to_f64(tn_str s, double *ret);               /* whole text, locale-independent */
 bool str_utf8_valid(tn_str s);                        /* RFC 3629; no surrogates, no overlong */
 size_t str_utf8_len(tn_str s);                        /* characters */
+/* The character at p (n >= 1 bytes are there): its length in bytes, or minus the length of the
+ * ill-formed part to skip (Unicode 15, section 3.9, "maximal subpart"). */
+int str_utf8_step(const char *p, size_t n);
+/* The longest prefix of at most max bytes that does not cut a character. */
+size_t str_utf8_cut(tn_str s, size_t max);
 /* Edit distance (Damerau-Levenshtein, at most 64 bytes each), for "did you mean". */
 unsigned str_distance(const char *a, const char *b);
