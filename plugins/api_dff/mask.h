@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Masking of secrets in what is shown about a request. */
+#pragma once
+#include "api.h"
+
+/* Does a field of this name hold a password, secret or token? */
+bool mask_key(tn_str key);
+/* Replaces such values anywhere in v. */
+void mask_json(json_t *v);
+/* JSON object {method, url, bodyDump?} of spec 0.2. */
+void api_req_dump(struct str *b, const tn_http_req *req);

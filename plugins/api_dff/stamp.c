@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every answer carries: trace id, measured times, headers of spec 0.3, CORS, the envelope. */
+#include "mask.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JSON_TYPE "application/json; charset=utf-8"
+
+static const struct {
+    uint32_t status;
+    const char *name, *number;
+} codes[API_NCODES] = {
+#define X(name, status, number) {status, #name, number},
+    API_CODES(X)
+#undef X
+};
+
+uint32_t api_code_status(enum api_code code) { return codes[code].status; }
+
+/* Trace ids must differ but need not be secret: a seeded generator per thread spares a
+ * system call per answer. */
+static uint64_t trace_random(void)
+{
+    static _Thread_local uint64_t s[2];
+    if (s[0] == 0 && s[1] == 0) {
+        api.host->auth->random(s, sizeof s);
+        s[0] |= 1;
+    }
+    uint64_t a = s[0], b = s[1];
+    s[0] = b;
+    a ^= a << 23;
+    s[1] = a ^ b ^ (a >> 18) ^ (b >> 5);
+    return s[1] + b;
+}
+
+static void trace_make(char ret[129])
+{
+    static const char hex[] = "0123456789ABCDEF";
+    static const unsigned char groups[] = {8, 4, 4, 4, 12};
+    uint64_t r[2] = {trace_random(), trace_random()};
+    uint8_t bytes[16];
+    memcpy(bytes, r, sizeof bytes);
+    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | 0x40); /* version 4, RFC 4122 */
+    bytes[8] = (uint8_t)((bytes[8] & 0x3F) | 0x80);
+    memcpy(ret, "TRACE-", 6);
+    char *p = ret + 6;
+    unsigned nibble = 0;
+    for (unsigned g = 0; g < sizeof groups; g++) {
+        if (g > 0) {
+            *p++ = '-';
+        }
+        for (unsigned i = 0; i < groups[g]; i++, nibble++) {
+            *p++ = hex[nibble % 2 == 0 ? bytes[nibble / 2] >> 4 : bytes[nibble / 2] & 15];
+        }
+    }
+    *p = '\0';
+}
+
+/* May this text from a request header be sent back in one? */
+static bool echoable(tn_str t, size_t max)
+{
+    if (t.s == NULL || t.n == 0 || t.n > max) {
+        return false;
+    }
+    for (size_t i = 0; i < t.n; i++) {
+        if (t.s[i] < 0x20 || t.s[i] > 0x7E) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool api_stamp_header(struct api_stamp *s, tn_str name, tn_str value)
+{
+    if (s->nheaders == API_MAX_HEADERS) {
+        return false;
+    }
+    s->headers[s->nheaders++] = (tn_http_pair){name, value};
+    return true;
+}
+
+static bool origin_allowed(tn_str origin)
+{
+    const char *p = api_setting("WEB_CORS_ORIGIN", "true");
+    if (text_is(text_of(p), "true") || text_is(text_of(p), "*")) {
+        return true;
+    }
+    while (*p != '\0') {
+        size_t n = strcspn(p, ", ");
+        if (n == origin.n && memcmp(p, origin.s, n) == 0) {
+            return true;
+        }
+        p += n;
+        p += strspn(p, ", ");
+    }
+    return false;
+}
+
+static void stamp_cors(struct api_stamp *s, const tn_http_req *req)
+{
+    tn_str origin = tn_http_header(req, "origin");
+    if (!echoable(origin, 512)) {
+        return;
+    }
+    api_stamp_header(s, TN_STR("Vary"), TN_STR("Origin"));
+    if (!origin_allowed(origin)) {
+        return;
+    }
+    api_stamp_header(s, TN_STR("Access-Control-Allow-Origin"), origin);
+    if (api_setting_bool("WEB_CORS_CREDENTIALS", true)) {
+        api_stamp_header(s, TN_STR("Access-Control-Allow-Credentials"), TN_STR("true"));
+    }
+    api_stamp_header(s, TN_STR("Access-Control-Expose-Headers"),
+                     TN_STR("X-Trace-Id, X-Request-Time, X-Response-Time, X-Request-Cost, "
+                            "X-Client-Time, X-Dff-Version, X-Dff-Release-Timestamp, X-Dff-Cache, "
+                            "Content-Disposition, Retry-After, ETag"));
+}
+
+void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace)
+{
+    tn_str given = tn_http_header(req, "x-trace-id");
+    if (trace != NULL) {
+        snprintf(s->trace, sizeof s->trace, "%s", trace);
+    } else if (echoable(given, sizeof s->trace - 1)) {
+        memcpy(s->trace, given.s, given.n);
+        s->trace[given.n] = '\0';
+    } else {
+        trace_make(s->trace);
+    }
+    tn_str client = tn_http_header(req, "x-client-time");
+    s->client_time = echoable(client, 128) ? client : (tn_str){NULL, 0};
+    uint64_t now = api.host->now_ns();
+    uint64_t ns = now > req->start_ns ? now - req->start_ns : 0;
+    iso_time(req->start_us, s->req_time);
+    iso_time(req->start_us + (int64_t)(ns / 1000), s->resp_time);
+    int n = snprintf(s->cost, sizeof s->cost, "%llu", (unsigned long long)(ns / 1000000));
+    s->nheaders = 0;
+    s->flags = 0;
+    api_stamp_header(s, TN_STR("X-Trace-Id"), text_of(s->trace));
+    api_stamp_header(s, TN_STR("X-Request-Time"), (tn_str){s->req_time, ISO_LEN});
+    api_stamp_header(s, TN_STR("X-Response-Time"), (tn_str){s->resp_time, ISO_LEN});
+    api_stamp_header(s, TN_STR("X-Request-Cost"), (tn_str){s->cost, (size_t)n});
+    api_stamp_header(s, TN_STR("X-Client-Time"),
+                     s->client_time.s != NULL ? s->client_time : TN_STR("null"));
+    api_stamp_header(s, TN_STR("X-Dff-Version"), text_of(api.version));
+    api_stamp_header(s, TN_STR("X-Dff-Release-Timestamp"), text_of(api.release));
+    stamp_cors(s, req);
+    s->api_headers = s->nheaders;
+}
+
+void api_stamp(struct api_stamp *s, const tn_http_req *req) { api_stamp_as(s, req, NULL); }
+
+void api_envelope_head(struct str *b)
+{
+    static const char head[] = "{\"ok\":true,\"error\":200,\"message\":\"\",\"data\":";
+    str_add(b, head, sizeof head - 1);
+}
+
+void api_envelope_tail(struct str *b, const struct api_stamp *s, const char *more)
+{
+    if (more != NULL) {
+        str_puts(b, more);
+    }
+    str_puts(b, ",\"traceId\":");
+    str_quote(b, text_of(s->trace));
+    str_puts(b, ",\"clientTime\":");
+    if (s->client_time.s != NULL) {
+        str_quote(b, s->client_time);
+    } else {
+        str_puts(b, "null");
+    }
+    str_puts(b, ",\"reqTime\":\"");
+    str_add(b, s->req_time, ISO_LEN);
+    str_puts(b, "\",\"respTime\":\"");
+    str_add(b, s->resp_time, ISO_LEN);
+    str_puts(b, "\",\"reqCost\":");
+    str_puts(b, s->cost);
+    str_char(b, '}');
+}
+
+tn_rc api_send(tn_http_req *req, struct api_stamp *s, uint32_t status, const char *type,
+               struct str *body_take, tn_err *err)
+{
+    static const char no_memory[] = "{\"ok\":false,\"error\":500.5,\"reason\":\"ESys\","
+                                    "\"message\":\"Out of memory\",\"status\":500}";
+    if (type != NULL) {
+        api_stamp_header(s, TN_STR("Content-Type"), text_of(type));
+    }
+    tn_http_reply reply = {.size = sizeof reply, .status = status, .headers = s->headers,
+                           .nheaders = s->nheaders, .flags = s->flags, .fd = -1};
+    if (body_take->failed) {
+        str_free(body_take);
+        reply.status = 500;
+        reply.body = (const uint8_t *)no_memory;
+        reply.body_len = sizeof no_memory - 1;
+    } else if (body_take->s != NULL) {
+        reply.body = (const uint8_t *)body_take->s;
+        reply.body_len = body_take->n;
+        reply.body_free = free;
+        reply.body_owner = body_take->s;
+        *body_take = (struct str){0};
+    }
+    return api.host->http->reply(api.host->ctx, req, &reply, err);
+}
+
+/* ---- errors --------------------------------------------------------------------------------------- */
+
+static void error_page(struct str *b, uint32_t status, const char *message)
+{
+    str_printf(b, "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>%u</title></head>"
+                  "<body><h1>%u</h1><p>", status, status);
+    for (const char *p = message; *p != '\0'; p++) {
+        switch (*p) {
+        case '<': str_puts(b, "&lt;"); break;
+        case '>': str_puts(b, "&gt;"); break;
+        case '&': str_puts(b, "&amp;"); break;
+        case '"': str_puts(b, "&quot;"); break;
+        default: str_char(b, *p);
+        }
+    }
+    str_puts(b, "</p></body></html>\n");
+}
+
+static bool under_api(tn_str path)
+{
+    return text_has_prefix(path, "/api") && (path.n == 4 || path.s[4] == '/');
+}
+
+void api_error_with(tn_http_req *req, struct api_stamp *s, enum api_code code, const char *sub,
+                    tn_str detail, const char *message)
+{
+    struct str b = {0};
+    const char *type = JSON_TYPE;
+    if (under_api(req->path)) {
+        str_printf(&b, "{\"ok\":false,\"error\":%s,\"reason\":\"%s%s%s\",\"message\":",
+                   codes[code].number, codes[code].name, sub != NULL ? "." : "",
+                   sub != NULL ? sub : "");
+        str_quote(&b, text_of(message));
+        if (detail.s != NULL && detail.n > 0) {
+            str_puts(&b, ",\"detail\":");
+            str_text(&b, detail);
+        }
+        str_printf(&b, ",\"status\":%u,\"reqDump\":", codes[code].status);
+        api_req_dump(&b, req);
+        api_envelope_tail(&b, s, NULL);
+    } else {
+        type = "text/html; charset=utf-8";
+        error_page(&b, codes[code].status, message);
+    }
+    tn_err err = TN_ERR_INIT;
+    if (api_send(req, s, codes[code].status, type, &b, &err) != TN_OK) {
+        /* Only a header of the caller can be at fault; without those the answer must go out. */
+        api.host->log(api.host->ctx, TN_LOG_ERROR, "answer to %.*s: %s", (int)req->path.n,
+                      req->path.s, err.msg);
+        struct str plain = {0};
+        error_page(&plain, 500, "A header of this answer is not allowed");
+        s->nheaders = s->api_headers;
+        api_send(req, s, 500, "text/html; charset=utf-8", &plain, NULL);
+    }
+}
+
+void api_error(tn_http_req *req, enum api_code code, const char *sub, tn_str detail,
+               const char *fmt, ...)
+{
+    char message[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    struct api_stamp s;
+    api_stamp(&s, req);
+    api_error_with(req, &s, code, sub, detail, message);
+}
