@@ -8,7 +8,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
-#include <tenon/types.h>
+#include <tenon/calls.h>
 
 #define IPC_INLINE_MAX (64u * 1024u)  /* larger payloads travel as sealed memfd over the socket */
 #define IPC_RING_SIZE  (256u * 1024u) /* bytes of each ring, power of two */
@@ -70,7 +70,24 @@ struct ipc_msg {
     uint32_t rsvd;
 };
 
+#define IPC_MSG_MAX  (IPC_INLINE_MAX + 1024u)  /* largest socket message; larger payloads of ASK and
+                                                  ANSWER travel in a sealed memfd sent with it */
+#define IPC_NAME_MAX 64u                       /* bytes of a service name in ASK */
+#define IPC_ASKS_MAX 4u                        /* unanswered questions of one worker */
+#define IPC_SOCK_BUF (1 << 20)                 /* send buffer of both ends */
+
+/* Signals from the hub to a worker (offsets to SIGRTMIN): the soft deadline has passed; write the
+ * stacks of all threads into a memfd and send it with IPC_M_STACK. */
+#define IPC_SIG_SOFT  5
+#define IPC_SIG_STACK 6
+
 /* Checks a received frame of `n` bytes (already copied): sizes add up, sections lie inside.
- * ret[] gets the sections. TN_E_INVAL names what is wrong. */
+ * ret[] gets the sections. TN_E_INVAL names what is wrong.
+ * IPC_F_FD: a call has all of its sections in the memfd (ret[] stays absent, see ipc_sections); a
+ * reply has exactly its value there (ret[IPC_R_VALUE] stays absent) and the rest in the frame. */
 tn_rc ipc_call_parse(const void *frame, size_t n, tn_str ret[IPC_S_CALL_N], tn_err *err);
 tn_rc ipc_reply_parse(const void *frame, size_t n, tn_str ret[IPC_REPLY_N], tn_err *err);
+/* Cuts the `total` bytes at base into n sections of len[]; false when they do not add up. */
+int ipc_sections(const uint32_t *len, unsigned n, const void *base, uint64_t total, tn_str *ret);
+/* Bytes of a frame with these sections inline, header and padding included; 0 = does not fit. */
+uint32_t ipc_call_size(const uint32_t len[IPC_S_CALL_N]);

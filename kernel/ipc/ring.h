@@ -12,6 +12,8 @@
 
 #define IPC_REVOKED (1ull << 63)
 #define IPC_PAGE_MAGIC 0x50414745u
+#define IPC_PAGE_VERSION 1u
+#define IPC_FRAME_MAX (IPC_INLINE_MAX + 512u)  /* largest frame: sections and the fixed part */
 
 struct ipc_ring {
     _Atomic uint64_t head;            /* consumer: bytes consumed */
@@ -38,7 +40,7 @@ int ipc_page_map(int memfd, struct ipc_page **ret_page);     /* 0 or -1 errno; c
 void ipc_page_unmap(struct ipc_page *page);
 /* Producer: room for a frame of `size` bytes (multiple of 8) or NULL. Write it, then publish. A frame
  * never wraps: the rest of the ring is skipped by a pad frame of type 0. `tail` is the producer's own
- * private copy (never re-read from shared memory). */
+ * private copy (never re-read from shared memory); reserve moves it past the frame. */
 void *ipc_ring_reserve(struct ipc_ring *r, uint64_t *tail, uint32_t size);
 void ipc_ring_publish(struct ipc_ring *r, uint64_t tail);
 /* Consumer: copies the next frame into out (cap bytes). Returns its size, 0 = empty, -1 = the
