@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is not compiling: checks, formatting, lint, benchmarks, fuzzing and installing."""
+
+import glob
+import os
+import shlex
+import subprocess
+
+HELP = '''
+scons                       build programs and plugins into build/<variant>
+scons check                 include rules, unit, plugin, fuzz corpora and integration tests
+scons check-unit area=base  unit tests of one folder; pattern=… chooses by name
+scons check-asan            the same as check in the asan variant
+scons check-long            check with the long tests
+scons fmt [check=1]         clang-format the tracked C files (or only report)
+scons lint                  clang-tidy and cppcheck
+scons bench                 tests/bench; figures go to the terminal
+scons fuzz [seconds=60]     every fuzz target for so many seconds
+scons install [DESTDIR=…]   install; `scons -c install` takes it away again
+scons install-<plugin>      one plugin alone, for split packages
+
+'''
+SUITE = 'tests/check/suite.py'
+
+
+def copy_tree(env, source, target, pattern):
+    """Copies the files of a folder that match pattern, keeping their places."""
+    nodes = []
+    for folder, _, _ in os.walk(source):
+        for path in sorted(glob.glob(os.path.join(folder, pattern))):
+            nodes += env.InstallAs('%s/%s' % (target, os.path.relpath(path, source)), '#' + path)
+    return nodes
+
+
+def _run(command, before=None):
+    """A build action that runs command with the caller's terminal and environment."""
+    def action(target, source, env):
+        if before:
+            before()
+        return subprocess.run([env.subst(c) for c in command], stdin=subprocess.DEVNULL,
+                              check=False).returncode
+    return action
+
+
+def _phony(env, name, depends, *commands, before=None):
+    actions = [env.Action(_run(c, before), 'running: ' + ' '.join(c)) for c in commands]
+    env.AlwaysBuild(env.Alias(name, depends, actions))
+
+
+def checks(env, lock, product, tests):
+    """check, check-unit, check-asan, check-long, bench, fuzz."""
+    suite = ['$PYTHON', SUITE, '--variant', '$variant']
+    chosen = ['--pattern', '$pattern'] if env['pattern'] else []
+    everything = ['rules', 'unit', 'fuzz', 'plugin', 'integration']
+    area = env['area']
+    unit = [t for t in tests if '/tests/unit/%s' % (area + '/' if area else '') in str(t)]
+    # the build is finished when tests begin, so that others may build while they run
+    _phony(env, 'check-unit', unit, suite + chosen + (['--area', area] if area else []) + ['unit'],
+           before=lock.release)
+    for name in ('check', 'check-asan'):
+        _phony(env, name, [product, tests], suite + chosen + everything, before=lock.release)
+    _phony(env, 'check-long', [product, tests], suite + chosen + ['--long'] + everything,
+           before=lock.release)
+    _phony(env, 'bench', [product], ['tests/bench/run', '--variant', '$variant'], before=lock.release)
+    fuzzers = [t for t in tests if os.sep + 'fuzz_' in str(t)]
+    _phony(env, 'fuzz', fuzzers, suite + chosen + ['--seconds', '$seconds', 'fuzz-long'],
+           before=lock.release)
+
+
+def source_tools(env):
+    """fmt and lint over what git tracks."""
+    mode = ['--check'] if env['check'] else []
+    _phony(env, 'fmt', [], ['packaging/scons/fmt'] + mode)
+    _phony(env, 'lint', [], ['packaging/scons/lint', '--pkg-config', '$PKG_CONFIG'])
+
+
+def install(env, programs, python):
+    """install and install-<plugin>: env.Install only, so that `scons -c install` takes all away."""
+    def under(*parts):
+        path = env.subst(os.path.join(*parts))
+        dest = env.subst('$DESTDIR')
+        return dest.rstrip('/') + os.path.abspath(path) if dest else path
+
+    build = 'build/' + env['variant']
+    lib = '$libdir/tenon'
+    common = [n for n in env.Install(under('$prefix', 'bin'), [p for p in programs if p.name != 'fas'])]
+    if any(p.name == 'fas' for p in programs):
+        common += env.Command(under('$prefix', 'bin', 'fas'), '#%s/bin/tenon' % build,
+                              'ln -sf tenon $TARGET')
+    for node in python:
+        rel = os.path.relpath(str(node), build + '/python')
+        common += env.InstallAs(under(lib, 'python', rel), node)
+    common += env.Install(under('$prefix', 'include', 'tenon'), env.Glob('#kernel/abi/tenon/*.h'))
+    for source, folder in (('packaging/man/tenon.1', '$prefix/share/man/man1'),
+                           ('packaging/systemd/tenon.service', '$unitdir')):
+        if os.path.exists(source):
+            common += env.Install(under(folder), '#' + source)
+    env.Alias('install', common)
+    for name, node in env['built_plugins']:
+        target = env.Install(under(lib, 'plugins'), node)
+        env.Alias('install-' + name, target)
+        env.Alias('install', target)

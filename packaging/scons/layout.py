@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From folders to targets: kernel libraries, programs and test programs. Adding a folder is enough."""
+
+import glob
+import os
+
+from SCons.Script import Exit, GetOption
+
+import deps
+
+
+def _sources(folder):
+    return sorted(glob.glob(os.path.join(folder, '*.c')))
+
+
+class Layout:
+    """The targets of one variant. `areas` is the table in SConstruct: name → (folder, uses, pkgs)."""
+
+    def __init__(self, env, areas):
+        self.env = env
+        self.areas = areas
+        self.root = '#build/' + env['variant']
+        self.libs = {}      # area → archive node
+        self.pkgs = {}      # area → flags already checked
+        env.VariantDir(self.root + '/obj', '#', duplicate=0)
+
+    def _area_env(self, area):
+        """Compile environment of an area; a missing library ends the run with its name."""
+        if area not in self.pkgs:
+            env = self.env.Clone()
+            missing = deps.add(env, self.areas[area][2])
+            if missing and not GetOption('help') and not GetOption('clean'):
+                print('scons: %s needs %s; packaging/run --deps-only installs what building needs' % (
+                    self.areas[area][0],
+                    ', '.join('%s (Debian: %s)' % (m, deps.debian_package(m)) for m in missing)))
+                Exit(2)
+            self.pkgs[area] = env
+        return self.pkgs[area]
+
+    def _objects(self, env, sources):
+        return [env.Object('%s/obj/%s' % (self.root, os.path.splitext(s)[0]),
+                           '%s/obj/%s' % (self.root, s)) for s in sources]
+
+    def closure(self, area):
+        """The area and everything it may use, users before what they use (link order)."""
+        order = []
+
+        def visit(name):
+            for used in self.areas[name][1]:
+                visit(used)
+            if name not in order:
+                order.append(name)
+        visit(area)
+        return order[::-1]
+
+    def library(self, area):
+        """lib/libtn_<area>.a from every *.c that is not a main; None while there is none."""
+        folder = self.areas[area][0]
+        sources = [s for s in _sources(folder) if not os.path.basename(s).startswith('main')]
+        if sources:
+            env = self._area_env(area)
+            self.libs[area] = env.StaticLibrary('%s/lib/tn_%s' % (self.root, area),
+                                                self._objects(env, sources))[0]
+
+    def link(self, target, area, sources, pkgs=(), no_as_needed=False):
+        """A program that may use `area` and what lies below it."""
+        env = self.env.Clone()
+        names = self.closure(area)
+        deps.add(env, list(pkgs))
+        compile_env = env.Clone()
+        for name in names:
+            if name in self.libs:
+                deps.add(env, self.areas[name][2])
+        deps.add(compile_env, self.areas[area][2])
+        archives = [self.libs[n] for n in names if n in self.libs]
+        # a group, so that call-backs between areas (tables of function pointers) need no order
+        env.Replace(_LIBFLAGS='-Wl,--start-group ' + env['_LIBFLAGS'] + ' -Wl,--end-group')
+        env.Prepend(LIBS=archives)
+        env.Append(LIBS=['dl', 'pthread', 'm'])
+        env.Prepend(LINKFLAGS=['-Wl,--no-as-needed' if no_as_needed else '-Wl,--as-needed'])
+        return env.Program(target, self._objects(compile_env, sources))
+
+    def programs(self, table):
+        """bin/<program> from <folder>/main.c by the table, bin/tenon-<x> from main_<x>.c."""
+        built = []
+        for area in self.areas:
+            for source in _sources(self.areas[area][0]):
+                stem = os.path.basename(source)[:-2]
+                if stem == 'main' and area in table:
+                    name, uses = table[area]
+                elif stem.startswith('main_'):
+                    name, uses = 'tenon-' + stem[5:].replace('_', '-'), area
+                else:
+                    continue
+                built += self.link('%s/bin/%s' % (self.root, name), uses, [source],
+                                   no_as_needed=uses == 'pyshim')
+        return built
+
+    def tests(self, kind, top):
+        """tests/<kind>/<area>/test_x from test_x.c, linked with what <area> may use (an unknown area:
+        everything); other *.c of the folder are helpers of all its tests; plug_x.c → plug_x.so; a
+        folder with a SConscript decides for itself."""
+        built = []
+        for folder in sorted(glob.glob('tests/%s/*/' % kind)):
+            area = os.path.basename(folder.rstrip('/'))
+            if os.path.exists(folder + 'SConscript'):
+                continue
+            sources = [os.path.basename(s) for s in _sources(folder)]
+            mains = [s for s in sources if s.startswith('test_')]
+            plugs = [s for s in sources if s.startswith('plug_')]
+            helpers = [folder + s for s in sources if s not in mains and s not in plugs]
+            target = '%s/tests/%s/%s/' % (self.root, kind, area)
+            uses = area if area in self.areas else top
+            for s in mains:
+                built += self.link(target + s[:-2], uses, [folder + s] + helpers, ['cmocka'])
+            for s in plugs:
+                built += self.env.Plugin(s[:-2], target=target + s[:-2],
+                                         sources=['%s/obj/%s%s' % (self.root, folder, s)])
+        return built
+
+    def fuzz(self, top):
+        """tests/fuzz/fuzz_x: with libFuzzer in the fuzz variant, with the replay driver elsewhere."""
+        built = []
+        driver = [] if self.env['variant'] == 'fuzz' else ['tests/check/replay.c']
+        for source in _sources('tests/fuzz'):
+            if os.path.basename(source).startswith('fuzz_'):
+                built += self.link('%s/tests/fuzz/%s' % (self.root, os.path.basename(source)[:-2]),
+                                   top, [source] + driver)
+        return built

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""env.Plugin: one shared object from all *.c of a folder, which sees only kernel/abi and its library."""
+
+from SCons.Script import Exit, GetOption
+
+import deps
+
+
+def _required(env, name):
+    wanted = [w.strip() for w in env['require'].split(',') if w.strip()]
+    return 'all' in wanted or name in wanted
+
+
+def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, target=None):
+    """Builds plugins/<name>.so.
+
+    pkgs     pkg-config names, "a|b" takes the first that exists
+    libs     libraries without a .pc file; headers names one header for each, probed together
+    sources  default: every *.c of the folder
+    target   default: plugins/<name>.so of the variant; tests put theirs elsewhere
+    """
+    penv = env.Clone()
+    penv.Replace(CPPPATH=['#kernel/abi'], LIBS=[])
+    missing = ['%s (Debian: %s)' % (p, deps.debian_package(p)) for p in deps.add(penv, pkgs)]
+    missing += ['<%s> with -l%s' % (h, l) for l, h in zip(libs, headers) if not deps.has_lib(env, l, h)]
+    if missing and not GetOption('help'):
+        if _required(env, name) and not GetOption('clean'):
+            print('scons: %s is required and needs %s' % (name, ', '.join(missing)))
+            Exit(2)
+        print('scons: skipping %s, not found: %s' % (name, ', '.join(missing)))
+        return []
+    penv.Append(CCFLAGS=['-fvisibility=hidden', '-fPIC'], CPPDEFINES=list(defines),
+                LIBS=list(libs) + ['pthread', 'm'], SHLIBPREFIX='')
+    # clang leaves the sanitizer run time to the program, so that its symbols are undefined here
+    if not env['sanitized'] or 'clang' not in env.subst('$CC'):
+        penv.Append(LINKFLAGS=['-Wl,-z,defs'])
+    penv.Append(LINKFLAGS=['-Wl,--as-needed'])
+    objects = [penv.SharedObject(s) for s in (sources or penv.Glob('*.c'))]
+    node = penv.SharedLibrary(target or '#build/%s/plugins/%s' % (env['variant'], name), objects)
+    if target is None:
+        env['built_plugins'].append((name, node[0]))
+    return node
+
+
+def generate(env):
+    """Adds the method to env."""
+    env['built_plugins'] = []
+    env.AddMethod(Plugin)
