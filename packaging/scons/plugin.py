@@ -20,7 +20,7 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     target   default: plugins/<name>.so of the variant; tests put theirs elsewhere
     """
     penv = env.Clone()
-    penv.Replace(CPPPATH=['#kernel/abi'], LIBS=[])
+    penv.Replace(CPPPATH=['#kernel/abi'], LIBS=[], SHLIBPREFIX='')
     missing = ['%s (Debian: %s)' % (p, deps.debian_package(p)) for p in deps.add(penv, pkgs)]
     missing += ['<%s> with -l%s' % (h, l) for l, h in zip(libs, headers) if not deps.has_lib(env, l, h)]
     if missing and not GetOption('help'):
@@ -30,7 +30,7 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
         print('scons: skipping %s, not found: %s' % (name, ', '.join(missing)))
         return []
     penv.Append(CCFLAGS=['-fvisibility=hidden', '-fPIC'], CPPDEFINES=list(defines),
-                LIBS=list(libs) + ['pthread', 'm'], SHLIBPREFIX='')
+                LIBS=list(libs) + ['pthread', 'm'])
     # clang leaves the sanitizer run time to the program, so that its symbols are undefined here
     if not env['sanitized'] or 'clang' not in env.subst('$CC'):
         penv.Append(LINKFLAGS=['-Wl,-z,defs'])
