@@ -64,7 +64,8 @@ static inline tn_str tn_http_header(const tn_http_req *req, const char *name)
             return req->headers[i].value;
         }
     }
-    return (tn_str){NULL, 0};
+    tn_str absent = {NULL, 0}; /* no compound literal: C++ has none */
+    return absent;
 }
 
 /* tn_http_reply.flags */

@@ -3,6 +3,7 @@
 #ifndef TENON_VALUE_H
 #define TENON_VALUE_H
 
+#include <assert.h>
 #include <tenon/types.h>
 
 #define TN_T_NULL    0
@@ -44,7 +45,7 @@ struct tn_val {
 struct tn_pair {
     tn_val key, val;
 };
-_Static_assert(sizeof(tn_val) == 16, "tn_val is part of the contract");
+static_assert(sizeof(tn_val) == 16, "tn_val is part of the contract");
 
 typedef struct tn_col {
     const char *name;  /* column name as the peer returned it, UTF-8 */
