@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One SQLite connection: opened hardened, bounded by deadlines, brought back to its first state. */
+#include "sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PROGRESS_OPS 2000              /* virtual machine steps between two looks at the clock */
+#define MAX_VALUE    (512 * 1024 * 1024) /* bytes of one value or row */
+
+/* Limits (sqlite3_limit): what one statement may ask for. SQLite's own ceilings are far higher. */
+static const struct {
+    int id, value;
+} limits[] = {
+    {SQLITE_LIMIT_LENGTH, MAX_VALUE},
+    {SQLITE_LIMIT_SQL_LENGTH, 4 * 1024 * 1024},
+    {SQLITE_LIMIT_COLUMN, 2000},
+    {SQLITE_LIMIT_EXPR_DEPTH, 500},
+    {SQLITE_LIMIT_COMPOUND_SELECT, 200},
+    {SQLITE_LIMIT_FUNCTION_ARG, 100},
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50000},
+    {SQLITE_LIMIT_VARIABLE_NUMBER, 32766},
+    {SQLITE_LIMIT_TRIGGER_DEPTH, 100},
+    {SQLITE_LIMIT_WORKER_THREADS, 0},
+    {SQLITE_LIMIT_ATTACHED, 1}, /* VACUUM needs one; the authorizer keeps it for VACUUM */
+};
+
+/* Pragmas that neither change the session for the next call nor how the file is kept. `reads`: only
+ * without a value. */
+static const struct {
+    const char *name;
+    int reads;
+} pragmas[] = {
+    {"table_info", 0},      {"table_xinfo", 0},       {"table_list", 0},
+    {"index_list", 0},      {"index_info", 0},        {"index_xinfo", 0},
+    {"foreign_key_list", 0},{"foreign_key_check", 0}, {"integrity_check", 0},
+    {"quick_check", 0},     {"user_version", 0},      {"application_id", 0},
+    {"optimize", 0},        {"wal_checkpoint", 0},    {"incremental_vacuum", 0},
+    {"page_count", 1},      {"page_size", 1},         {"freelist_count", 1},
+    {"database_list", 1},   {"compile_options", 1},   {"function_list", 1},
+    {"collation_list", 1},  {"data_version", 1},      {"schema_version", 1},
+    {"encoding", 1},        {"journal_mode", 1},      {"synchronous", 1},
+    {"foreign_keys", 1},    {"auto_vacuum", 1},       {"busy_timeout", 1},
+};
+
+uint64_t sq_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int sq_expired(struct conn *c)
+{
+    if (atomic_load_explicit(&c->canceled, memory_order_relaxed)) {
+        return 1;
+    }
+    if (c->deadline_ns && sq_now_ns() >= c->deadline_ns) {
+        c->timed_out = 1;
+        return 1;
+    }
+    return 0;
+}
+
+void sq_arm(struct conn *c, uint64_t deadline_ns)
+{
+    c->deadline_ns = deadline_ns;
+    c->timed_out = 0;
+    atomic_store(&c->canceled, 0);
+}
+
+static int on_progress(void *user)
+{
+    return sq_expired(user);
+}
+
+/* Waits for a lock in growing steps: never past the deadline, and cancel() is noticed. */
+static int on_busy(void *user, int count)
+{
+    struct conn *c = user;
+    static const unsigned steps_us[] = {100, 200, 500, 1000, 2000, 5000, 10000, 20000};
+    const unsigned last = sizeof steps_us / sizeof steps_us[0] - 1;
+    uint64_t waited = 0, bound = (uint64_t)c->conf->busy_timeout.ms * 1000;
+    for (int i = 0; i < count; i++) {
+        if (i > (int)last) {
+            waited += (uint64_t)(count - i) * steps_us[last];
+            break;
+        }
+        waited += steps_us[i];
+    }
+    unsigned step = steps_us[count < (int)last ? count : (int)last];
+    if (waited >= bound || sq_expired(c)) {
+        return 0;
+    }
+    struct timespec t = {0, (long)step * 1000};
+    nanosleep(&t, NULL);
+    return 1;
+}
+
+static int on_authorize(void *user, int action, const char *a, const char *b, const char *db,
+                        const char *trigger)
+{
+    (void)user;
+    (void)db;
+    (void)trigger;
+    switch (action) {
+    case SQLITE_ATTACH: /* VACUUM attaches an unnamed file; nothing else may */
+        return a && a[0] == '\0' ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_PRAGMA:
+        for (size_t i = 0; i < sizeof pragmas / sizeof pragmas[0]; i++) {
+            if (sqlite3_stricmp(a, pragmas[i].name) == 0) {
+                return pragmas[i].reads && b ? SQLITE_DENY : SQLITE_OK;
+            }
+        }
+        return SQLITE_DENY;
+    default:
+        return SQLITE_OK;
+    }
+}
+
+/* Settings that have to be made before anything else is read or written. */
+static tn_rc configure(struct conn *c, tn_err *err)
+{
+    char sql[256];
+    sqlite3_extended_result_codes(c->db, 1);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_ENABLE_FKEY, c->conf->foreign_keys, NULL);
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        sqlite3_limit(c->db, limits[i].id, limits[i].value);
+    }
+    sqlite3_progress_handler(c->db, PROGRESS_OPS, on_progress, c);
+    sqlite3_busy_handler(c->db, on_busy, c);
+    /* Both values come from a list of choices, never from text. cell_size_check finds damage before
+     * it is followed. A file opened read-only keeps its own journal mode. */
+    snprintf(sql, sizeof sql, "PRAGMA cell_size_check=1; PRAGMA synchronous=%s;%s%s",
+             c->conf->synchronous, c->conf->readonly ? "" : " PRAGMA journal_mode=",
+             c->conf->readonly ? "" : c->conf->journal);
+    int code = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+    if (code != SQLITE_OK) {
+        return sq_error(c, code, "opening", err);
+    }
+    sqlite3_set_authorizer(c->db, on_authorize, c);
+    return TN_OK;
+}
+
+static tn_rc open_db(struct conn *c, tn_err *err)
+{
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                (c->conf->readonly ? SQLITE_OPEN_READONLY
+                                   : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    int code = sqlite3_open_v2(c->conf->file, &c->db, flags, NULL);
+    tn_rc rc = code == SQLITE_OK ? configure(c, err) : sq_error(c, code, "opening", err);
+    if (rc) {
+        sqlite3_close_v2(c->db);
+        c->db = NULL;
+    }
+    return rc;
+}
+
+static void close_db(struct conn *c)
+{
+    for (unsigned i = 0; i < c->ncached; i++) {
+        sqlite3_finalize(c->cache[i].stmt);
+        free(c->cache[i].sql);
+    }
+    c->ncached = 0;
+    sqlite3_close_v2(c->db);
+    c->db = NULL;
+}
+
+tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret, tn_err *err)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    if (!c) {
+        return sq_fail(err, TN_E_NOMEM, "sqlite %s: no memory for a connection", conf->file);
+    }
+    c->conf = conf;
+    sq_arm(c, deadline_ns);
+    tn_rc rc = open_db(c, err);
+    if (rc) {
+        free(c);
+        return rc;
+    }
+    *ret = c;
+    return TN_OK;
+}
+
+tn_rc sq_reset(struct conn *c, tn_err *err)
+{
+    sq_arm(c, 0);
+    if (!sqlite3_get_autocommit(c->db)) {
+        int code = sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+        if (code != SQLITE_OK && !sqlite3_get_autocommit(c->db)) {
+            return sq_error(c, code, "rolling back", err);
+        }
+    }
+    /* Temporary tables would be seen by the next user: only a new handle is free of them. */
+    sqlite3_stmt *stmt = NULL;
+    int code = sqlite3_prepare_v2(c->db, "SELECT 1 FROM sqlite_temp_schema LIMIT 1", -1, &stmt, NULL);
+    code = code == SQLITE_OK ? sqlite3_step(stmt) : code;
+    sqlite3_finalize(stmt);
+    if (code == SQLITE_ROW) {
+        close_db(c);
+        return open_db(c, err);
+    }
+    return code == SQLITE_DONE ? TN_OK : sq_error(c, code, "resetting", err);
+}
+
+void sq_close(struct conn *c)
+{
+    if (c) {
+        close_db(c);
+        free(c);
+    }
+}
