@@ -17,7 +17,7 @@
 /* ---- ring frames (8-byte aligned; size includes the header) --------------------------------------- */
 #define IPC_CALL  1  /* hub -> worker: struct ipc_call + sections */
 #define IPC_REPLY 2  /* worker -> hub: struct ipc_reply + sections */
-#define IPC_LOG   3  /* worker -> hub: struct ipc_frame + text of the running call */
+#define IPC_LOG   3  /* worker -> hub: struct ipc_frame + text of the running call; flags = padding */
 
 struct ipc_frame {
     uint32_t size;   /* bytes with header and padding */

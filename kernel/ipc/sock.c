@@ -13,19 +13,23 @@ union control {
     struct cmsghdr align;
 };
 
+void ipc_tune(int sock)
+{
+    /* SO_SNDBUFFORCE needs CAP_NET_ADMIN and passes wmem_max; without it the system's limit (208 KiB
+     * by default) still holds a largest message and some doorbells. */
+    int size = IPC_SOCK_BUF;
+    if (setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size))) {
+        setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    }
+}
+
 int ipc_pair(int ret[2])
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret)) {
         return -1;
     }
-    int size = IPC_SOCK_BUF;
-    for (int i = 0; i < 2; i++) {
-        /* SO_SNDBUFFORCE needs CAP_NET_ADMIN and passes wmem_max; without it the system's limit
-         * (208 KiB by default) still holds a largest message and some doorbells. */
-        if (setsockopt(ret[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size))) {
-            setsockopt(ret[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-        }
-    }
+    ipc_tune(ret[0]);
+    ipc_tune(ret[1]);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 
 /* A pair with large send buffers; 0 or -1 errno. */
 int ipc_pair(int ret[2]);
+void ipc_tune(int sock);  /* enlarges the send buffer of an inherited end */
 /* Sends head and body (may be NULL) as one message, with nfds descriptors (they stay the caller's).
  * Restarts after EINTR. 0, or -1 errno (EAGAIN with MSG_DONTWAIT, EPIPE: the peer has gone). */
 int ipc_send(int sock, const void *head, size_t nhead, const void *body, size_t nbody, const int *fds,

@@ -2,8 +2,8 @@
 /* The control channels of the supervisor: one SOCK_SEQPACKET pair to the hub and one to the zygote.
  *
  * Start of the children (siblings of tenond in its own folder; they inherit the named descriptors):
- *   tenon-hub    --ctl FD --sockets FD[,FD...] [settings options]   listening sockets, in the order of
- *                                                                  the setting `listen`
+ *   tenon-hub    --ctl FD --listen-fd FD [--listen-fd FD ...] [settings options]   in the order of
+ *                the setting `listen`
  *   tenon-worker --zygote --ctl FD [--lang NAME] [settings options]
  *
  * Whenever both children are there, the supervisor makes a fresh pair and gives one end to each:

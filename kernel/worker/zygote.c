@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The zygote: boots the language once, forks workers on request, compiles published scripts in idle
+ * time, reaps workers and kills what they leave behind. Single-threaded by rule. */
+#include "kernel/base/clock.h"
+#include "kernel/base/err.h"
+#include "kernel/base/fd.h"
+#include "kernel/base/list.h"
+#include "kernel/base/log.h"
+#include "kernel/base/proc.h"
+#include "kernel/base/str.h"
+#include "kernel/conf/settings.h"
+#include "kernel/ipc/sock.h"
+#include "kernel/ipc/zygote.h"
+#include "kernel/supervisor/ctl.h"
+#include "kernel/worker/worker.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LEFT_ALONE_NS (5 * NS_PER_S)  /* a worker whose hub has gone may finish its call that long */
+
+struct child {
+    struct list node;
+    pid_t pid;
+    uint64_t id;
+    unsigned epoch;      /* of the hub channel it belongs to */
+    uint64_t kill_at;    /* 0 = its hub is alive */
+};
+struct preload {
+    struct list node;
+    uint64_t generation;
+    int fd;              /* memfd of the source */
+    char script[ZYG_SCRIPT_MAX + 1];
+    uint32_t len;
+};
+struct zygote {
+    struct worker_conf conf;
+    struct lang_env env;
+    struct settings settings;
+    int ctl, hub, sigfd;
+    unsigned epoch;
+    struct list children, preloads;
+    size_t nchildren;
+};
+
+static void to_hub(struct zygote *z, struct zyg_msg *m, const char *script, int fd)
+{
+    if (z->hub >= 0 && ipc_send(z->hub, m, sizeof(*m), script, m->len, &fd, fd >= 0, 0)) {
+        log_warn("cannot tell the hub (message %u): %s", m->type, strerror(errno));
+    }
+}
+
+static void hub_gone(struct zygote *z)
+{
+    fd_close(&z->hub);
+    z->epoch++;
+    uint64_t at = clock_mono_ns() + LEFT_ALONE_NS;
+    list_for_each (it, &z->children) {
+        struct child *c = list_entry(it, struct child, node);
+        c->kill_at = c->kill_at ? c->kill_at : at;
+    }
+}
+
+/* ---- forking and reaping ------------------------------------------------------------------------------ */
+
+static void on_fork(struct zygote *z, uint64_t id, int sock, int pagefd)
+{
+    struct zyg_msg m = {.type = ZYG_FORKED, .id = id};
+    struct child *c = calloc(1, sizeof(*c));
+    pid_t pid = -1;
+    errno = ENOMEM;
+    if (c && sock >= 0 && pagefd >= 0) {
+        z->conf.lang->freeze();
+        pid = fork();
+    }
+    if (pid == 0) {
+        free(c);
+        worker_main(&z->conf, sock, pagefd);
+    }
+    if (pid < 0) {
+        m.rc = errno ? errno : EINVAL;
+        free(c);
+        to_hub(z, &m, NULL, -1);
+        return;
+    }
+    setpgid(pid, pid);  /* the child does it too: whoever comes first */
+    *c = (struct child){.pid = pid, .id = id, .epoch = z->epoch};
+    list_push_back(&z->children, &c->node);
+    z->nchildren++;
+    m.pid = pid;
+    int pidfd = proc_pidfd(pid);  /* safe: nobody but us reaps it */
+    if (pidfd < 0) {
+        log_error("pidfd of worker %d: %s", (int)pid, strerror(errno));
+        m.rc = errno;
+        kill(pid, SIGKILL);
+    }
+    to_hub(z, &m, NULL, pidfd);
+    fd_close(&pidfd);
+}
+
+/* What a dead worker left (set free by setsid or double forks) has come to us: nothing of it stays. */
+static void kill_strays(struct zygote *z)
+{
+    pid_t few[64], *keep = few;
+    size_t n = 0;
+    if (z->nchildren > sizeof(few) / sizeof(*few)) {
+        keep = calloc(z->nchildren, sizeof(*keep));
+        if (!keep) {
+            return;  /* the next exit tries again */
+        }
+    }
+    list_for_each (it, &z->children) {
+        keep[n++] = list_entry(it, struct child, node)->pid;
+    }
+    int killed = proc_kill_strays(keep, n);
+    if (killed > 0) {
+        log_at(TN_LOG_NOTICE, "killed %d processes that a worker left behind", killed);
+    }
+    if (keep != few) {
+        free(keep);
+    }
+}
+
+static void on_exited(struct zygote *z, struct child *c, int status)
+{
+    struct zyg_msg m = {.type = ZYG_EXITED, .id = c->id, .pid = c->pid, .rc = status};
+    list_del(&c->node);
+    z->nchildren--;
+    kill_strays(z);
+    if (c->epoch == z->epoch) {
+        to_hub(z, &m, NULL, -1);
+    }
+    free(c);
+}
+
+static void reap(struct zygote *z)
+{
+    struct signalfd_siginfo si;
+    while (read(z->sigfd, &si, sizeof(si)) > 0) {
+    }
+    for (;;) {
+        siginfo_t info = {0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0) {
+            return;
+        }
+        struct child *c = NULL;
+        list_for_each (it, &z->children) {
+            struct child *k = list_entry(it, struct child, node);
+            c = k->pid == info.si_pid ? k : c;
+        }
+        if (c) {
+            kill(-info.si_pid, SIGKILL);  /* its group, while the number is certainly still its own */
+        }
+        int status = 0;
+        waitpid(info.si_pid, &status, 0);
+        if (c) {
+            on_exited(z, c, status);
+        }
+    }
+}
+
+/* Ends workers of an old hub that did not leave by themselves; returns ms until the next look, -1. */
+static int kill_left_alone(struct zygote *z)
+{
+    uint64_t now = clock_mono_ns(), next = UINT64_MAX;
+    list_for_each (it, &z->children) {
+        struct child *c = list_entry(it, struct child, node);
+        if (c->kill_at && c->kill_at <= now) {
+            log_warn("worker %d outlived its hub: killed", (int)c->pid);
+            kill(-c->pid, SIGKILL);
+            kill(c->pid, SIGKILL);
+            c->kill_at = UINT64_MAX;
+        } else if (c->kill_at && c->kill_at < next) {
+            next = c->kill_at;
+        }
+    }
+    return next == UINT64_MAX ? -1 : (int)((next - now) / NS_PER_MS) + 1;
+}
+
+/* ---- published code ------------------------------------------------------------------------------------- */
+
+static void add_preload(struct zygote *z, const struct zyg_msg *m, const char *script, int *fd)
+{
+    struct preload *p = m->len <= ZYG_SCRIPT_MAX && *fd >= 0 ? calloc(1, sizeof(*p)) : NULL;
+    if (!p) {
+        return;
+    }
+    p->generation = m->generation;
+    p->fd = *fd;
+    *fd = -1;
+    p->len = m->len;
+    memcpy(p->script, script, m->len);
+    list_push_back(&z->preloads, &p->node);
+}
+
+static void compile_one(struct zygote *z)
+{
+    struct preload *p = list_entry(list_pop_front(&z->preloads), struct preload, node);
+    struct zyg_msg m = {.type = ZYG_COMPILED, .generation = p->generation, .len = p->len};
+    tn_err err = TN_ERR_INIT;
+    uint64_t size = 0;
+    struct buf marshal = BUF_INIT(ZYG_SOURCE_MAX);
+    int fd = -1;
+    void *src = NULL;
+    m.rc = TN_E_INVAL;
+    if (fd_memfd_size(p->fd, &size) == 0 && size && size <= ZYG_SOURCE_MAX) {
+        src = mmap(NULL, size, PROT_READ, MAP_PRIVATE, p->fd, 0);
+    }
+    if (size == 0 || (src && src != MAP_FAILED)) {
+        m.rc = z->conf.lang->preload((tn_str){p->script, p->len}, p->generation,
+                                     (tn_str){size ? src : "", size}, (tn_str){NULL, 0}, &marshal, &err);
+    }
+    if (m.rc) {
+        /* Broken drafts are published by nobody: the publish check compiled it before. */
+        log_warn("preloading %s: %s", p->script, err.msg);
+    } else if (marshal.len) {
+        fd = fd_memfd("tenon-marshal", marshal.data, marshal.len);
+    }
+    to_hub(z, &m, p->script, fd);
+    fd_close(&fd);
+    if (src && src != MAP_FAILED) {
+        munmap(src, size);
+    }
+    buf_finish(&marshal);
+    fd_close(&p->fd);
+    free(p);
+}
+
+static void unload(struct zygote *z, tn_str script)
+{
+    list_for_each_safe (it, &z->preloads) {
+        struct preload *p = list_entry(it, struct preload, node);
+        if (str_eq((tn_str){p->script, p->len}, script)) {
+            list_del(&p->node);
+            fd_close(&p->fd);
+            free(p);
+        }
+    }
+    z->conf.lang->unload(script);
+}
+
+/* ---- channels -------------------------------------------------------------------------------------------- */
+
+static void from_hub(struct zygote *z)
+{
+    union {
+        struct zyg_msg m;
+        char space[sizeof(struct zyg_msg) + ZYG_SCRIPT_MAX];
+    } u;
+    int fds[IPC_FDS_MAX];
+    ssize_t n = ipc_recv(z->hub, &u, sizeof(u), fds, MSG_DONTWAIT);
+    const char *script = u.space + sizeof(u.m);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != EMSGSIZE)) {
+        hub_gone(z);
+    } else if (n >= (ssize_t)sizeof(u.m) && u.m.len == (size_t)n - sizeof(u.m)) {
+        if (u.m.type == ZYG_FORK) {
+            on_fork(z, u.m.id, fds[0], fds[1]);
+        } else if (u.m.type == ZYG_PRELOAD) {
+            add_preload(z, &u.m, script, &fds[0]);
+        } else if (u.m.type == ZYG_UNLOAD) {
+            unload(z, (tn_str){script, u.m.len});
+        }
+    }
+    fd_close(&fds[0]);
+    fd_close(&fds[1]);
+}
+
+/* 0: the supervisor has gone, so do we. */
+static int from_supervisor(struct zygote *z)
+{
+    struct ctl_msg m;
+    int fd = -1;
+    ssize_t n = fd_recv(z->ctl, &m, sizeof(m), &fd, MSG_DONTWAIT);
+    if (n == 0) {
+        return 0;
+    }
+    if (n >= (ssize_t)sizeof(m) && m.type == CTL_PEER && fd >= 0) {
+        if (z->hub >= 0) {
+            hub_gone(z);
+        }
+        z->hub = fd;
+        fd = -1;
+        ipc_tune(z->hub);
+    }
+    fd_close(&fd);
+    return 1;
+}
+
+static void serve(struct zygote *z)
+{
+    for (;;) {
+        struct pollfd p[] = {{.fd = z->ctl, .events = POLLIN},
+                             {.fd = z->sigfd, .events = POLLIN},
+                             {.fd = z->hub, .events = POLLIN}};
+        int wait = kill_left_alone(z);
+        int n = poll(p, 3, list_empty(&z->preloads) ? wait : 0);
+        if (n < 0 && errno != EINTR) {
+            log_error("zygote: poll: %s", strerror(errno));
+            return;
+        }
+        if (n <= 0) {
+            if (n == 0 && !list_empty(&z->preloads)) {
+                compile_one(z);
+            }
+            continue;
+        }
+        if (p[1].revents) {
+            reap(z);
+        }
+        if (p[2].revents) {
+            from_hub(z);
+        }
+        if (p[0].revents && !from_supervisor(z)) {
+            return;
+        }
+    }
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------ */
+
+static void env_log(void *ctx, int level, const char *fmt, ...)
+{
+    va_list ap;
+    (void)ctx;
+    va_start(ap, fmt);
+    log_vat(level, fmt, ap);
+    va_end(ap);
+}
+
+static const char *setting(void *ctx, const char *name)
+{
+    return settings_dff(ctx, name);
+}
+
+static const char *env_setting(void *ctx, const char *name)
+{
+    return settings_dff(&((struct zygote *)ctx)->settings, name);
+}
+
+static tn_rc prepare(struct zygote *z, tn_err *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL)) {
+        return err_sys(err, errno, "blocking SIGCHLD");
+    }
+    z->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (z->sigfd < 0) {
+        return err_sys(err, errno, "signalfd");
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);  /* ^C is the supervisor's business */
+    if (proc_subreaper()) {
+        return err_sys(err, errno, "becoming sub-reaper");
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)) {
+        return err_sys(err, errno, "binding to the supervisor's life");
+    }
+    proc_title("tenon-zygote");
+    z->conf.setting = setting;
+    z->conf.setting_ctx = &z->settings;
+    z->conf.memory = z->settings.worker_memory.n;
+    z->conf.file_size = z->settings.upload_max.n;
+    z->env = (struct lang_env){.ctx = z, .log = env_log, .setting = env_setting};
+    return z->conf.lang->boot(&z->env, err);
+}
+
+static int level_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {{"error", TN_LOG_ERROR}, {"warning", TN_LOG_WARNING}, {"notice", TN_LOG_NOTICE},
+                  {"info", TN_LOG_INFO},   {"debug", TN_LOG_DEBUG}};
+    for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
+        if (strcmp(name, levels[i].name) == 0) {
+            return levels[i].level;
+        }
+    }
+    return TN_LOG_NOTICE;
+}
+
+int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
+{
+    struct zygote z = {.ctl = -1, .hub = -1, .sigfd = -1};
+    struct conf_problems problems = {.text = BUF_INIT(65536)};
+    tn_err err = TN_ERR_INIT;
+    char **rest = calloc((size_t)argc + 1, sizeof(*rest));
+    const char *lang = langs[0]->name;
+    int nrest = 0;
+    list_init(&z.children);
+    list_init(&z.preloads);
+    log_open("worker", TN_LOG_NOTICE, -1);
+    for (int i = 0; rest && i < argc; i++) {
+        if (strcmp(argv[i], "--ctl") == 0 && i + 1 < argc) {
+            z.ctl = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--lang") == 0 && i + 1 < argc) {
+            lang = argv[++i];
+        } else if (strcmp(argv[i], "--zygote") != 0) {
+            rest[nrest++] = argv[i];
+        }
+    }
+    for (size_t i = 0; langs[i]; i++) {
+        z.conf.lang = strcmp(langs[i]->name, lang) == 0 ? langs[i] : z.conf.lang;
+    }
+    if (!z.conf.lang || z.ctl < 3) {
+        fprintf(stderr, "tenon-worker is started by tenond: --zygote --ctl FD [--lang %s]\n",
+                langs[0]->name);
+        return 2;
+    }
+    fcntl(z.ctl, F_SETFD, FD_CLOEXEC);
+    if (settings_load(&z.settings, NULL, nrest, rest, &problems)) {
+        fprintf(stderr, "%s", problems.text.data ? problems.text.data : "configuration is broken\n");
+        return 2;
+    }
+    log_open("worker", level_of(z.settings.log_level), -1);
+    int rc = 1;
+    if (prepare(&z, &err)) {
+        log_alert("the worker zygote cannot start: %s", err.msg);
+    } else {
+        struct ctl_msg ready = {.type = CTL_READY};
+        fd_send(z.ctl, &ready, sizeof(ready), -1, 0);
+        serve(&z);
+        rc = 0;
+    }
+    free(rest);
+    buf_finish(&problems.text);
+    settings_finish(&z.settings);
+    return rc;
+}
