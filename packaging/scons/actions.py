@@ -51,9 +51,11 @@ def checks(env, lock, product, tests):
     """check, check-unit, check-asan, check-long, bench, fuzz."""
     suite = ['$PYTHON', SUITE, '--variant', '$variant']
     chosen = ['--pattern', '$pattern'] if env['pattern'] else []
-    everything = ['rules', 'unit', 'fuzz', 'plugin', 'integration']
+    everything = ['rules', 'unit', 'fuzz', 'plugin', 'python', 'integration']
     area = env['area']
     unit = [t for t in tests if '/tests/unit/%s' % (area + '/' if area else '') in str(t)]
+    if area not in ('base', 'conf', 'value', 'ipc'):
+        unit = unit + [node for _, node in env['built_plugins']]  # tests that open real plugins
     # the build is finished when tests begin, so that others may build while they run
     _phony(env, 'check-unit', unit, suite + chosen + (['--area', area] if area else []) + ['unit'],
            before=lock.release)
