@@ -34,16 +34,22 @@ struct settings {
     bool disable_integrated_signin;
     int64_t bad_signin_lock_count, bad_signin_lock_max_wait;
     struct map *dff;            /* other known DFF_<KEY> values of spec 6.3 and CUSTOM_*; may be NULL */
+    tn_secret secret;           /* DFF_SECRET: key of values encrypted by the original, "" = none */
+    struct conf *conf;          /* every item read: the sections of the plugins for plug_attach() */
 };
 extern const tn_field settings_fields[];
 
-/* argv: "--key value", "--key=value", "--flag"; unknown ones are problems. config_path may be NULL
- * (then $TENON_CONFIG, then /etc/tenon/tenon.yaml when present). TN_E_CONFIG with all problems. */
+/* argv: options only, without the program's name: "--key value", "--key=value", "--flag", "--no-flag";
+ * "--config FILE" too; unknown ones are problems. config_path may be NULL (then --config, then
+ * $TENON_CONFIG, then /etc/tenon/tenon.yaml when present). TN_E_CONFIG with all problems; s is to be
+ * given to settings_finish() in both cases. Secrets are registered with log_mask(). */
 tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
                     struct conf_problems *p);
 void settings_finish(struct settings *s);
 /* Value by DFF key name ("MODE", "RESOURCE_ROOT_PATH", "_FUNC_TASK_TIMEOUT_DEFAULT" ...); NULL unknown.
  * Secrets are never given out here. */
 const char *settings_dff(const struct settings *s, const char *key);
+/* Secrets of spec 6.3 that no member holds ("MYSQL_PASSWORD", "REDIS_PASSWORD"); NULL unknown. */
+const char *settings_dff_secret(const struct settings *s, const char *key);
 /* Iterates the known DFF keys (documentation, system-info). */
 const char *settings_dff_key(size_t i);

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The platform's own settings: the table, and gathering them from all sources in order. */
+#include "kernel/conf/settings.h"
+
+#include "kernel/base/err.h"
+#include "kernel/base/log.h"
+#include "kernel/base/map.h"
+#include "kernel/base/str.h"
+#include "kernel/conf/settings_dff.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYSTEM_FILE "/etc/tenon/tenon.yaml"
+
+static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
+
+const tn_field settings_fields[] = {
+    {TN_FIELD(struct settings, data), .dflt = "tenon-data",
+     .doc = "Folder of everything the platform keeps; created with mode 0700."},
+    {TN_FIELD(struct settings, listen), .dflt = "0.0.0.0:8088", .flags = TN_F_RESTART,
+     .doc = "Addresses to listen on, ADDRESS:PORT, several comma separated."},
+    {TN_FIELD(struct settings, plugins), .dflt = "", .flags = TN_F_RESTART,
+     .doc = "Folders of plugins, colon separated; empty: those beside the program."},
+    {TN_FIELD(struct settings, log_level), .dflt = "info", .choices = log_levels,
+     .doc = "Least important messages that are logged."},
+    {TN_FIELD(struct settings, log_file), .dflt = "",
+     .doc = "File that log lines are appended to; empty: standard error."},
+    {TN_FIELD(struct settings, dev), .dflt = "false",
+     .doc = "Development mode: error answers carry details."},
+    {TN_FIELD(struct settings, timezone), .dflt = "Asia/Shanghai", .min = 1, .max = 64,
+     .doc = "Time zone of schedules and shown times, a name of the IANA data base."},
+    {TN_FIELD(struct settings, resources), .dflt = "",
+     .doc = "Folder of scripts' resource files; empty: \"resources\" in the data folder."},
+    {TN_FIELD(struct settings, web_base_url), .dflt = "", .max = 1024,
+     .doc = "Base of absolute URLs in answers, e.g. https://func.example.com; empty: none is known."},
+    {TN_FIELD(struct settings, cors_origin), .dflt = "true", .max = 4096,
+     .doc = "Origins that browsers may call from: true for any, empty for none, or a comma list."},
+    {TN_FIELD(struct settings, trusted_proxies), .dflt = "127.0.0.0/8,::1/128", .max = 4096,
+     .doc = "Networks (CIDR, comma list) whose X-Forwarded-* headers count; empty: none."},
+    {TN_FIELD(struct settings, workers_min), .dflt = "2", .min = 1, .max = 1024,
+     .doc = "Worker processes that always wait for calls."},
+    {TN_FIELD(struct settings, workers_max), .dflt = "32", .min = 1, .max = 1024,
+     .doc = "Worker processes at most; every one runs one call at a time."},
+    {TN_FIELD(struct settings, queue_max), .dflt = "1000", .min = 1, .max = 1000000,
+     .doc = "Calls that may wait for a worker before further ones are answered with 503."},
+    {TN_FIELD(struct settings, queue_wait), .dflt = "30s", .min = 100, .max = 3600000,
+     .doc = "Longest time a call may wait for a worker."},
+    {TN_FIELD(struct settings, worker_memory), .dflt = "4G", .min = 0, .max = (int64_t)1 << 44,
+     .doc = "Address space that a worker may use; 0: no limit."},
+    {TN_FIELD(struct settings, body_max), .dflt = "50M", .min = 1024, .max = (int64_t)1 << 34,
+     .doc = "Largest request body."},
+    {TN_FIELD(struct settings, upload_max), .dflt = "10G", .min = 1024, .max = (int64_t)1 << 44,
+     .doc = "Largest multipart request with files."},
+    {TN_FIELD(struct settings, drain), .dflt = "30s", .min = 0, .max = 3600000,
+     .doc = "Longest time that a stop waits for running calls."},
+    {TN_FIELD(struct settings, worker_calls), .dflt = "10000", .min = 1, .max = 1000000000,
+     .doc = "Calls after which a worker process is replaced, give or take 10 %."},
+    {TN_FIELD(struct settings, helper_threads), .dflt = "4", .min = 1, .max = 64,
+     .flags = TN_F_RESTART,
+     .doc = "Threads of the hub for what may block: store queries, password hashing."},
+    {TN_FIELD(struct settings, auto_setup), .dflt = "false",
+     .doc = "Create the administrator from the auto_setup_* settings at the first start."},
+    {TN_FIELD(struct settings, auto_setup_admin_username), .dflt = "admin", .min = 1, .max = 64,
+     .doc = "Name of the administrator that auto_setup creates."},
+    {TN_FIELD(struct settings, auto_setup_admin_password), .max = 1024,
+     .doc = "Password of that administrator; without one a random password is printed once."},
+    {TN_FIELD(struct settings, auto_setup_ak_id), .dflt = "ak-auto-setup", .min = 1, .max = 64,
+     .doc = "Id of the access key that auto_setup creates when auto_setup_ak_secret is set."},
+    {TN_FIELD(struct settings, auto_setup_ak_secret), .max = 1024,
+     .doc = "Secret of that access key."},
+    {TN_FIELD(struct settings, store), .dflt = "sqlite", .min = 1, .max = 32,
+     .flags = TN_F_RESTART,
+     .doc = "Connector that holds the platform's own data: sqlite, postgresql or mysql."},
+    {TN_FIELD(struct settings, disable_integrated_signin), .dflt = "false",
+     .doc = "Refuse sign-in through functions of the integration signIn."},
+    {TN_FIELD(struct settings, bad_signin_lock_count), .dflt = "10", .min = 1, .max = 1000000,
+     .doc = "Wrong passwords after which a user name is locked for growing times."},
+    {TN_FIELD(struct settings, bad_signin_lock_max_wait), .dflt = "900", .min = 1, .max = 86400000,
+     .doc = "Longest such lock in seconds."},
+    {TN_FIELD(struct settings, secret), .max = 4096,
+     .doc = "SECRET of a DataFlux Func installation whose data is imported; reads its encrypted values."},
+    {0},
+};
+
+/* Environment names with our prefix that are no settings. */
+static const char *const not_settings[] = {"TENON_CONFIG", "TENON_URL", "TENON_TOKEN",
+                                           "TENON_CONTEXT", NULL};
+
+static const tn_field *field_of(const char *name)
+{
+    for (const tn_field *f = settings_fields; f->name != NULL; f++) {
+        if (strcmp(f->name, name) == 0) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+static bool is_dff_key(const char *key)
+{
+    size_t n = strlen(key);
+    return n > 1 && strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == n &&
+           strpbrk(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL;
+}
+
+/* A file may hold our names, or those of a DataFlux Func user-config.yaml (flat, upper case). */
+static void take_file(struct settings *s, const char *path, bool must, struct conf_problems *p)
+{
+    struct conf file;
+    conf_init(&file);
+    tn_err err = TN_ERR_INIT;
+    tn_rc rc = conf_read_file(&file, path, p, &err);
+    if (rc != TN_OK && (must || rc != TN_E_NOTFOUND)) {
+        conf_problem(p, path, NULL, "%s", err.msg);
+    }
+    bool listen = false;
+    for (size_t i = 0; i < file.n; i++) {
+        struct conf_item *it = &file.items[i];
+        if (is_dff_key(it->key)) {
+            if (!it->null) {
+                const char *value = it->joined != NULL ? it->joined : it->value;
+                settings_dff_take(s, s->conf, it->key, value, it->where, p);
+                listen |= strcmp(it->key, "WEB_BIND") == 0 || strcmp(it->key, "WEB_PORT") == 0;
+            }
+        } else if (conf_set(s->conf, it->key, it->value, it->where) == TN_OK) {
+            struct conf_item *mine = (struct conf_item *)conf_get(s->conf, it->key);
+            mine->null = it->null;
+            mine->joined = it->joined;
+            it->joined = NULL;
+        }
+    }
+    if (listen) {
+        settings_dff_listen(s, s->conf);
+    }
+    conf_finish(&file);
+}
+
+static bool is_not_setting(const char *name)
+{
+    for (const char *const *n = not_settings; *n != NULL; n++) {
+        if (strcmp(*n, name) == 0) {
+            return true;
+        }
+    }
+    return strncmp(name, "TENON_TEST_", 11) == 0;
+}
+
+/* "TENON_WORKERS_MIN" */
+static void take_own_env(struct settings *s, const char *name, const char *value,
+                         struct conf_problems *p)
+{
+    char key[64], where[160];
+    size_t n = 0;
+    for (const char *c = name + strlen("TENON_"); *c != '\0' && n < sizeof key - 1; c++) {
+        key[n++] = (char)tolower((unsigned char)*c);
+    }
+    key[n] = '\0';
+    snprintf(where, sizeof where, "environment %.140s", name);
+    if (field_of(key) != NULL) {
+        conf_set(s->conf, key, value, where);
+        return;
+    }
+    const char *meant = conf_did_you_mean(key, settings_fields);
+    char upper[64] = "";
+    for (size_t i = 0; meant != NULL && meant[i] != '\0' && i < sizeof upper - 1; i++) {
+        upper[i] = (char)toupper((unsigned char)meant[i]);
+        upper[i + 1] = '\0';
+    }
+    conf_problem(p, where, NULL, "unknown setting%s%s%s", meant ? "; did you mean TENON_" : "", upper,
+                 meant ? "?" : "; remove it or correct its name");
+}
+
+static void take_env(struct settings *s, struct conf_problems *p)
+{
+    for (int dff = 0; dff < 2; dff++) {
+        const char *prefix = dff ? "DFF_" : "TENON_";
+        bool listen = false;
+        for (char **e = environ; e != NULL && *e != NULL; e++) {
+            const char *eq = strchr(*e, '=');
+            char name[128];
+            if (eq == NULL || strncmp(*e, prefix, strlen(prefix)) != 0 ||
+                (size_t)(eq - *e) >= sizeof name || memmem(*e, (size_t)(eq - *e), "__", 2) != NULL) {
+                continue;
+            }
+            memcpy(name, *e, (size_t)(eq - *e));
+            name[eq - *e] = '\0';
+            if (!dff) {
+                if (!is_not_setting(name)) {
+                    take_own_env(s, name, eq + 1, p);
+                }
+                continue;
+            }
+            if (str_trim(str_of(eq + 1)).n != 0) {
+                char where[160];
+                snprintf(where, sizeof where, "environment %s", name);
+                settings_dff_take(s, s->conf, name + 4, eq + 1, where, p);
+                listen |= strcmp(name, "DFF_WEB_BIND") == 0 || strcmp(name, "DFF_WEB_PORT") == 0;
+            }
+        }
+        if (listen) {
+            settings_dff_listen(s, s->conf);
+        }
+    }
+    if (environ != NULL) {
+        conf_read_sections(s->conf, environ, p);
+    }
+}
+
+/* "--workers-min=4" at argv[i]; returns how many arguments were used. */
+static int take_option(struct settings *s, int argc, char **argv, int i, const char **ret_config,
+                       struct conf_problems *p)
+{
+    const char *arg = argv[i];
+    char key[64], where[80];
+    if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0') {
+        conf_problem(p, arg, NULL, "is no option; options start with --");
+        return 1;
+    }
+    const char *eq = strchr(arg, '=');
+    size_t n = eq != NULL ? (size_t)(eq - arg) - 2 : strlen(arg) - 2;
+    n = n < sizeof key - 1 ? n : sizeof key - 1;
+    for (size_t j = 0; j < n; j++) {
+        key[j] = arg[2 + j] == '-' ? '_' : arg[2 + j];
+    }
+    key[n] = '\0';
+    snprintf(where, sizeof where, "--%.*s", (int)n, arg + 2);
+    const char *name = key;
+    const tn_field *f = field_of(name);
+    bool negated = false;
+    if (f == NULL && strncmp(key, "no_", 3) == 0) {
+        f = field_of(key + 3);
+        negated = f != NULL && f->type == TN_C_BOOL;
+        f = negated ? f : NULL;
+        name = key + 3;
+    }
+    bool is_config = strcmp(key, "config") == 0;
+    if (f == NULL && !is_config) {
+        const char *meant = conf_did_you_mean(key, settings_fields);
+        char shown[64] = "";
+        for (size_t j = 0; meant != NULL && meant[j] != '\0' && j < sizeof shown - 1; j++) {
+            shown[j] = meant[j] == '_' ? '-' : meant[j];
+            shown[j + 1] = '\0';
+        }
+        conf_problem(p, where, NULL, "unknown option%s%s%s", meant ? "; did you mean --" : "", shown,
+                     meant ? "?" : "; see --help");
+        /* what follows was probably meant as its value */
+        return eq == NULL && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0 ? 2 : 1;
+    }
+    if (f != NULL && f->type == TN_C_SECRET) {
+        conf_problem(p, where, NULL, "a secret does not belong on the command line, where everybody "
+                                     "can read it; use the file or the environment");
+        return eq == NULL && i + 1 < argc ? 2 : 1;
+    }
+    if (f != NULL && f->type == TN_C_BOOL && eq == NULL) {
+        conf_set(s->conf, name, negated ? "false" : "true", where);
+        return 1;
+    }
+    if (eq == NULL && i + 1 >= argc) {
+        conf_problem(p, where, NULL, "needs a value");
+        return 1;
+    }
+    const char *value = eq != NULL ? eq + 1 : argv[i + 1];
+    if (is_config) {
+        *ret_config = value;
+    } else {
+        conf_set(s->conf, name, value, where);
+    }
+    return eq != NULL ? 1 : 2;
+}
+
+/* Sections of plugins are "<kind>.<name>.<setting>"; anything else with a dot is a mistake. */
+static void check_sections(const struct conf *c, struct conf_problems *p)
+{
+    static const char *const kinds[] = {"connector", "auth", "trigger", "frontend", "api", NULL};
+    for (size_t i = 0; i < c->n; i++) {
+        tn_str rest = str_of(c->items[i].key), first;
+        bool known = false;
+        str_split(&rest, '.', &first);
+        for (const char *const *k = kinds; *k != NULL; k++) {
+            known = known || str_is(first, *k);
+        }
+        if (rest.s != NULL && (!known || memchr(rest.s, '.', rest.n) == NULL)) {
+            conf_problem(p, c->items[i].where, c->items[i].key,
+                         "unknown section; sections are <kind>: <plugin>: <setting> with the kinds "
+                         "connector, auth, trigger, frontend and api");
+        }
+    }
+}
+
+static void add_folder(struct buf *out, const char *folder)
+{
+    char real[PATH_MAX];
+    struct stat st;
+    if (realpath(folder, real) != NULL && stat(real, &st) == 0 && S_ISDIR(st.st_mode) &&
+        (out->len == 0 || strstr(out->data, real) == NULL)) {
+        buf_printf(out, "%s%s", out->len != 0 ? ":" : "", real);
+    }
+}
+
+/* Plugins beside the running program: in the build tree, then installed. */
+static char *default_plugins(void)
+{
+    static const char *const places[] = {"../plugins", "plugins", "../lib/tenon/plugins"};
+    char exe[PATH_MAX], path[PATH_MAX + 32];
+    struct buf out = BUF_INIT(PATH_MAX * 4);
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n > 0) {
+        exe[n] = '\0';
+        *strrchr(exe, '/') = '\0';
+        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+            snprintf(path, sizeof path, "%s/%s", exe, places[i]);
+            add_folder(&out, path);
+        }
+    }
+    return buf_take(&out, NULL);
+}
+
+/* Defaults that depend on other things, and the secrets that no log line may show. */
+static void derive(struct settings *s)
+{
+    if (s->plugins != NULL && *s->plugins == '\0') {
+        char *found = default_plugins();
+        if (found != NULL) {
+            free((char *)s->plugins);
+            s->plugins = found;
+        }
+    }
+    if (s->resources != NULL && *s->resources == '\0' && s->data != NULL) {
+        char *path = NULL;
+        if (asprintf(&path, "%s/resources", s->data) >= 0) {
+            free((char *)s->resources);
+            s->resources = path;
+        }
+    }
+    const char *const secrets[] = {s->auto_setup_admin_password.s, s->auto_setup_ak_secret.s,
+                                   s->secret.s, settings_dff_secret(s, "MYSQL_PASSWORD"),
+                                   settings_dff_secret(s, "REDIS_PASSWORD")};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        log_mask(str_of(secrets[i]));
+    }
+}
+
+tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
+                    struct conf_problems *p)
+{
+    memset(s, 0, sizeof *s);
+    struct conf_problems own = {BUF_INIT(0), 0, 0};
+    struct conf options;
+    const char *config = NULL;
+    p = p != NULL ? p : &own;
+    unsigned before = p->errors;
+    s->conf = calloc(1, sizeof *s->conf);
+    s->dff = calloc(1, sizeof *s->dff);
+    if (s->conf == NULL || s->dff == NULL) {
+        conf_problem(p, NULL, NULL, "out of memory");
+        return TN_E_NOMEM;
+    }
+    /* The command line is read first, because it may name the file, and counts last. */
+    for (int i = 0; i < argc;) {
+        i += take_option(s, argc, argv, i, &config, p);
+    }
+    options = *s->conf;
+    conf_init(s->conf);
+    const char *dff_file = getenv("DFF_CONFIG_FILE_PATH");
+    if (dff_file != NULL && *dff_file != '\0') {
+        take_file(s, dff_file, true, p);
+    }
+    config = config_path != NULL ? config_path : config != NULL ? config : getenv("TENON_CONFIG");
+    bool named = config != NULL && *config != '\0';
+    take_file(s, named ? config : SYSTEM_FILE, named, p);
+    take_env(s, p);
+    for (size_t i = 0; i < options.n; i++) {
+        conf_set(s->conf, options.items[i].key, options.items[i].value, options.items[i].where);
+    }
+    conf_finish(&options);
+    if (conf_bind(s->conf, "", settings_fields, s, p) == TN_OK && s->workers_min > s->workers_max) {
+        conf_problem(p, NULL, "workers_min", "is %lld and workers_max is %lld; it must not be larger",
+                     (long long)s->workers_min, (long long)s->workers_max);
+    }
+    check_sections(s->conf, p);
+    derive(s);
+    settings_dff_reflect(s);
+    unsigned errors = p->errors - before;
+    conf_problems_finish(&own);
+    return errors == 0 ? TN_OK : TN_E_CONFIG;
+}
+
+void settings_finish(struct settings *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    conf_free(settings_fields, s);
+    if (s->dff != NULL) {
+        map_finish(s->dff, free);
+        free(s->dff);
+    }
+    conf_finish(s->conf);
+    free(s->conf);
+    memset(s, 0, sizeof *s);
+}
