@@ -71,7 +71,9 @@ struct api_stamp {
  * with X-Trace-Id), fills the headers of spec 0.3 and CORS. Any thread; never fails, no allocation.
  * Header values point into `s` and `req`: do not move `s`. */
 void api_stamp(struct api_stamp *s, const tn_http_req *req);
-/* The same with a trace id that was made earlier (NULL: as above). */
+/* Only the trace id, for who needs it before the answer. */
+void api_trace(const tn_http_req *req, char ret[129]);
+/* The same with a trace id that was made by api_trace() (NULL: as above). */
 void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace);
 /* Adds a header; name is a literal or lives until api_send(), value is borrowed until then. False when
  * the table is full. */

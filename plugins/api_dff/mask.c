@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reqDump of an error answer: method, URL and body with passwords, secrets and tokens masked. */
 #include "mask.h"
+#include "schema.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,9 @@ void mask_json(json_t *v)
         json_t *member;
         void *next;
         json_object_foreach_safe(v, next, key, member) {
-            bool scalar = !json_is_object(member) && !json_is_array(member) && !json_is_null(member);
-            if (scalar && (mask_key(text_of(key)) || (hidden && strcmp(key, "valueTEXT") == 0))) {
+            /* Objects under such a name ("changePassword") are looked into, anything else hides. */
+            bool shown = json_is_object(member) || json_is_null(member);
+            if (!shown && (mask_key(text_of(key)) || (hidden && strcmp(key, "valueTEXT") == 0))) {
                 json_object_set_new(v, key, json_string(MASK));
             } else {
                 mask_json(member);
@@ -76,7 +78,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static void add_decoded(struct str *b, tn_str t)
+static void url_decode(struct str *b, tn_str t)
 {
     for (size_t i = 0; i < t.n; i++) {
         int hi, lo;
@@ -122,7 +124,7 @@ static void dump_url(struct str *b, tn_str target)
             sep = '&';
             str_text(&url, key);
             struct str name = {0};
-            add_decoded(&name, key);
+            url_decode(&name, key);
             if (value.s != NULL) {
                 str_char(&url, '=');
                 str_text(&url, mask_key(str_view(&name)) ? TN_STR(MASK) : value);
@@ -134,14 +136,14 @@ static void dump_url(struct str *b, tn_str target)
     str_free(&url);
 }
 
-static json_t *form_object(tn_str body)
+json_t *form_parse(tn_str body)
 {
     json_t *obj = json_object();
     tn_str key, value;
     while (next_pair(&body, &key, &value)) {
         struct str k = {0}, v = {0};
-        add_decoded(&k, key);
-        add_decoded(&v, value);
+        url_decode(&k, key);
+        url_decode(&v, value);
         if (k.n > 0 && k.s != NULL) {
             json_t *text = json_stringn(str_view(&v).s, v.n);
             json_object_set_new(obj, k.s, text != NULL ? text : json_string("<binary>"));
@@ -161,7 +163,7 @@ static json_t *dumpable(const tn_http_req *req)
         return NULL;
     }
     if (text_has(type, "x-www-form-urlencoded")) {
-        return form_object(body);
+        return form_parse(body);
     }
     if (text_has(type, "text/plain")) {
         return json_stringn(body.s, body.n);

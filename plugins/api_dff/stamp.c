@@ -119,16 +119,23 @@ static void stamp_cors(struct api_stamp *s, const tn_http_req *req)
                             "Content-Disposition, Retry-After, ETag"));
 }
 
-void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace)
+void api_trace(const tn_http_req *req, char ret[129])
 {
     tn_str given = tn_http_header(req, "x-trace-id");
-    if (trace != NULL) {
-        snprintf(s->trace, sizeof s->trace, "%s", trace);
-    } else if (echoable(given, sizeof s->trace - 1)) {
-        memcpy(s->trace, given.s, given.n);
-        s->trace[given.n] = '\0';
+    if (echoable(given, 128)) {
+        memcpy(ret, given.s, given.n);
+        ret[given.n] = '\0';
     } else {
-        trace_make(s->trace);
+        trace_make(ret);
+    }
+}
+
+void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace)
+{
+    if (trace != NULL) {
+        memcpy(s->trace, trace, strlen(trace) + 1);
+    } else {
+        api_trace(req, s->trace);
     }
     tn_str client = tn_http_header(req, "x-client-time");
     s->client_time = echoable(client, 128) ? client : (tn_str){NULL, 0};
