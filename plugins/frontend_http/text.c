@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Character classes, lists and parameters of header fields. */
+#include "text.h"
+#include <string.h>
+
+/* RFC 9110 section 5.6.2: "!#$%&'*+-.^_`|~", digits and letters. */
+static const uint8_t tchars[256] = {
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1,
+    ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,  ['6'] = 1, ['7'] = 1,
+    ['8'] = 1, ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1,  ['E'] = 1, ['F'] = 1,
+    ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1,  ['M'] = 1, ['N'] = 1,
+    ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1,  ['U'] = 1, ['V'] = 1,
+    ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1,  ['c'] = 1, ['d'] = 1,
+    ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1,  ['k'] = 1, ['l'] = 1,
+    ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1,  ['s'] = 1, ['t'] = 1,
+    ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+};
+
+bool text_is_tchar(unsigned char c)
+{
+    return tchars[c] != 0;
+}
+
+int text_hex(unsigned char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+void text_lower(char *dst, const char *src, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dst[i] = lower(src[i]);
+    }
+}
+
+bool text_equal_ci(tn_str s, const char *want)
+{
+    size_t i = 0;
+    while (i < s.n && want[i] != '\0' && lower(s.s[i]) == want[i]) {
+        i++;
+    }
+    return i == s.n && want[i] == '\0';
+}
+
+tn_str text_trim(tn_str s)
+{
+    while (s.n > 0 && (s.s[0] == ' ' || s.s[0] == '\t')) {
+        s.s++;
+        s.n--;
+    }
+    while (s.n > 0 && (s.s[s.n - 1] == ' ' || s.s[s.n - 1] == '\t')) {
+        s.n--;
+    }
+    return s;
+}
+
+/* Length of the well-formed sequence at s, 0 when there is none (Unicode 15, table 3-7). */
+static size_t utf8_sequence(const uint8_t *s, size_t n)
+{
+    uint8_t c = s[0];
+    size_t len = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    if (len == 0 || len > n) {
+        return 0;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    bool bad = (c == 0xE0 && s[1] < 0xA0) || (c == 0xED && s[1] > 0x9F) ||
+               (c == 0xF0 && s[1] < 0x90) || (c == 0xF4 && s[1] > 0x8F);
+    return bad ? 0 : len;
+}
+
+bool text_utf8_ok(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        size_t len = utf8_sequence((const uint8_t *)s + i, n - i);
+        if (len == 0) {
+            return false;
+        }
+        i += len;
+    }
+    return true;
+}
+
+/* Position of the next `sep` outside a quoted string, or n. */
+static size_t find_unquoted(tn_str s, char sep)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (quoted && s.s[i] == '\\' && i + 1 < s.n) {
+            i++;
+        } else if (s.s[i] == '"') {
+            quoted = !quoted;
+        } else if (!quoted && s.s[i] == sep) {
+            return i;
+        }
+    }
+    return s.n;
+}
+
+bool text_next_item(tn_str *list, tn_str *ret_item)
+{
+    while (list->n > 0) {
+        size_t n = find_unquoted(*list, ',');
+        tn_str item = text_trim((tn_str){list->s, n});
+        size_t used = n < list->n ? n + 1 : n;
+        list->s += used;
+        list->n -= used;
+        if (item.n > 0) {
+            *ret_item = item;
+            return true;
+        }
+    }
+    return false;
+}
+
+tn_str text_param(tn_str item, const char *name)
+{
+    for (;;) {
+        size_t n = find_unquoted(item, ';');
+        if (n == item.n) {
+            return (tn_str){NULL, 0};
+        }
+        item.s += n + 1;
+        item.n -= n + 1;
+        tn_str one = text_trim((tn_str){item.s, find_unquoted(item, ';')});
+        const char *eq = one.n > 0 ? memchr(one.s, '=', one.n) : NULL;
+        if (eq == NULL || !text_equal_ci(text_trim((tn_str){one.s, (size_t)(eq - one.s)}), name)) {
+            continue;
+        }
+        tn_str v = text_trim((tn_str){eq + 1, one.n - (size_t)(eq + 1 - one.s)});
+        if (v.n >= 2 && v.s[0] == '"' && v.s[v.n - 1] == '"') {
+            v.s++;
+            v.n -= 2;
+        }
+        return v;
+    }
+}
+
+const char *text_header_refused(tn_str name, tn_str value)
+{
+    if (name.n == 0) {
+        return "a header name is empty";
+    }
+    for (size_t i = 0; i < name.n; i++) {
+        if (!text_is_tchar((unsigned char)name.s[i])) {
+            return "a header name has a character that is not allowed (RFC 9110 section 5.6.2)";
+        }
+    }
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.s[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7F) {
+            return c == '\r' || c == '\n' ? "a header value has a line break"
+                                          : "a header value has a control character";
+        }
+    }
+    return NULL;
+}
+
+/* "0", "1", "0.5", "1.000" in thousandths; -1 when it is not a qvalue (RFC 9110 section 12.4.2). */
+static int qvalue(tn_str s)
+{
+    if (s.n == 0 || s.n > 5 || (s.s[0] != '0' && s.s[0] != '1') || (s.n > 1 && s.s[1] != '.')) {
+        return -1;
+    }
+    int q = (s.s[0] - '0') * 1000;
+    int unit = 100;
+    for (size_t i = 2; i < s.n; i++, unit /= 10) {
+        if (s.s[i] < '0' || s.s[i] > '9') {
+            return -1;
+        }
+        q += (s.s[i] - '0') * unit;
+    }
+    return q > 1000 ? -1 : q;
+}
+
+int text_quality(tn_str accept, const char *coding)
+{
+    int any = 0;
+    for (tn_str item; text_next_item(&accept, &item);) {
+        tn_str name = text_trim((tn_str){item.s, find_unquoted(item, ';')});
+        tn_str q = text_param(item, "q");
+        int value = q.s == NULL ? 1000 : qvalue(q);
+        if (value < 0) {
+            value = 0;
+        }
+        if (text_equal_ci(name, coding)) {
+            return value;
+        }
+        if (name.n == 1 && name.s[0] == '*') {
+            any = value;
+        }
+    }
+    return any;
+}
+
+static tn_str opaque(tn_str tag)
+{
+    if (tag.n >= 2 && tag.s[0] == 'W' && tag.s[1] == '/') {
+        return (tn_str){tag.s + 2, tag.n - 2};
+    }
+    return tag;
+}
+
+bool text_etag_match(tn_str list, tn_str tag)
+{
+    tn_str want = opaque(tag);
+    for (tn_str item; text_next_item(&list, &item);) {
+        tn_str have = opaque(item);
+        if ((item.n == 1 && item.s[0] == '*') ||
+            (have.n == want.n && memcmp(have.s, want.s, want.n) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
