@@ -354,8 +354,13 @@ void snapshot_carry(struct snapshot *to, const struct snapshot *from)
     for (size_t i = 0; from != NULL && i < to->apis.cap; i++) {
         struct snap_api *sapi = to->apis.slots[i].item;
         const struct snap_api *old = sapi != NULL && sapi->nrules > 0 ? snapshot_api(from, sapi->id) : NULL;
-        if (old != NULL && old->counts != NULL) {
-            memcpy(sapi->counts, old->counts, SNAP_RULES * sizeof *sapi->counts);
+        for (int k = 0; old != NULL && old->counts != NULL && k < SNAP_RULES; k++) {
+            /* The new one may have counted some calls already. */
+            if (sapi->counts[k].window == old->counts[k].window) {
+                sapi->counts[k].calls += old->counts[k].calls;
+            } else if (sapi->counts[k].window < old->counts[k].window) {
+                sapi->counts[k] = old->counts[k];
+            }
         }
     }
 }

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the call path share: one HTTP call of a function from its request to its answer.
+ * All of it runs on the loop thread unless a comment says otherwise. */
+#pragma once
+#include "api.h"
+#include "call_out.h"
+#include "snapshot.h"
+
+struct cache;
+
+/* ---- options of one call (spec 2.2, 2.12) ------------------------------------------------------------- */
+enum call_return { RETURN_PLAIN, RETURN_RAW, RETURN_DUMPS, RETURN_REPR, RETURN_ALL };
+struct call_opts {
+    uint32_t queue, timeout_s, expires_s, delay_s;  /* 0 = not given */
+    int64_t eta_us;                                 /* 0 = not given */
+    enum call_return return_type;
+    int unbox;                                      /* -1 = not given */
+    bool async;
+};
+
+/* Why a call is refused; handed to whatever answers this kind of call. */
+struct call_refusal {
+    enum api_code code;
+    const char *sub;      /* or NULL */
+    struct str detail;    /* JSON object or empty */
+    int64_t retry_s;      /* > 0: Retry-After */
+    char message[256];
+};
+/* Fills it; returns false so that checks can end with it. */
+bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, const char *fmt, ...)
+    TN_PRINTF(4, 5);
+void call_refusal_finish(struct call_refusal *why);
+
+/* options.c: raw is a JSON object, JSON text of one, null or absent. */
+bool options_parse(tn_str raw, struct call_opts *ret, struct call_refusal *why);
+
+/* ---- what the caller sent ------------------------------------------------------------------------------ */
+enum call_form { FORM_NORMAL, FORM_SIMPLE, FORM_OTHER };
+
+/* Everything is valid JSON text, borrowed from the request or from the scratch buffers until the next
+ * call is read. */
+struct call_input {
+    tn_str kwargs;   /* object */
+    tn_str options;  /* any value, not validated when it came in a query; absent = none */
+    tn_str query;    /* object */
+    tn_str body;     /* object, array or string */
+};
+#define SCRATCH_MEMBERS 10000 /* the most keys the scanner lets an object have */
+/* kwargs.c: reads query and body of one of the four forms (spec 2.2). Uses the scratch buffers. */
+bool kwargs_read(const tn_http_req *req, enum call_form form, struct call_input *ret,
+                 struct call_refusal *why);
+/* Merges with the configured ones (spec 2.4); gives `given` back as it is when nothing is fixed. */
+bool kwargs_merge(const struct snap_api *sapi, tn_str given, tn_str *ret, struct call_refusal *why);
+#define KWARGS_MAX_FIELDS 1000
+/* kwargs_form.c: appends an object of text fields to `out`; names may have brackets ("a[b]", "a[]"),
+ * equal names become an array. Without memory out->failed is set. */
+void kwargs_fields(struct str *out, const tn_http_pair *pairs, size_t n);
+/* Decodes application/x-www-form-urlencoded into pairs that point into `out`; false when there are more
+ * than `cap` fields or no memory. */
+bool kwargs_urldecode(tn_str body, struct str *out, tn_http_pair *ret, size_t cap, size_t *ret_n);
+
+/* httpreq.c: appends the HTTP request object of spec 2.5. */
+void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str body);
+
+/* ---- one call -------------------------------------------------------------------------------------------- */
+struct call {
+    tn_http_req *req;
+    struct api_req *managed;   /* direct and draft calls; NULL for public routes */
+    tn_call *task;             /* while the broker has it */
+    struct call_later *later;  /* waiting for eta or delay */
+    struct call *next;         /* free list */
+    enum call_return return_type;
+    bool unbox, draft;
+    uint32_t cache_s;          /* 0: the result is not kept */
+    uint8_t cache_key[32];
+};
+
+/* The broker's answer, whatever it is, becomes the HTTP answer. `kept`: it came from the cache. False
+ * only for a kept answer whose file has gone: nothing was sent, the function must run again. */
+bool respond_result(struct call *c, const tn_call_result *result, bool kept);
+/* respond_repr.c: the value as Python would show it with repr(). */
+void respond_repr(struct str *out, const tn_call_result *result);
+/* Answers with an error and ends the call. */
+void respond_refusal(struct call *c, struct call_refusal *why);
+/* Task failed before or while running: EFuncFailed with that exception text. */
+void respond_failed(struct call *c, const char *fmt, ...) TN_PRINTF(2, 3);
+
+/* The process-wide state of the call path. */
+struct calls {
+    struct cache *cache;
+    struct call *free;            /* recycled call objects */
+    unsigned nfree;
+    struct call_scratch {         /* valid until the next call is read */
+        struct str decoded, query, body, kwargs, merged, http;
+        tn_json_member *members;  /* SCRATCH_MEMBERS of them */
+        tn_http_pair *pairs;      /* KWARGS_MAX_FIELDS of them */
+    } scratch;
+    int resources_fd;             /* O_PATH of the resource root */
+    const char *resources;        /* its path */
+};
+extern struct calls calls;
+/* The current snapshot, NULL before the first one; its rows are valid for one turn of the loop. */
+const struct snapshot *calls_snapshot(void);
+
+/* ---- rules ------------------------------------------------------------------------------------------------ */
+/* throttle.c: counts this call; false when a rule is exceeded. */
+bool throttle_pass(const struct snap_api *sapi, int64_t wall_us, struct call_refusal *why);
+
+/* cache.c */
+struct cache *cache_create(size_t max_bytes, size_t max_entries);
+void cache_destroy(struct cache *c);
+/* Key of a result: function, code version and canonical kwargs (valid JSON). */
+void cache_key(const struct snap_func *f, tn_str kwargs, uint8_t ret[32]);
+/* A kept result, borrowed until the loop turn ends or the cache changes; false when there is none. */
+bool cache_get(struct cache *c, const uint8_t key[32], uint64_t now_ns, tn_call_result *ret);
+void cache_put(struct cache *c, const uint8_t key[32], uint64_t now_ns, uint32_t ttl_s,
+               const tn_call_result *result);
+void cache_drop(struct cache *c, const uint8_t key[32]);
+/* {"entries":…,"bytes":…,"hits":…,"misses":…} */
+void cache_status(const struct cache *c, struct str *out);
+
+/* mime.c: media type of a file name or an extension ("a.csv", "csv"); application/octet-stream. */
+const char *mime_of(tn_str name);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One call on the loop thread: object, defaults, cache, submission, answer, release. */
+#include "call_run.h"
+
+/* Recycled objects; more than ever wait at once are given back. */
+#define FREE_MAX 1024
+
+struct calls calls = {.resources_fd = -1};
+
+/* The request has been answered or its client has gone. */
+static void call_release(void *user)
+{
+    struct call *c = user;
+    if (c->task != NULL) {
+        api.host->calls->orphan(api.host->ctx, c->task);
+    }
+    call_later_cancel(c);
+    if (calls.nfree < FREE_MAX) {
+        c->next = calls.free;
+        calls.free = c;
+        calls.nfree++;
+    } else {
+        free(c);
+    }
+}
+
+struct call *call_new(tn_http_req *req, struct api_req *managed)
+{
+    struct call *c = calls.free;
+    if (c != NULL) {
+        calls.free = c->next;
+        calls.nfree--;
+    } else {
+        c = malloc(sizeof *c);
+        if (c == NULL) {
+            api_error(req, ESysLimitReached, NULL, (tn_str){NULL, 0}, "Out of memory");
+            return NULL;
+        }
+    }
+    c->req = req;
+    c->managed = managed;
+    c->task = NULL;
+    c->later = NULL;
+    c->next = NULL;
+    c->return_type = RETURN_PLAIN;
+    c->unbox = true;
+    c->draft = false;
+    c->cache_s = 0;
+    api.host->http->on_release(api.host->ctx, req, call_release, c);
+    return c;
+}
+
+static void call_done(void *user, const tn_call_result *result)
+{
+    struct call *c = user;
+    c->task = NULL;
+    respond_result(c, result, false);
+}
+
+void call_hand_over(struct call *c, tn_call_req *r)
+{
+    tn_err err = TN_ERR_INIT;
+    r->size = sizeof *r;
+    r->user = c;
+    r->done = call_done;
+    tn_rc rc = api.host->calls->submit(api.host->ctx, r, &c->task, &err);
+    if (rc != TN_OK) {
+        struct call_refusal why = {.retry_s = rc == TN_E_LIMIT};
+        call_refuse(&why, rc == TN_E_LIMIT ? ESysLimitReached : ESys, NULL, "%s", err.msg);
+        respond_refusal(c, &why);
+        call_refusal_finish(&why);
+    }
+}
+
+static uint32_t first_of(uint32_t option, uint32_t func, uint32_t table)
+{
+    return option != 0 ? option : func != 0 ? func : table;
+}
+
+/* Values that only some calls have travel as a small object. */
+static void write_vars(struct str *out, const struct call_opts *o, int64_t record_limit)
+{
+    if (o->eta_us == 0 && o->delay_s == 0 && record_limit < 0) {
+        return;
+    }
+    add_lit(out, "{");
+    if (o->eta_us != 0) {
+        char iso[ISO_LEN + 1];
+        iso_time(o->eta_us, iso);
+        str_printf(out, "\"eta\":\"%s\",", iso);
+    }
+    if (record_limit >= 0) {
+        str_printf(out, "\"taskRecordLimit\":%lld,", (long long)record_limit);
+    }
+    str_printf(out, "\"delay\":%u}", (unsigned)o->delay_s);
+}
+
+void call_start_func(struct call *c, const struct call_target *t, const struct call_input *in,
+                     tn_str kwargs, const struct call_opts *o)
+{
+    const struct snap_func *f = t->func;
+    struct call_scratch *x = &calls.scratch;
+    struct str vars = {0};
+    tn_call_result kept;
+    c->return_type = o->return_type;
+    c->unbox = o->unbox >= 0 ? o->unbox != 0 : t->kind->unbox;
+    if (f->cache_s > 0 && !c->draft) {
+        c->cache_s = f->cache_s;
+        cache_key(f, kwargs, c->cache_key);
+        if (cache_get(calls.cache, c->cache_key, api.host->now_ns(), &kept)) {
+            if (respond_result(c, &kept, true)) {
+                return;
+            }
+            cache_drop(calls.cache, c->cache_key);
+        }
+    }
+    httpreq_write(&x->http, c->req, in->query, in->body);
+    write_vars(&vars, o, t->record_limit);
+    if (x->http.failed || vars.failed) {
+        str_free(&vars);
+        respond_failed(c, "Out of memory");
+        return;
+    }
+    uint32_t timeout = first_of(o->timeout_s, f->timeout_s, t->kind->timeout_s);
+    uint32_t expires = first_of(o->expires_s, f->expires_s, t->kind->expires_s);
+    tn_call_req r = {
+        .script = f->script,
+        .func = f->name,
+        .origin = t->kind->origin,
+        .origin_id = t->origin_id,
+        .args = kwargs,
+        .http = str_view(&x->http),
+        .vars = str_view(&vars),
+        .queue = first_of(o->queue, f->queue, t->kind->queue),
+        .timeout_ms = timeout * 1000,
+        .expires_ms = (expires != 0 ? expires : timeout) * 1000,
+        .result_ttl = f->cache_s,
+    };
+    if (t->code.s != NULL) {
+        r.flags = TN_CALL_DEBUG;
+        r.code = t->code;
+    }
+    if (o->eta_us != 0 || o->delay_s != 0) {
+        call_later_submit(c, &r, o);
+    } else {
+        call_hand_over(c, &r);
+    }
+    str_free(&vars);
+}
