@@ -69,6 +69,9 @@ static const char *core_setting(void *ctx, const char *name)
     if (strcmp(name, "AUTO_SETUP_AK_SECRET") == 0) {
         return s->auto_setup_ak_secret.s;
     }
+    if (strcmp(name, "SECRET") == 0) {
+        return s->secret.s;
+    }
     if (strcmp(name, "TENON_DATA") == 0) {
         return s->data;
     }

@@ -150,6 +150,11 @@ static void apis_start(void *user)
     loop_post(h->loop, apis_done, h);
 }
 
+static void on_sweep(void *user)
+{
+    suplink_sweep(((struct hub *)user)->suplink);
+}
+
 static void on_zygote(void *user, int fd)
 {
     broker_zygote(((struct hub *)user)->broker, fd);
@@ -241,14 +246,38 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
         {"debug", 1u << 5, 1, 8, 256, (uint64_t)s->queue_wait.ms * NS_PER_MS},
     };
     const struct broker_conf conf = {groups, 2, (uint32_t)s->worker_calls, NS_PER_S};
-    const struct broker_hooks hooks = {h, services_ask, services_compiled, on_workers_ready};
+    const struct broker_hooks hooks = {.user = h,
+                                       .ask = services_ask,
+                                       .compiled = services_compiled,
+                                       .ready = on_workers_ready,
+                                       .sweep = on_sweep};
     return broker_create(h->loop, &conf, &hooks, &h->broker, err);
 }
 
-static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp, struct conf *c,
+/* Forks its probes, so it comes before the first thread. */
+static tn_rc plugins_find(struct hub *h, tn_err *err)
+{
+    tn_rc rc = plug_discover(&h->registry, h->settings.plugins, err);
+    if (rc == TN_OK) {
+        rc = plug_open_all(&h->registry, HUB_KINDS, err);
+    }
+    for (size_t i = 0; i < h->registry.nreports; i++) {
+        if (h->registry.reports[i].problem != NULL) {
+            log_error("plugin %s is not used: %s", h->registry.reports[i].path,
+                      h->registry.reports[i].problem);
+        }
+    }
+    return rc;
+}
+
+static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
                        struct conf_problems *problems, tn_err *err)
 {
-    tn_rc rc = loop_create(&h->loop, (unsigned)h->settings.helper_threads, err);
+    struct conf *c = h->settings.conf;
+    tn_rc rc = plugins_find(h, err);
+    if (rc == TN_OK) {
+        rc = loop_create(&h->loop, (unsigned)h->settings.helper_threads, err);
+    }
     if (rc == TN_OK) {
         rc = router_create(&h->router, err);
     }
@@ -267,18 +296,6 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp, stru
     if (rc == TN_OK) {
         const struct suplink_hooks hooks = {h, on_zygote, hub_drain};
         rc = suplink_open(h->loop, ctl, &hooks, &h->suplink, err);
-    }
-    if (rc == TN_OK) {
-        rc = plug_discover(&h->registry, h->settings.plugins, err);
-    }
-    if (rc == TN_OK) {
-        for (size_t i = 0; i < h->registry.nreports; i++) {
-            if (h->registry.reports[i].problem != NULL) {
-                log_error("plugin %s is not used: %s", h->registry.reports[i].path,
-                          h->registry.reports[i].problem);
-            }
-        }
-        rc = plug_open_all(&h->registry, HUB_KINDS, err);
     }
     if (rc == TN_OK) {
         rc = store_start(h, store_hp, c, problems, err);
@@ -365,10 +382,8 @@ int main(int argc, char **argv)
     pthread_mutex_init(&h->lock, NULL);
     map_init(&h->counters);
     h->loop_thread = pthread_self();
-    struct conf c;
-    conf_init(&c);
     tn_err err = TN_ERR_INIT;
-    rc = hub_start(h, ctl, &store_hp, &c, &problems, &err);
+    rc = hub_start(h, ctl, &store_hp, &problems, &err);
     if (rc == TN_OK) {
         rc = loop_run(h->loop, &err);
     }
@@ -378,7 +393,6 @@ int main(int argc, char **argv)
         return 1;
     }
     hub_stop(h);
-    conf_finish(&c);
     buf_finish(&problems.text);
     free(rest);
     log_info("stopped");
