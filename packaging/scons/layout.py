@@ -53,14 +53,15 @@ class Layout:
         visit(area)
         return order[::-1]
 
-    def library(self, area):
-        """lib/libtn_<area>.a from every *.c that is not a main; None while there is none."""
+    def library(self, area, made=()):
+        """lib/libtn_<area>.a from every *.c that is not a main and the `made` ones; None while there
+        is none."""
         folder = self.areas[area][0]
         sources = [s for s in _sources(folder) if not os.path.basename(s).startswith('main')]
         if sources:
             env = self._area_env(area)
             self.libs[area] = env.StaticLibrary('%s/lib/tn_%s' % (self.root, area),
-                                                self._objects(env, sources))[0]
+                                                self._objects(env, sources) + list(made))[0]
 
     def link(self, target, area, sources, pkgs=(), no_as_needed=False):
         """A program that may use `area` and what lies below it."""

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the integration tests; README.md in this folder explains them."""
+
+import os
+import sys
+from typing import Callable, Iterator, List
+
+import pytest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from support.client import Client  # noqa: E402
+from support.raw import Raw  # noqa: E402
+from support.server import BUILD, SANITIZED, VARIANT, Server  # noqa: E402
+
+
+def pytest_report_header() -> str:
+    """Which build is tested."""
+    return 'tenon: variant %s in %s' % (VARIANT, BUILD)
+
+
+class Watch:
+    """The servers of one module, so that every test can be charged with what it leaves."""
+
+    def __init__(self) -> None:
+        self.servers: List[Server] = []
+
+
+@pytest.fixture(scope='module')
+def watch() -> Iterator[Watch]:
+    """All servers that are alive in this module."""
+    yield Watch()
+
+
+@pytest.fixture(scope='module')
+def server(watch: Watch) -> Iterator[Server]:
+    """A running server, shared by the tests of a module. Must stop cleanly at the end."""
+    s = Server()
+    try:
+        s.start()
+        watch.servers.append(s)
+        yield s
+        code = s.stop()
+        problems = s.problems()
+        assert code == 0, 'exit code %d after SIGTERM:\n%s' % (code, s.log()[-3000:])
+        assert not problems, '\n'.join(problems)
+    finally:
+        if s in watch.servers:
+            watch.servers.remove(s)
+        s.close()
+
+
+@pytest.fixture
+def new_server(watch: Watch) -> Iterator[Callable[..., Server]]:
+    """Factory of servers for one test: new_server(args=(…), env={…}, dev=False, data=…) → a Server that is
+    not started yet."""
+    made: List[Server] = []
+
+    def make(**options: object) -> Server:
+        s = Server(**options)  # type: ignore[arg-type]
+        made.append(s)
+        watch.servers.append(s)
+        return s
+    yield make
+    try:
+        for s in made:
+            if s.process is not None and s.process.poll() is None:
+                code = s.stop()
+                assert code == 0, 'exit code %d after SIGTERM:\n%s' % (code, s.log()[-3000:])
+            problems = s.problems() if os.path.exists(s.log_path) else []
+            assert not problems, '\n'.join(problems)
+    finally:
+        for s in made:
+            watch.servers.remove(s)
+            s.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest, watch: Watch) -> Iterator[None]:
+    """After every test: no leaked process or descriptor, no alert, no sanitizer report."""
+    if 'server' in request.fixturenames:
+        request.getfixturevalue('server').settle()
+    yield
+    problems = [p for s in watch.servers for p in s.problems()]
+    assert not problems, '\n'.join(problems)
+
+
+@pytest.fixture
+def api(server: Server) -> Client:
+    """Signed in as admin on the shared server."""
+    return server.client()
+
+
+@pytest.fixture
+def anonymous(server: Server) -> Client:
+    """Not signed in."""
+    return server.client(username=None)
+
+
+@pytest.fixture
+def raw(server: Server) -> Iterator[Raw]:
+    """A TCP connection to the shared server."""
+    with server.raw() as connection:
+        yield connection
+
+
+@pytest.fixture(scope='session')
+def sanitized() -> bool:
+    """True in asan and tsan builds: leave out what measures time or memory."""
+    return SANITIZED
