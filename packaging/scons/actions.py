@@ -76,22 +76,18 @@ def source_tools(env):
     _phony(env, 'lint', [], ['packaging/scons/lint', '--pkg-config', '$PKG_CONFIG'])
 
 
-def install(env, programs, python):
+def install(env, programs):
     """install and install-<plugin>: env.Install only, so that `scons -c install` takes all away."""
     def under(*parts):
         path = env.subst(os.path.join(*parts))
         dest = env.subst('$DESTDIR')
         return dest.rstrip('/') + os.path.abspath(path) if dest else path
 
-    build = 'build/' + env['variant']
     lib = '$libdir/tenon'
     common = [n for n in env.Install(under('$prefix', 'bin'), [p for p in programs if p.name != 'fas'])]
     if any(p.name == 'fas' for p in programs):
         common += env.Command(under('$prefix', 'bin', 'fas'), '#%s/bin/tenon' % build,
                               'ln -sf tenon $TARGET')
-    for node in python:
-        rel = os.path.relpath(str(node), build + '/python')
-        common += env.InstallAs(under(lib, 'python', rel), node)
     common += env.Install(under('$prefix', 'include', 'tenon'), env.Glob('#kernel/abi/tenon/*.h'))
     for source, folder in (('packaging/man/tenon.1', '$prefix/share/man/man1'),
                            ('packaging/systemd/tenon.service', '$unitdir')):

@@ -61,7 +61,8 @@ class Layout:
         if sources:
             env = self._area_env(area)
             self.libs[area] = env.StaticLibrary('%s/lib/tn_%s' % (self.root, area),
-                                                self._objects(env, sources) + list(made))[0]
+                                                self._objects(env, sources) +
+                                                [env.Object(c) for c in made])[0]
 
     def link(self, target, area, sources, pkgs=(), no_as_needed=False):
         """A program that may use `area` and what lies below it."""

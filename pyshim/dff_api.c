@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DFF.API(...): the decorator. Options are checked once per version of the code and remembered with
+ * the function's code object, so that decorating again costs next to nothing. */
+#include "pyshim/shim.h"
+
+#define ARGS_MAX 20
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define code_extra_index PyUnstable_Eval_RequestCodeExtraIndex
+#define code_extra_get   PyUnstable_Code_GetExtra
+#define code_extra_set   PyUnstable_Code_SetExtra
+#else
+#define code_extra_index _PyEval_RequestCodeExtraIndex
+#define code_extra_get   _PyCode_GetExtra
+#define code_extra_set   _PyCode_SetExtra
+#endif
+
+/* The arguments of one DFF.API(...) call: what the expression evaluates to. */
+struct deco {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    Py_ssize_t nargs;      /* positional ones; the rest by keyword */
+    Py_ssize_t n;
+    PyObject *kwnames;     /* tuple or NULL */
+    PyObject *args[ARGS_MAX];
+};
+
+/* What is remembered with a code object. */
+struct record {
+    Py_ssize_t nargs, n;
+    PyObject *kwnames;
+    PyObject *attrs;       /* __dict__ of the decorated function, shared while nobody changes it */
+    uint64_t version;      /* of attrs when it was made */
+    PyObject *args[];
+};
+
+static PyTypeObject api_type, deco_type;
+static Py_ssize_t extra_index = -1;
+static struct deco *spare;   /* one decorator object at a time is the rule */
+
+static void record_free(void *p)
+{
+    struct record *r = p;
+    if (r == NULL) {
+        return;
+    }
+    for (Py_ssize_t i = 0; i < r->n; i++) {
+        Py_DECREF(r->args[i]);
+    }
+    Py_XDECREF(r->kwnames);
+    Py_XDECREF(r->attrs);
+    PyMem_Free(r);
+}
+
+static void deco_clear(struct deco *d)
+{
+    for (Py_ssize_t i = 0; i < d->n; i++) {
+        Py_DECREF(d->args[i]);
+    }
+    Py_CLEAR(d->kwnames);
+    d->n = 0;
+}
+
+static void deco_dealloc(PyObject *self)
+{
+    struct deco *d = (struct deco *)self;
+    deco_clear(d);
+    if (spare == NULL) {
+        spare = d;
+    } else {
+        PyObject_Free(self);
+    }
+}
+
+/* Equal and of the same plain type: a list written in the script is a new object each time. */
+static bool same_value(PyObject *a, PyObject *b)
+{
+    if (a == b) {
+        return true;
+    }
+    if (Py_TYPE(a) != Py_TYPE(b) ||
+        !(PyList_CheckExact(a) || PyTuple_CheckExact(a) || PyDict_CheckExact(a) ||
+          PyUnicode_CheckExact(a) || PyLong_CheckExact(a))) {
+        return false;
+    }
+    int eq = PyObject_RichCompareBool(a, b, Py_EQ);
+    if (eq < 0) {
+        PyErr_Clear();
+    }
+    return eq > 0;
+}
+
+static bool same_options(const struct record *r, const struct deco *d)
+{
+    if (r->n != d->n || r->nargs != d->nargs || r->kwnames != d->kwnames) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < r->n; i++) {
+        if (!same_value(r->args[i], d->args[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void remember(PyObject *code, const struct deco *d, PyObject *attrs)
+{
+    struct record *r = PyMem_Malloc(sizeof(*r) + (size_t)d->n * sizeof(PyObject *));
+    if (r == NULL) {
+        return;
+    }
+    r->nargs = d->nargs;
+    r->n = d->n;
+    r->kwnames = Py_XNewRef(d->kwnames);
+    r->attrs = Py_NewRef(attrs);
+    r->version = dict_version(attrs);
+    for (Py_ssize_t i = 0; i < d->n; i++) {
+        /* Mutable options are kept as copies: the script may change its own. */
+        PyObject *v = d->args[i];
+        PyObject *copy = PyList_CheckExact(v)   ? PyList_GetSlice(v, 0, PyList_GET_SIZE(v))
+                         : PyDict_CheckExact(v) ? PyDict_Copy(v)
+                                                : Py_NewRef(v);
+        r->args[i] = copy ? copy : Py_NewRef(Py_None);
+    }
+    PyErr_Clear();
+    if (code_extra_set(code, extra_index, r) < 0) {
+        PyErr_Clear();
+        record_free(r);
+    }
+}
+
+static PyObject *deco_kwargs(const struct deco *d)
+{
+    PyObject *kw = PyDict_New();
+    for (Py_ssize_t i = d->nargs; kw && i < d->n; i++) {
+        if (PyDict_SetItem(kw, PyTuple_GET_ITEM(d->kwnames, i - d->nargs), d->args[i]) < 0) {
+            Py_CLEAR(kw);
+        }
+    }
+    return kw;
+}
+
+/* First time for this code, other options, a debugger run, or not a plain function. */
+static PyObject *decorate_slow(struct deco *d, PyObject *func)
+{
+    PyObject *args = PyTuple_New(d->nargs), *kw = deco_kwargs(d), *attrs = NULL, *ret = NULL;
+    struct task *t = shim.task;
+    for (Py_ssize_t i = 0; args && i < d->nargs; i++) {
+        PyTuple_SET_ITEM(args, i, Py_NewRef(d->args[i]));
+    }
+    if (args == NULL || kw == NULL) {
+        goto undo_args;
+    }
+    attrs = PyObject_CallMethod(shim.m_api, "decorate", "OOOO", func, args, kw,
+                                t && t->api_funcs ? t->api_funcs : Py_None);
+    if (attrs == NULL) {
+        goto undo_args;
+    }
+    ret = Py_NewRef(func);
+    if (PyFunction_Check(func) && PyDict_CheckExact(attrs)) {
+        PyFunctionObject *f = (PyFunctionObject *)func;
+        if (f->func_dict == NULL) {
+            f->func_dict = Py_NewRef(attrs);
+            remember(f->func_code, d, attrs);
+        } else if (PyDict_Update(f->func_dict, attrs) < 0) {
+            Py_CLEAR(ret);
+        }
+    }
+undo_args:
+    Py_XDECREF(attrs);
+    Py_XDECREF(kw);
+    Py_XDECREF(args);
+    return ret;
+}
+
+static PyObject *deco_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    struct deco *d = (struct deco *)self;
+    struct record *r = NULL;
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
+        PyErr_SetString(PyExc_TypeError, "DFF.API(...) decorates one function");
+        return NULL;
+    }
+    PyObject *func = args[0];
+    if (PyFunction_Check(func) && shim.task != NULL && shim.task->api_funcs == NULL) {
+        PyFunctionObject *f = (PyFunctionObject *)func;
+        if (f->func_dict == NULL && code_extra_get(f->func_code, extra_index, (void **)&r) == 0 &&
+            r != NULL && dict_version(r->attrs) == r->version && same_options(r, d)) {
+            f->func_dict = Py_NewRef(r->attrs);
+            return Py_NewRef(func);
+        }
+    }
+    return decorate_slow(d, func);
+}
+
+static PyObject *api_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    Py_ssize_t n = nargs + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0);
+    struct deco *d = spare;
+    (void)self;
+    if (n > ARGS_MAX) {
+        PyErr_SetString(PyExc_TypeError, "DFF.API() takes at most 15 options");
+        return NULL;
+    }
+    if (d != NULL) {
+        spare = NULL;
+        PyObject_Init((PyObject *)d, &deco_type);
+    } else if ((d = PyObject_New(struct deco, &deco_type)) == NULL) {
+        return NULL;
+    }
+    d->vectorcall = deco_call;
+    d->nargs = nargs;
+    d->n = n;
+    d->kwnames = Py_XNewRef(kwnames);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        d->args[i] = Py_NewRef(args[i]);
+    }
+    return (PyObject *)d;
+}
+
+struct api {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+};
+static struct api api;
+
+static PyTypeObject api_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "DFF.API",
+    .tp_basicsize = sizeof(struct api),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_doc = "API(title=None, category=None, ...): publishes the decorated function",
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(struct api, vectorcall),
+};
+static PyTypeObject deco_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "DFF.API.decorator",
+    .tp_basicsize = sizeof(struct deco),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_dealloc = deco_dealloc,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(struct deco, vectorcall),
+};
+
+int api_init(void)
+{
+    if (PyType_Ready(&api_type) < 0 || PyType_Ready(&deco_type) < 0) {
+        return -1;
+    }
+    PyObject_Init((PyObject *)&api, &api_type);
+    api.vectorcall = api_call;
+    extra_index = code_extra_index(record_free);
+    if (extra_index < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "no place for data at code objects");
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *api_object(void)
+{
+    return (PyObject *)&api;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The globals of a script: a copy of its template plus the few values that differ from call to
+ * call, and getting rid of them afterwards. */
+#include "pyshim/shim.h"
+
+#include "kernel/base/str.h"
+
+#define N shim.n
+
+/* A value of `vars`, or `dflt`; borrowed. */
+static PyObject *var(PyObject *vars, const char *name, PyObject *dflt)
+{
+    PyObject *v = vars ? PyDict_GetItemString(vars, name) : NULL;
+    return v ? v : dflt;
+}
+
+static PyObject *func_id(PyObject *script, PyObject *func)
+{
+    return PyUnicode_FromFormat("%U.%U", script, func);
+}
+
+/* What is the same in every call of the script; the members that vary get their place, so that
+ * the copy never grows them. */
+static PyObject *template_new(const struct script *s)
+{
+    PyObject *d = PyDict_New(), *zero = PyLong_FromLong(0);
+    int rc = d && zero ? 0 : -1;
+    const struct { PyObject *key, *val; } rows[] = {
+        {N.name, s->id},          {N.doc, Py_None},
+        {N.file, s->id},          {N.builtins, shim.builtins},
+        {N.dff, Py_None},         {N.debug, Py_False},
+        {N.task_id, N.empty},     {N.root_task_id, N.text_root},
+        {N.script_set_id, s->set_id}, {N.script_id, s->id},
+        {N.func_id, Py_None},     {N.func_name, Py_None},
+        {N.func_chain, Py_None},  {N.origin, N.empty},
+        {N.origin_id, N.empty},   {N.trigger_time, zero},
+        {N.trigger_time_ms, zero},{N.start_time, zero},
+        {N.start_time_ms, zero},  {N.eta, Py_None},
+        {N.delay, zero},          {N.cron_expr, Py_None},
+        {N.cron_job_delay, zero}, {N.cron_job_exec_mode, Py_None},
+        {N.crontab, Py_None},     {N.crontab_delay, zero},
+        {N.crontab_exec_mode, Py_None}, {N.queue, zero},
+        {N.http_request, Py_None},
+    };
+    for (size_t i = 0; rc == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        rc = PyDict_SetItem(d, rows[i].key, rows[i].val);
+    }
+    Py_XDECREF(zero);
+    if (rc < 0) {
+        Py_CLEAR(d);
+    }
+    return d;
+}
+
+/* Sets d[key] = v and gives up v; -1 when v is NULL. */
+static int set_take(PyObject *d, PyObject *key, PyObject *v_take)
+{
+    int rc = v_take ? PyDict_SetItem(d, key, v_take) : -1;
+    Py_XDECREF(v_take);
+    return rc;
+}
+
+/* Keeps a text that seldom changes from call to call in the template. */
+static int keep(struct script *s, PyObject **cache, PyObject *key, tn_str text)
+{
+    if (str_is_py(*cache, text)) {
+        return 0;
+    }
+    PyObject *v = str_py(text);
+    if (v == NULL || PyDict_SetItem(s->globals, key, v) < 0) {
+        Py_XDECREF(v);
+        return -1;
+    }
+    Py_XSETREF(*cache, v);
+    return 0;
+}
+
+static int keep_func(struct script *s, tn_str func)
+{
+    if (s->func_name != NULL && str_is_py(s->func_name, func)) {
+        return 0;
+    }
+    PyObject *name = func.n ? str_py(func) : Py_NewRef(Py_None);
+    PyObject *id = name == NULL    ? NULL
+                   : name == Py_None ? Py_NewRef(s->id)
+                                     : func_id(s->id, name);
+    if (name && name != Py_None) {
+        PyUnicode_InternInPlace(&name);
+    }
+    if (id == NULL || PyDict_SetItem(s->globals, N.func_name, name) < 0 ||
+        PyDict_SetItem(s->globals, N.func_id, id) < 0) {
+        Py_XDECREF(id);
+        Py_XDECREF(name);
+        return -1;
+    }
+    Py_XSETREF(s->func_name, name);
+    Py_XSETREF(s->func_id, id);
+    return 0;
+}
+
+static PyObject *call_chain(const struct script *s, PyObject *vars)
+{
+    PyObject *given = var(vars, "callChain", NULL), *chain;
+    if (given != NULL && PyList_Check(given)) {
+        chain = PyList_GetSlice(given, 0, PyList_GET_SIZE(given));
+        if (chain != NULL && (PyList_GET_SIZE(chain) == 0 ||
+            PyObject_RichCompareBool(PyList_GET_ITEM(chain, PyList_GET_SIZE(chain) - 1), s->func_id,
+                                     Py_EQ) == 0) &&
+            PyList_Append(chain, s->func_id) < 0) {
+            Py_CLEAR(chain);
+        }
+        return chain;
+    }
+    chain = PyList_New(1);
+    if (chain != NULL) {
+        PyList_SET_ITEM(chain, 0, Py_NewRef(s->func_id));
+    }
+    return chain;
+}
+
+/* Values of scheduled and nested calls (spec 2.6); each legacy name is a twin. */
+static int set_vars(PyObject *d, PyObject *vars)
+{
+    const struct { const char *name; PyObject *key, *twin; } rows[] = {
+        {"rootTaskId", N.root_task_id, NULL},
+        {"eta", N.eta, NULL},
+        {"delay", N.delay, NULL},
+        {"cronExpr", N.cron_expr, N.crontab},
+        {"cronJobDelay", N.cron_job_delay, N.crontab_delay},
+        {"cronJobExecMode", N.cron_job_exec_mode, N.crontab_exec_mode},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        PyObject *v = var(vars, rows[i].name, NULL);
+        if (v == NULL || (v == Py_None && rows[i].key != N.eta)) {
+            continue;
+        }
+        if (PyDict_SetItem(d, rows[i].key, v) < 0 ||
+            (rows[i].twin && PyDict_SetItem(d, rows[i].twin, v) < 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* A copy of the entry script's template with the values of this call. */
+static PyObject *task_values(struct task *t)
+{
+    const struct lang_call *c = t->call;
+    struct script *s = t->entry;
+    PyObject *vars = NULL, *d = NULL;
+    if (s->globals == NULL && (s->globals = template_new(s)) == NULL) {
+        return NULL;
+    }
+    if (keep_func(s, c->func) < 0 || keep(s, &s->origin, N.origin, c->origin) < 0 ||
+        keep(s, &s->origin_id, N.origin_id, c->origin_id) < 0 ||
+        (c->vars.n && (vars = value_in_dict(c->vars, "vars")) == NULL)) {
+        return NULL;
+    }
+    d = PyDict_Copy(s->globals);
+    if (d == NULL || set_take(d, N.task_id, str_py(c->task_id)) < 0 ||
+        set_take(d, N.func_chain, call_chain(s, vars)) < 0 ||
+        set_take(d, N.trigger_time, PyLong_FromLongLong(c->trigger_us / 1000000)) < 0 ||
+        set_take(d, N.trigger_time_ms, PyLong_FromLongLong(c->trigger_us / 1000)) < 0 ||
+        set_take(d, N.start_time, PyLong_FromLongLong(t->start_us / 1000000)) < 0 ||
+        set_take(d, N.start_time_ms, PyLong_FromLongLong(t->start_us / 1000)) < 0 ||
+        set_take(d, N.queue, PyLong_FromUnsignedLong(c->queue)) < 0 ||
+        PyDict_SetItem(d, N.http_request, t->http) < 0 ||
+        (t->debug && PyDict_SetItem(d, N.debug, Py_True) < 0) || (vars && set_vars(d, vars) < 0)) {
+        Py_CLEAR(d);
+    }
+    Py_XDECREF(vars);
+    return d;
+}
+
+PyObject *globals_entry(struct task *t)
+{
+    PyObject *d = task_values(t);
+    if (d != NULL && set_take(d, N.dff, dff_new(t->entry->id)) < 0) {
+        Py_CLEAR(d);
+    }
+    return d;
+}
+
+PyObject *globals_import(struct task *t, PyObject *id)
+{
+    /* From the call again, not from the entry's globals: the script may have changed those. */
+    if (t->base == NULL && (t->base = task_values(t)) == NULL) {
+        return NULL;
+    }
+    PyObject *d = PyDict_Copy(t->base);
+    if (d != NULL && (PyDict_SetItem(d, N.name, id) < 0 || PyDict_SetItem(d, N.file, id) < 0 ||
+                      set_take(d, N.dff, dff_new(id)) < 0)) {
+        Py_CLEAR(d);
+    }
+    return d;
+}
+
+void globals_drop(PyObject *dict)
+{
+    Py_ssize_t pos = 0, held = 1;
+    PyObject *k, *v;
+    /* Functions of the module refer to its dict. When each of them is held by the dict alone and
+     * nobody else holds the dict, the two only keep each other alive: emptying the dict frees all
+     * at once and the collector never sees it. Anything else (threads, callbacks, classes) is left
+     * to the collector: somebody may still need these names. */
+    while (PyDict_Next(dict, &pos, &k, &v)) {
+        if (PyFunction_Check(v) && PyFunction_GET_GLOBALS(v) == dict && Py_REFCNT(v) == 1) {
+            held++;
+        }
+    }
+    if (Py_REFCNT(dict) == held) {
+        PyDict_Clear(dict);
+    }
+    Py_DECREF(dict);
+}

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members of the DFF object (spec 3.5). C adds API, LOG, VAR, EVAL, EXEC and lower-case spellings."""
+import _tenon
+from . import resp
+from .task import Context
+
+
+class Unavailable:
+    """A member that this version does not have: using it says so."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str):
+        object.__setattr__(self, "_name", name)
+
+    def _refuse(self, *_args, **_named):
+        raise Exception("DFF.%s is not available in this version" % self._name)
+
+    __call__ = _refuse
+    __getitem__ = _refuse
+    __setattr__ = _refuse
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return "<DFF.%s: not available in this version>" % self._name
+
+
+def sign(*args) -> str:
+    """MD5 hex over the platform's secret and the texts; the hub computes it."""
+    answer = _tenon.ask("sign", "\n".join(str(x) for x in args))
+    if answer is None:
+        raise RuntimeError("the platform cannot sign")
+    return answer.decode()
+
+
+_LATER = ("CONN", "SRC", "STORE", "CACHE", "CONFIG", "FUNC", "BLUEPRINT", "SYNC_API", "AUTH_LINK",
+          "ASYNC_API", "BATCH", "CRON_JOB", "CRONTAB_CONFIG", "TASK", "SYS_DB", "SYS_CACHE_DB",
+          "GUANCE_OPENAPI", "DATAKIT", "DATAWAY", "EXTRA_GUANCE_DATA")
+
+# Shared by all scripts.
+MEMBERS = {name: Unavailable(name) for name in _LATER}
+MEMBERS.update({
+    "CTX": Context(),
+    "RESP": resp.resp,
+    "RESP_FILE": resp.resp_file,
+    "RESP_LARGE_DATA": resp.resp_large_data,
+    "REDIRECT": resp.redirect,
+    "RSRC": resp.resource_path,
+    "SIGN": sign,
+})
+
+# name -> callable(script id): members with state of their own per script.
+FACTORIES: dict = {}

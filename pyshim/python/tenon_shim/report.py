@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of exceptions as callers and the editor read them (spec 3.7)."""
+import traceback
+
+import _tenon
+from .errors import TaskTimeout
+
+HEADER = "Traceback (most recent call last *in User Script*):"
+_OWN = "tenon_shim."
+_MAX_FRAMES = 200
+
+
+def _is_script(filename: str) -> bool:
+    return "__" in filename and not filename.endswith(".py") and not filename.startswith("<")
+
+
+def _source_line(filename: str, number: int) -> str:
+    text = _tenon.source(filename)
+    if text is None or number is None or number < 1:
+        return ""
+    lines = text.split("\n")
+    return lines[number - 1].strip() if number <= len(lines) else ""
+
+
+def _frames(tb) -> list:
+    """Lines for the frames that belong to scripts."""
+    found = []
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if _is_script(code.co_filename):
+            found.append((code.co_filename, tb.tb_lineno, code.co_name))
+        tb = tb.tb_next
+    lines = []
+    skipped = len(found) - _MAX_FRAMES
+    for i, (filename, number, name) in enumerate(found):
+        if skipped > 0 and _MAX_FRAMES // 2 <= i < _MAX_FRAMES // 2 + skipped:
+            if i == _MAX_FRAMES // 2:
+                lines.append("  [... %d more frames ...]" % skipped)
+            continue
+        lines.append('  File "%s", line %d, in %s' % (filename, number, name))
+        source = _source_line(filename, number)
+        if source:
+            lines.append("    " + source)
+    return lines
+
+
+def _class_name(cls: type) -> str:
+    """Qualified with the module, but for built-in classes and for ours."""
+    module = cls.__module__
+    if module in ("builtins", None) or str(module).startswith(_OWN):
+        return cls.__qualname__
+    return "%s.%s" % (module, cls.__qualname__)
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:
+        return "<exception str() failed>"
+
+
+def _last_lines(exc: BaseException) -> str:
+    if isinstance(exc, SyntaxError):
+        return "".join(traceback.format_exception_only(type(exc), exc)).strip()
+    text = _text(exc)
+    name = _class_name(type(exc))
+    return "%s: %s" % (name, text) if text else name
+
+
+def _full(exc: BaseException) -> str:
+    """The complete Python traceback with the source of scripts."""
+    lines = ["Traceback (most recent call last):"]
+    for frame in traceback.extract_tb(exc.__traceback__, limit=-_MAX_FRAMES):
+        lines.append('  File "%s", line %s, in %s' % (frame.filename, frame.lineno, frame.name))
+        source = _source_line(frame.filename, frame.lineno) or frame.line
+        if source:
+            lines.append("    " + source)
+    return "\n".join(lines + [_last_lines(exc)])
+
+
+def _mask(text: str, secrets) -> str:
+    for secret in secrets or ():
+        text = text.replace(secret, "*****")
+    return text
+
+
+def report(exc: BaseException, debug: bool, secrets) -> dict:
+    """-> {status: failure|timeout|skip, exception, exceptionType, traceback}, all text."""
+    kind = type(exc).__name__
+    text = _text(exc)
+    status = "failure"
+    if isinstance(exc, TaskTimeout):
+        status = "timeout"
+        trace = _full(exc)
+    else:
+        if isinstance(exc, Warning) and not debug:
+            status = "skip"
+        trace = "\n".join([HEADER] + _frames(exc.__traceback__) + [_last_lines(exc)])
+    if debug:
+        text = "%s: %s" % (kind, text) if text else kind
+    return {"status": status, "exception": _mask(text or kind, secrets), "exceptionType": kind,
+            "traceback": _mask(trace, secrets)}
