@@ -129,9 +129,10 @@ int buf_printf(struct buf *b, const char *fmt, ...)
 
 int buf_addi(struct buf *b, int64_t v)
 {
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
-                                "34353637383940414243444546474849505152535455565758596061626364656667"
-                                "6869707172737475767778798081828384858687888990919293949596979899";
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233"
+        "34353637383940414243444546474849505152535455565758596061626364656667"
+        "6869707172737475767778798081828384858687888990919293949596979899";
     char text[20];
     char *p = text + sizeof text;
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
@@ -155,9 +156,9 @@ int buf_addi(struct buf *b, int64_t v)
 /* How an ASCII byte stands in a JSON string: 0 as it is, 'u': \u00XX, else backslash and that
  * letter. */
 static const char quote_kind[128] = {
-    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
-    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
-    ['"'] = '"', ['\\'] = '\\',
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b',         't',           'n', 'u',
+    'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',           'u', 'u',
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\',
 };
 
 /* Bytes at the start of p that need no look at the table, eight at a time. A byte with the top bit
@@ -169,7 +170,8 @@ static size_t quote_clean(const char *p, size_t n)
     for (; i + 8 <= n; i += 8) {
         uint64_t x;
         memcpy(&x, p + i, 8);
-        uint64_t odd = x | (x - ones * 0x20) | ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones);
+        uint64_t odd = x | (x - ones * 0x20) | ((x ^ ones * '"') - ones) |
+                       ((x ^ ones * '\\') - ones);
         if ((odd & ones * 0x80) != 0) {
             break;
         }

@@ -49,14 +49,14 @@ static tn_rc rc_of_errno(int e)
         int e;
         tn_rc rc;
     } rows[] = {
-        {ENOMEM, TN_E_NOMEM},         {EINVAL, TN_E_INVAL},         {ENOENT, TN_E_NOTFOUND},
-        {EACCES, TN_E_DENIED},        {EPERM, TN_E_DENIED},         {EROFS, TN_E_DENIED},
-        {ETIMEDOUT, TN_E_TIMEOUT},    {ECANCELED, TN_E_CANCELED},   {ECONNREFUSED, TN_E_UNAVAIL},
-        {ECONNRESET, TN_E_UNAVAIL},   {EHOSTUNREACH, TN_E_UNAVAIL}, {ENETUNREACH, TN_E_UNAVAIL},
-        {EPIPE, TN_E_UNAVAIL},        {EADDRINUSE, TN_E_CONFLICT},  {EEXIST, TN_E_CONFLICT},
-        {EMFILE, TN_E_LIMIT},         {ENFILE, TN_E_LIMIT},         {ENOSPC, TN_E_LIMIT},
-        {EDQUOT, TN_E_LIMIT},         {EFBIG, TN_E_LIMIT},          {EMSGSIZE, TN_E_LIMIT},
-        {ENOSYS, TN_E_UNSUPP},        {EOPNOTSUPP, TN_E_UNSUPP},
+        {ENOMEM, TN_E_NOMEM},       {EINVAL, TN_E_INVAL},         {ENOENT, TN_E_NOTFOUND},
+        {EACCES, TN_E_DENIED},      {EPERM, TN_E_DENIED},         {EROFS, TN_E_DENIED},
+        {ETIMEDOUT, TN_E_TIMEOUT},  {ECANCELED, TN_E_CANCELED},   {ECONNREFUSED, TN_E_UNAVAIL},
+        {ECONNRESET, TN_E_UNAVAIL}, {EHOSTUNREACH, TN_E_UNAVAIL}, {ENETUNREACH, TN_E_UNAVAIL},
+        {EPIPE, TN_E_UNAVAIL},      {EADDRINUSE, TN_E_CONFLICT},  {EEXIST, TN_E_CONFLICT},
+        {EMFILE, TN_E_LIMIT},       {ENFILE, TN_E_LIMIT},         {ENOSPC, TN_E_LIMIT},
+        {EDQUOT, TN_E_LIMIT},       {EFBIG, TN_E_LIMIT},          {EMSGSIZE, TN_E_LIMIT},
+        {ENOSYS, TN_E_UNSUPP},      {EOPNOTSUPP, TN_E_UNSUPP},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].e == e) {
@@ -81,9 +81,9 @@ tn_rc err_sys(tn_err *err, int e, const char *fmt, ...)
 const char *err_rc_name(tn_rc rc)
 {
     static const char *const names[] = {
-        "TN_OK",        "TN_E_NOMEM",    "TN_E_INVAL",   "TN_E_CONFIG", "TN_E_NOTFOUND",
-        "TN_E_DENIED",  "TN_E_TIMEOUT",  "TN_E_CANCELED", "TN_E_UNAVAIL", "TN_E_REMOTE",
-        "TN_E_LIMIT",   "TN_E_UNSUPP",   "TN_E_INTERNAL", "TN_E_CONFLICT",
+        "TN_OK",       "TN_E_NOMEM",   "TN_E_INVAL",    "TN_E_CONFIG",   "TN_E_NOTFOUND",
+        "TN_E_DENIED", "TN_E_TIMEOUT", "TN_E_CANCELED", "TN_E_UNAVAIL",  "TN_E_REMOTE",
+        "TN_E_LIMIT",  "TN_E_UNSUPP",  "TN_E_INTERNAL", "TN_E_CONFLICT",
     };
     int64_t i = -(int64_t)rc;
     return i >= 0 && i < (int64_t)(sizeof names / sizeof names[0]) ? names[i] : "TN_E_?";

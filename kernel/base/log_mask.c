@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MASK_MIN   6            /* shorter texts would blank out ordinary words */
-#define MASK_MAX   (16u << 10)  /* bytes of one secret */
-#define MASK_COUNT 16384        /* patterns */
+#define MASK_MIN   6           /* shorter texts would blank out ordinary words */
+#define MASK_MAX   (16u << 10) /* bytes of one secret */
+#define MASK_COUNT 16384       /* patterns */
 
 struct pattern {
     struct pattern *next;
@@ -49,8 +49,7 @@ static void add_pattern(const char *text, size_t n)
     p->n = n;
     memcpy(p->text, text, n);
     p->next = first;
-    while (!atomic_compare_exchange_weak(head, &p->next, p)) {
-    }
+    while (!atomic_compare_exchange_weak(head, &p->next, p)) {}
     atomic_fetch_add(&count, 1);
 }
 
@@ -121,8 +120,8 @@ void log_mask(tn_str secret)
 static size_t match(tn_str s)
 {
     size_t best = 0;
-    const struct pattern *p =
-        atomic_load_explicit(&heads[(unsigned char)s.s[0]], memory_order_acquire);
+    const struct pattern *p = atomic_load_explicit(&heads[(unsigned char)s.s[0]],
+                                                   memory_order_acquire);
     for (; p != NULL; p = p->next) {
         if (p->n > best && p->n <= s.n && memcmp(p->text, s.s, p->n) == 0) {
             best = p->n;

@@ -18,8 +18,8 @@
 
 #define POOL 256
 
-static _Atomic uint64_t *epoch;      /* in the wiped page; NULL: no pooling */
-static _Atomic uint64_t last_epoch;  /* survives a fork, so epochs never repeat */
+static _Atomic uint64_t *epoch;     /* in the wiped page; NULL: no pooling */
+static _Atomic uint64_t last_epoch; /* survives a fork, so epochs never repeat */
 static _Thread_local struct {
     uint64_t epoch;
     size_t left;
@@ -48,7 +48,8 @@ static void fresh(void *p, size_t n)
             if (errno == EINTR) {
                 continue;
             }
-            static const char text[] = "getrandom(2) failed; it needs Linux 3.17 and no filter on it\n";
+            static const char text[] =
+                "getrandom(2) failed; it needs Linux 3.17 and no filter on it\n";
             ssize_t ignored = write(2, text, sizeof text - 1);
             (void)ignored;
             abort(); /* going on without randomness would hand out guessable secrets */

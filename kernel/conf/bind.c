@@ -45,7 +45,8 @@ static void report_unknown(const struct conf *c, const char *prefix, const tn_fi
         }
         const char *meant = conf_did_you_mean(it->key + n, fields);
         if (meant != NULL) {
-            conf_problem(p, it->where, it->key, "unknown setting; did you mean \"%s%s\"?", prefix, meant);
+            conf_problem(p, it->where, it->key, "unknown setting; did you mean \"%s%s\"?", prefix,
+                         meant);
         } else {
             conf_problem(p, it->where, it->key, "unknown setting; remove it or correct its name");
         }

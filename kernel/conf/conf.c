@@ -97,8 +97,8 @@ void conf_problems_finish(struct conf_problems *p)
     }
 }
 
-static void add_problem(struct conf_problems *p, const char *where, const char *key, const char *mark,
-                        const char *fmt, va_list ap)
+static void add_problem(struct conf_problems *p, const char *where, const char *key,
+                        const char *mark, const char *fmt, va_list ap)
 {
     unsigned all = p->errors + p->warnings;
     if (all > CONF_PROBLEMS_MAX) {

@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const struct {
-    const char *name;    /* in help and Markdown */
-    const char *schema;  /* members of the JSON Schema */
-    uint32_t size;       /* of the struct member */
+    const char *name;   /* in help and Markdown */
+    const char *schema; /* members of the JSON Schema */
+    uint32_t size;      /* of the struct member */
 } types[] = {
     [TN_C_BOOL] = {"bool", "\"type\":\"boolean\"", sizeof(bool)},
     [TN_C_INT] = {"int", "\"type\":\"integer\"", sizeof(int64_t)},
@@ -19,10 +19,14 @@ static const struct {
     [TN_C_STR] = {"text", "\"type\":\"string\"", sizeof(const char *)},
     [TN_C_SECRET] = {"secret", "\"type\":\"string\",\"format\":\"password\",\"writeOnly\":true",
                      sizeof(tn_secret)},
-    [TN_C_DUR] = {"duration", "\"type\":\"string\",\"format\":\"tenon-duration\","
-                              "\"pattern\":\"^(0|[0-9]+(ms|s|m|h|d))$\"", sizeof(tn_dur)},
-    [TN_C_BYTES] = {"size", "\"type\":[\"string\",\"integer\"],\"format\":\"tenon-bytes\","
-                            "\"pattern\":\"^[0-9]+[kKmMgGtT]?$\"", sizeof(tn_bytes)},
+    [TN_C_DUR] = {"duration",
+                  "\"type\":\"string\",\"format\":\"tenon-duration\","
+                  "\"pattern\":\"^(0|[0-9]+(ms|s|m|h|d))$\"",
+                  sizeof(tn_dur)},
+    [TN_C_BYTES] = {"size",
+                    "\"type\":[\"string\",\"integer\"],\"format\":\"tenon-bytes\","
+                    "\"pattern\":\"^[0-9]+[kKmMgGtT]?$\"",
+                    sizeof(tn_bytes)},
 };
 #define NTYPES (sizeof types / sizeof types[0])
 
@@ -45,8 +49,8 @@ static void add_rule(struct buf *out, const tn_field *f, const char *before)
             buf_printf(out, "%s%s", c != f->choices ? ", " : "", **c != '\0' ? *c : "\"\"");
         }
     } else if (bounded(f)) {
-        const char *unit = f->type == TN_C_DUR     ? " ms"
-                           : f->type == TN_C_BYTES ? " bytes"
+        const char *unit = f->type == TN_C_DUR                             ? " ms"
+                           : f->type == TN_C_BYTES                         ? " bytes"
                            : f->type == TN_C_STR || f->type == TN_C_SECRET ? " characters"
                                                                            : "";
         buf_printf(out, "%s%" PRId64 " to %" PRId64 "%s", before, f->min, f->max, unit);
@@ -157,8 +161,9 @@ static void schema_row(struct buf *out, const tn_field *f)
 
 void conf_schema(struct buf *out, const tn_field *fields)
 {
-    buf_adds(out, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\","
-                  "\"properties\":{");
+    buf_adds(out,
+             "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\","
+             "\"properties\":{");
     for (const tn_field *f = fields; f != NULL && f->name != NULL; f++) {
         buf_adds(out, f != fields ? "," : "");
         schema_row(out, f);
@@ -185,7 +190,8 @@ static bool good_name(const char *name)
 static tn_rc check_row(const tn_field *fields, const tn_field *f, uint32_t struct_size, tn_err *err)
 {
     if (!good_name(f->name)) {
-        return err_set(err, TN_E_INVAL, "config: name \"%.80s\" is not [a-z][a-z0-9_]{0,62}", f->name);
+        return err_set(err, TN_E_INVAL, "config: name \"%.80s\" is not [a-z][a-z0-9_]{0,62}",
+                       f->name);
     }
     for (const tn_field *g = fields; g != f; g++) {
         if (strcmp(g->name, f->name) == 0) {
@@ -193,8 +199,8 @@ static tn_rc check_row(const tn_field *fields, const tn_field *f, uint32_t struc
         }
     }
     if (f->type >= NTYPES || types[f->type].name == NULL) {
-        return err_set(err, TN_E_INVAL, "config: %s has type %u; known are 1 to %u", f->name, f->type,
-                       (unsigned)NTYPES - 1);
+        return err_set(err, TN_E_INVAL, "config: %s has type %u; known are 1 to %u", f->name,
+                       f->type, (unsigned)NTYPES - 1);
     }
     uint32_t size = types[f->type].size;
     if (f->offset > struct_size || struct_size - f->offset < size || f->offset % size != 0) {
@@ -205,8 +211,8 @@ static tn_rc check_row(const tn_field *fields, const tn_field *f, uint32_t struc
         return err_set(err, TN_E_INVAL, "config: %s has no doc", f->name);
     }
     if (f->min > f->max) {
-        return err_set(err, TN_E_INVAL, "config: %s has min %" PRId64 " above max %" PRId64, f->name,
-                       f->min, f->max);
+        return err_set(err, TN_E_INVAL, "config: %s has min %" PRId64 " above max %" PRId64,
+                       f->name, f->min, f->max);
     }
     tn_err why = TN_ERR_INIT;
     if (f->dflt != NULL && conf_parse(f, str_of(f->dflt), NULL, &why) != TN_OK) {
@@ -220,8 +226,8 @@ tn_rc conf_check_table(const tn_field *fields, uint32_t struct_size, tn_err *err
     enum { ROWS_MAX = 256 };
     for (const tn_field *f = fields; f != NULL && f->name != NULL; f++) {
         if (f - fields >= ROWS_MAX) {
-            return err_set(err, TN_E_INVAL, "config: more than %d rows; does the table end with {0}?",
-                           ROWS_MAX);
+            return err_set(err, TN_E_INVAL,
+                           "config: more than %d rows; does the table end with {0}?", ROWS_MAX);
         }
         tn_rc rc = check_row(fields, f, struct_size, err);
         if (rc != TN_OK) {

@@ -39,7 +39,8 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, resources), .dflt = "",
      .doc = "Folder of scripts' resource files; empty: \"resources\" in the data folder."},
     {TN_FIELD(struct settings, web_base_url), .dflt = "", .max = 1024,
-     .doc = "Base of absolute URLs in answers, e.g. https://func.example.com; empty: none is known."},
+     .doc =
+         "Base of absolute URLs in answers, e.g. https://func.example.com; empty: none is known."},
     {TN_FIELD(struct settings, cors_origin), .dflt = "true", .max = 4096,
      .doc = "Origins that browsers may call from: true for any, empty for none, or a comma list."},
     {TN_FIELD(struct settings, trusted_proxies), .dflt = "127.0.0.0/8,::1/128", .max = 4096,
@@ -75,8 +76,7 @@ const tn_field settings_fields[] = {
      .doc = "Id of the access key that auto_setup creates when auto_setup_ak_secret is set."},
     {TN_FIELD(struct settings, auto_setup_ak_secret), .max = 1024,
      .doc = "Secret of that access key."},
-    {TN_FIELD(struct settings, store), .dflt = "sqlite", .min = 1, .max = 32,
-     .flags = TN_F_RESTART,
+    {TN_FIELD(struct settings, store), .dflt = "sqlite", .min = 1, .max = 32, .flags = TN_F_RESTART,
      .doc = "Connector that holds the platform's own data: sqlite, postgresql or mysql."},
     {TN_FIELD(struct settings, disable_integrated_signin), .dflt = "false",
      .doc = "Refuse sign-in through functions of the integration signIn."},
@@ -85,7 +85,8 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, bad_signin_lock_max_wait), .dflt = "900", .min = 1, .max = 86400000,
      .doc = "Longest such lock in seconds."},
     {TN_FIELD(struct settings, secret), .max = 4096,
-     .doc = "SECRET of a DataFlux Func installation whose data is imported; reads its encrypted values."},
+     .doc =
+         "SECRET of a DataFlux Func installation whose data is imported; reads its encrypted values."},
     {0},
 };
 
@@ -173,8 +174,8 @@ static void take_own_env(struct settings *s, const char *name, const char *value
         upper[i] = (char)toupper((unsigned char)meant[i]);
         upper[i + 1] = '\0';
     }
-    conf_problem(p, where, NULL, "unknown setting%s%s%s", meant ? "; did you mean TENON_" : "", upper,
-                 meant ? "?" : "; remove it or correct its name");
+    conf_problem(p, where, NULL, "unknown setting%s%s%s", meant ? "; did you mean TENON_" : "",
+                 upper, meant ? "?" : "; remove it or correct its name");
 }
 
 static void take_env(struct settings *s, struct conf_problems *p)
@@ -186,7 +187,8 @@ static void take_env(struct settings *s, struct conf_problems *p)
             const char *eq = strchr(*e, '=');
             char name[128];
             if (eq == NULL || strncmp(*e, prefix, strlen(prefix)) != 0 ||
-                (size_t)(eq - *e) >= sizeof name || memmem(*e, (size_t)(eq - *e), "__", 2) != NULL) {
+                (size_t)(eq - *e) >= sizeof name ||
+                memmem(*e, (size_t)(eq - *e), "__", 2) != NULL) {
                 continue;
             }
             memcpy(name, *e, (size_t)(eq - *e));
@@ -248,14 +250,15 @@ static int take_option(struct settings *s, int argc, char **argv, int i, const c
             shown[j] = meant[j] == '_' ? '-' : meant[j];
             shown[j + 1] = '\0';
         }
-        conf_problem(p, where, NULL, "unknown option%s%s%s", meant ? "; did you mean --" : "", shown,
-                     meant ? "?" : "; see --help");
+        conf_problem(p, where, NULL, "unknown option%s%s%s", meant ? "; did you mean --" : "",
+                     shown, meant ? "?" : "; see --help");
         /* what follows was probably meant as its value */
         return eq == NULL && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0 ? 2 : 1;
     }
     if (f != NULL && f->type == TN_C_SECRET) {
-        conf_problem(p, where, NULL, "a secret does not belong on the command line, where everybody "
-                                     "can read it; use the file or the environment");
+        conf_problem(p, where, NULL,
+                     "a secret does not belong on the command line, where everybody "
+                     "can read it; use the file or the environment");
         return eq == NULL && i + 1 < argc ? 2 : 1;
     }
     if (f != NULL && f->type == TN_C_BOOL && eq == NULL) {
@@ -275,7 +278,8 @@ static int take_option(struct settings *s, int argc, char **argv, int i, const c
     return eq != NULL ? 1 : 2;
 }
 
-/* Sections of plugins are "<kind>.<name>.<setting>"; anything else with a dot is a mistake. */
+/* Sections of plugins are "<kind>.<name>.<setting>", the store's connector has "store.<setting>";
+ * anything else with a dot is a mistake. */
 static void check_sections(const struct conf *c, struct conf_problems *p)
 {
     static const char *const kinds[] = {"connector", "auth", "trigger", "frontend", "api", NULL};
@@ -286,10 +290,13 @@ static void check_sections(const struct conf *c, struct conf_problems *p)
         for (const char *const *k = kinds; *k != NULL; k++) {
             known = known || str_is(first, *k);
         }
-        if (rest.s != NULL && (!known || memchr(rest.s, '.', rest.n) == NULL)) {
+        if (rest.s == NULL || str_is(first, "store")) {
+            continue;
+        }
+        if (!known || memchr(rest.s, '.', rest.n) == NULL) {
             conf_problem(p, c->items[i].where, c->items[i].key,
                          "unknown section; sections are <kind>: <plugin>: <setting> with the kinds "
-                         "connector, auth, trigger, frontend and api");
+                         "connector, auth, trigger, frontend and api, and store.<setting>");
         }
     }
 }
@@ -381,7 +388,8 @@ tn_rc settings_load(struct settings *s, const char *config_path, int argc, char 
     }
     conf_finish(&options);
     if (conf_bind(s->conf, "", settings_fields, s, p) == TN_OK && s->workers_min > s->workers_max) {
-        conf_problem(p, NULL, "workers_min", "is %lld and workers_max is %lld; it must not be larger",
+        conf_problem(p, NULL, "workers_min",
+                     "is %lld and workers_max is %lld; it must not be larger",
                      (long long)s->workers_min, (long long)s->workers_max);
     }
     check_sections(s->conf, p);

@@ -218,9 +218,9 @@ static int to_boolean(const char *value)
 /* The value in our own words; NULL: not acceptable, *ret_want says what is. */
 static const char *our_value(const struct dff_row *row, const char *value, const char **ret_want)
 {
-    static const char *const levels[][2] = {{"ALL", "debug"},       {"DEBUG", "debug"},
-                                            {"INFO", "info"},       {"WARNING", "warning"},
-                                            {"ERROR", "error"},     {"NONE", "error"}};
+    static const char *const levels[][2] = {{"ALL", "debug"},   {"DEBUG", "debug"},
+                                            {"INFO", "info"},   {"WARNING", "warning"},
+                                            {"ERROR", "error"}, {"NONE", "error"}};
     if (strcmp(row->key, "MODE") == 0) {
         *ret_want = "prod or dev";
         return strcmp(value, "dev") == 0 ? "true" : strcmp(value, "prod") == 0 ? "false" : NULL;

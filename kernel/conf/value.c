@@ -18,11 +18,9 @@ static const struct unit dur_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 static const struct unit bytes_units[] = {
-    {"", 1},
-    {"k", 1 << 10}, {"K", 1 << 10},
-    {"m", 1 << 20}, {"M", 1 << 20},
-    {"g", 1 << 30}, {"G", 1 << 30},
-    {"t", (int64_t)1 << 40}, {"T", (int64_t)1 << 40},
+    {"", 1},        {"k", 1 << 10},          {"K", 1 << 10},
+    {"m", 1 << 20}, {"M", 1 << 20},          {"g", 1 << 30},
+    {"G", 1 << 30}, {"t", (int64_t)1 << 40}, {"T", (int64_t)1 << 40},
     {NULL, 0},
 };
 
@@ -75,13 +73,14 @@ static tn_rc check_choice(const tn_field *f, tn_str text, tn_err *err)
                    text.s, list);
 }
 
-static tn_rc check_range(const tn_field *f, int64_t v, const char *shown, const char *unit, tn_err *err)
+static tn_rc check_range(const tn_field *f, int64_t v, const char *shown, const char *unit,
+                         tn_err *err)
 {
     if ((f->min == 0 && f->max == 0) || (v >= f->min && v <= f->max)) {
         return TN_OK;
     }
-    return err_set(err, TN_E_CONFIG, "%s is outside %" PRId64 " to %" PRId64 "%s", shown, f->min, f->max,
-                   unit);
+    return err_set(err, TN_E_CONFIG, "%s is outside %" PRId64 " to %" PRId64 "%s", shown, f->min,
+                   f->max, unit);
 }
 
 static tn_rc parse_text(const tn_field *f, tn_str text, char **member, tn_err *err)
@@ -97,8 +96,9 @@ static tn_rc parse_text(const tn_field *f, tn_str text, char **member, tn_err *e
     }
     size_t chars = str_utf8_len(text);
     if ((f->min != 0 || f->max != 0) && ((int64_t)chars < f->min || (int64_t)chars > f->max)) {
-        return err_set(err, TN_E_CONFIG, "has %zu characters; %" PRId64 " to %" PRId64 " are allowed",
-                       chars, f->min, f->max);
+        return err_set(err, TN_E_CONFIG,
+                       "has %zu characters; %" PRId64 " to %" PRId64 " are allowed", chars, f->min,
+                       f->max);
     }
     if (member == NULL) {
         return TN_OK;
@@ -119,7 +119,8 @@ tn_rc conf_parse(const tn_field *f, tn_str text, void *out, tn_err *err)
 {
     char *member = out != NULL ? (char *)out + f->offset : NULL;
     char shown[96]; /* the value in messages; never used for secrets */
-    snprintf(shown, sizeof shown, "\"%.*s\"", (int)(text.n < 80 ? text.n : 80), text.n ? text.s : "");
+    snprintf(shown, sizeof shown, "\"%.*s\"", (int)(text.n < 80 ? text.n : 80),
+             text.n ? text.s : "");
     bool b = false;
     int64_t i = 0;
     double d = 0;
@@ -154,22 +155,25 @@ tn_rc conf_parse(const tn_field *f, tn_str text, void *out, tn_err *err)
     case TN_C_DUR:
         if (!scaled(text, dur_units, &i)) {
             return err_set(err, TN_E_CONFIG,
-                           "%s is not a duration; write a whole number and ms, s, m, h or d", shown);
+                           "%s is not a duration; write a whole number and ms, s, m, h or d",
+                           shown);
         }
         rc = check_range(f, i, shown, " ms", err);
         break;
     case TN_C_BYTES:
         if (!scaled(text, bytes_units, &i)) {
-            return err_set(err, TN_E_CONFIG,
-                           "%s is not a size; write a whole number of bytes or one with k, M, G or T",
-                           shown);
+            return err_set(
+                err, TN_E_CONFIG,
+                "%s is not a size; write a whole number of bytes or one with k, M, G or T", shown);
         }
         rc = check_range(f, i, shown, " bytes", err);
         break;
     case TN_C_STR:
-    case TN_C_SECRET: return parse_text(f, text, (char **)(void *)member, err);
+    case TN_C_SECRET:
+        return parse_text(f, text, (char **)(void *)member, err);
     default:
-        return err_set(err, TN_E_INTERNAL, "the table gives unknown type %u to %s", f->type, f->name);
+        return err_set(err, TN_E_INTERNAL, "the table gives unknown type %u to %s", f->type,
+                       f->name);
     }
     if (rc == TN_OK && member != NULL) {
         memcpy(member, &i, sizeof i); /* tn_dur and tn_bytes hold just the number */

@@ -125,7 +125,8 @@ static bool json_number(tn_str s)
     }
     size_t digit = s.s[0] == '-';
     return digit < s.n && s.s[digit] != '.' && s.s[s.n - 1] != '.' &&
-           !(s.s[digit] == '0' && digit + 1 < s.n && s.s[digit + 1] >= '0' && s.s[digit + 1] <= '9') &&
+           !(s.s[digit] == '0' && digit + 1 < s.n && s.s[digit + 1] >= '0' &&
+             s.s[digit + 1] <= '9') &&
            memmem(s.s, s.n, ".e", 2) == NULL && memmem(s.s, s.n, ".E", 2) == NULL;
 }
 
@@ -211,7 +212,8 @@ static void put_list(struct reader *r, yaml_event_t *event, const char *key, uns
     bool flat = true;
     node_json(r, event, key, depth, &json, &joined, &flat);
     if (!r->stop && !json.failed) {
-        put(r, event, key, json.data, flat && !joined.failed ? buf_take(&joined, NULL) : NULL, false);
+        put(r, event, key, json.data, flat && !joined.failed ? buf_take(&joined, NULL) : NULL,
+            false);
     }
     buf_finish(&joined);
     buf_finish(&json);
@@ -230,9 +232,14 @@ static void read_value(struct reader *r, yaml_event_t *event, const char *key, u
         put(r, event, key, null ? "" : (const char *)event->data.scalar.value, NULL, null);
         break;
     }
-    case YAML_SEQUENCE_START_EVENT: put_list(r, event, key, depth); break;
-    case YAML_MAPPING_START_EVENT: read_map(r, key, depth); break;
-    default: break;
+    case YAML_SEQUENCE_START_EVENT:
+        put_list(r, event, key, depth);
+        break;
+    case YAML_MAPPING_START_EVENT:
+        read_map(r, key, depth);
+        break;
+    default:
+        break;
     }
 }
 
@@ -310,7 +317,9 @@ tn_rc conf_read_text(struct conf *c, const char *name, tn_str text, struct conf_
     yaml_event_t event;
     for (bool done = false; !done && next(&r, &event);) {
         switch (event.type) {
-        case YAML_STREAM_END_EVENT: done = true; break;
+        case YAML_STREAM_END_EVENT:
+            done = true;
+            break;
         case YAML_DOCUMENT_START_EVENT:
             if (++documents == 2) {
                 PROBLEM(&r, &event, NULL, "a second document (\"---\"); one file holds one");
@@ -332,7 +341,8 @@ tn_rc conf_read_text(struct conf *c, const char *name, tn_str text, struct conf_
             PROBLEM(&r, &event, NULL, "the file must be a mapping of keys to values (key: value)");
             skip(&r, event.type);
             break;
-        default: break;
+        default:
+            break;
         }
         yaml_event_delete(&event);
     }
@@ -368,9 +378,10 @@ static tn_rc read_folder(struct conf *c, const char *folder, struct conf_problem
     if (n < 0) {
         return err_sys(err, errno, "cannot list %s", folder);
     }
-    tn_rc rc = n <= YAML_FILES_MAX ? TN_OK
-                                   : err_set(err, TN_E_LIMIT, "%s holds %d files; at most %d are read",
-                                             folder, n, YAML_FILES_MAX);
+    tn_rc rc = n <= YAML_FILES_MAX
+                   ? TN_OK
+                   : err_set(err, TN_E_LIMIT, "%s holds %d files; at most %d are read", folder, n,
+                             YAML_FILES_MAX);
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX];
         int len = snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
