@@ -27,6 +27,9 @@ struct broker_hooks {
     void (*compiled)(void *user, tn_str script, uint64_t generation, tn_str marshal);
     /* All workers of min are ready for the first time. */
     void (*ready)(void *user);
+    /* The last worker of a replaced zygote has gone: suplink_sweep() may kill what they left. May be
+     * NULL. */
+    void (*sweep)(void *user);
 };
 tn_rc broker_create(struct loop *l, const struct broker_conf *c, const struct broker_hooks *hooks,
                     struct broker **ret, tn_err *err);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a worker: which call is lost, which ones go back, and what the caller is told. */
+#include "kernel/base/clock.h"
+#include "kernel/base/log.h"
+#include "kernel/hub/broker_int.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define REPORT_NS 3000000000ull  /* the zygote kills descendants first, which may take a moment */
+
+/* "was killed by signal 11 (SEGV)" */
+static void describe(const struct link *l, char *out, size_t n)
+{
+    int s = l->status;
+    if (l->why && (!l->reported || (WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL))) {
+        snprintf(out, n, "was killed because %s", l->why);
+    } else if (!l->reported) {
+        snprintf(out, n, "has gone");
+    } else if (WIFSIGNALED(s)) {
+        const char *name = sigabbrev_np(WTERMSIG(s));
+        snprintf(out, n, "was killed by signal %d (SIG%s)", WTERMSIG(s), name ? name : "?");
+    } else {
+        snprintf(out, n, "left with exit code %d", WIFEXITED(s) ? WEXITSTATUS(s) : s);
+    }
+}
+
+static void finish(struct link *l)
+{
+    char how[160];
+    describe(l, how, sizeof(how));
+    tn_call *c = l->lost;
+    l->lost = NULL;
+    if (c) {
+        l->b->crashes++;
+        call_fail(c, TN_CALL_CRASHED, "WorkerCrashed", l->stack, 0,
+                  "the worker process %d that ran this call %s", (int)l->pid, how);
+    } else if (l->reported && !l->killed && l->status) {
+        log_warn("worker %d %s", (int)l->pid, how);
+    }
+    struct broker *b = l->b;
+    int old = l->old;
+    link_free(l);
+    if (old && --b->nold == 0 && b->hooks.sweep) {
+        b->hooks.sweep(b->hooks.user);
+    }
+}
+
+/* Calls that were not started go back in order; at most the first one is lost, whatever the page says. */
+static void return_calls(struct link *l)
+{
+    uint64_t claim = atomic_load(&l->page->claim) & ~IPC_REVOKED;
+    while (!list_empty(&l->sent)) {
+        int is_head = l->sent.next == l->sent.prev;
+        tn_call *c = list_entry(l->sent.prev, tn_call, node);
+        list_del(&c->node);
+        if (is_head && (l->started || claim >= c->seq)) {
+            l->lost = c;
+        } else if (c->starts >= RETRIES) {
+            l->b->crashes++;
+            call_fail(c, TN_CALL_CRASHED, "WorkerCrashed", NULL, 0,
+                      "%u worker processes died before they could start this call", c->starts);
+        } else {
+            call_requeue_front(c);
+        }
+    }
+    l->nsent = 0;
+    l->load_ns = 0;
+}
+
+void link_gone(struct link *l)
+{
+    struct group *g = l->group;
+    struct broker *b = l->b;
+    if (l->state == LINK_DEAD) {
+        return;
+    }
+    link_drain(l);  /* what it said before it died counts */
+    int failed_start = l->state == LINK_STARTING;
+    if (l->state != LINK_LEAVING) {
+        group_link_gone(g, l);
+    }
+    if (failed_start && l->pid > 0) {
+        log_error("worker %d died while it started", (int)l->pid);
+    }
+    l->state = LINK_DEAD;
+    return_calls(l);
+    if (failed_start) {
+        group_start_failed(l);
+    }
+    loop_unwatch(b->loop, l->watch);
+    loop_unwatch(b->loop, l->pidwatch);
+    l->watch = l->pidwatch = NULL;
+    link_forget_asks(l);
+    link_close_fds(l, UINT64_MAX);
+    ipc_page_unmap(l->page);
+    l->page = NULL;
+    deadline_link(l, WAIT_NONE, 0);
+    if (l->reported || l->old) {
+        finish(l);
+    } else {
+        deadline_link(l, WAIT_REPORT, clock_mono_ns() + REPORT_NS);
+    }
+    if (g) {
+        group_refill(g);
+    } else {
+        broker_refill_spares(b);
+    }
+}
+
+void link_exited(struct link *l, int status)
+{
+    l->status = status;
+    l->reported = 1;
+    if (l->state == LINK_DEAD) {
+        finish(l);
+    } else {
+        link_gone(l);
+    }
+}
+
+void link_report_missing(struct link *l)
+{
+    if (l->state == LINK_DEAD) {
+        finish(l);
+    }
+}
+
+void link_hard_deadline(struct link *l)
+{
+    char *stack = l->stack;
+    l->stack = NULL;
+    int64_t start_us = clock_wall_us() - (int64_t)((clock_mono_ns() - l->started_ns) / 1000);
+    link_kill(l, "its call did not end at its deadline");
+    tn_call *c = link_pop_head(l);
+    call_fail(c, TN_CALL_TIMEOUT, "TaskTimeout", stack, start_us,
+              "the call ran longer than its limit of %u ms and was killed", c->timeout_ms);
+    free(stack);
+    if (l->group) {
+        group_refill(l->group);
+    }
+}
