@@ -99,6 +99,8 @@ struct calls {
     const char *resources;        /* its path */
 };
 extern struct calls calls;
+/* Gives back what call_start() and snapshot_reload() made; nothing of the call path runs any more. */
+void call_stop(void);
 /* The current snapshot, NULL before the first one; its rows are valid for one turn of the loop. */
 const struct snapshot *calls_snapshot(void);
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CACHE_BYTES   ((size_t)64 << 20)
 #define CACHE_ENTRIES 2000
@@ -83,6 +84,27 @@ tn_rc call_start(tn_err *err)
         return api.host->fail(err, TN_E_NOMEM, "no memory for the call path");
     }
     return TN_OK;
+}
+
+void call_stop(void)
+{
+    struct call_scratch *x = &calls.scratch;
+    struct str *texts[] = {&x->decoded, &x->query, &x->body, &x->kwargs, &x->merged, &x->http};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        str_free(texts[i]);
+    }
+    free(x->members);
+    free(x->pairs);
+    for (struct call *c = calls.free, *next; c != NULL; c = next) {
+        next = c->next;
+        free(c);
+    }
+    cache_destroy(calls.cache);
+    if (calls.resources_fd >= 0) {
+        close(calls.resources_fd);
+    }
+    snapshot_free(atomic_exchange(&current, NULL));
+    calls = (struct calls){.resources_fd = -1};
 }
 
 /* Files of a call lie under .uploads until the cleaner sees that their stamp has passed (spec 2.2). */
