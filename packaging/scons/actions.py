@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is not compiling: checks, formatting, lint, benchmarks, fuzzing and installing."""
 
-import glob
 import os
 import shlex
 import subprocess
@@ -21,15 +20,6 @@ scons install-<plugin>      one plugin alone, for split packages
 
 '''
 SUITE = 'tests/check/suite.py'
-
-
-def copy_tree(env, source, target, pattern):
-    """Copies the files of a folder that match pattern, keeping their places."""
-    nodes = []
-    for folder, _, _ in os.walk(source):
-        for path in sorted(glob.glob(os.path.join(folder, pattern))):
-            nodes += env.InstallAs('%s/%s' % (target, os.path.relpath(path, source)), '#' + path)
-    return nodes
 
 
 def _run(command, before=None):
@@ -86,7 +76,7 @@ def install(env, programs):
     lib = '$libdir/tenon'
     common = [n for n in env.Install(under('$prefix', 'bin'), [p for p in programs if p.name != 'fas'])]
     if any(p.name == 'fas' for p in programs):
-        common += env.Command(under('$prefix', 'bin', 'fas'), '#%s/bin/tenon' % build,
+        common += env.Command(under('$prefix', 'bin', 'fas'), '#build/%s/bin/tenon' % env['variant'],
                               'ln -sf tenon $TARGET')
     common += env.Install(under('$prefix', 'include', 'tenon'), env.Glob('#kernel/abi/tenon/*.h'))
     for source, folder in (('packaging/man/tenon.1', '$prefix/share/man/man1'),

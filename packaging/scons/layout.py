@@ -22,6 +22,8 @@ class Layout:
         self.root = '#build/' + env['variant']
         self.libs = {}      # area → archive node
         self.pkgs = {}      # area → flags already checked
+        self.objects = {}   # source → flags → node
+        self.test_targets = []  # everything linked into tests/, also by the SConscript of a test folder
         env.VariantDir(self.root + '/obj', '#', duplicate=0)
 
     def _area_env(self, area):
@@ -38,8 +40,17 @@ class Layout:
         return self.pkgs[area]
 
     def _objects(self, env, sources):
-        return [env.Object('%s/obj/%s' % (self.root, os.path.splitext(s)[0]),
-                           '%s/obj/%s' % (self.root, s)) for s in sources]
+        """Object nodes; a source that several programs share is compiled once for equal flags."""
+        flags = env.subst('$CFLAGS $CCFLAGS $_CCCOMCOM')
+        nodes = []
+        for source in sources:
+            made = self.objects.setdefault(source, {})
+            if flags not in made:
+                stem = '%s/obj/%s' % (self.root, os.path.splitext(source)[0])
+                made[flags] = env.Object(stem + ('.%d' % len(made) if made else ''),
+                                         '%s/obj/%s' % (self.root, source))
+            nodes.append(made[flags])
+        return nodes
 
     def closure(self, area):
         """The area and everything it may use, users before what they use (link order)."""
@@ -80,7 +91,10 @@ class Layout:
         env.Prepend(LIBS=archives)
         env.Append(LIBS=['dl', 'pthread', 'm'])
         env.Prepend(LINKFLAGS=['-Wl,--no-as-needed' if no_as_needed else '-Wl,--as-needed'])
-        return env.Program(target, self._objects(compile_env, sources))
+        program = env.Program(target, self._objects(compile_env, sources))
+        if target.startswith(self.root + '/tests/'):
+            self.test_targets += program
+        return program
 
     def programs(self, table):
         """bin/<program> from <folder>/main.c by the table, bin/tenon-<x> from main_<x>.c."""
@@ -102,7 +116,6 @@ class Layout:
         """tests/<kind>/<area>/test_x from test_x.c, linked with what <area> may use (an unknown area:
         everything); other *.c of the folder are helpers of all its tests; plug_x.c → plug_x.so; a
         folder with a SConscript decides for itself."""
-        built = []
         for folder in sorted(glob.glob('tests/%s/*/' % kind)):
             area = os.path.basename(folder.rstrip('/'))
             if os.path.exists(folder + 'SConscript'):
@@ -114,18 +127,15 @@ class Layout:
             target = '%s/tests/%s/%s/' % (self.root, kind, area)
             uses = area if area in self.areas else top
             for s in mains:
-                built += self.link(target + s[:-2], uses, [folder + s] + helpers, ['cmocka'])
+                self.link(target + s[:-2], uses, [folder + s] + helpers, ['cmocka'])
             for s in plugs:
-                built += self.env.Plugin(s[:-2], target=target + s[:-2],
-                                         sources=['%s/obj/%s%s' % (self.root, folder, s)])
-        return built
+                self.test_targets += self.env.Plugin(
+                    s[:-2], target=target + s[:-2], sources=['%s/obj/%s%s' % (self.root, folder, s)])
 
     def fuzz(self, top):
         """tests/fuzz/fuzz_x: with libFuzzer in the fuzz variant, with the replay driver elsewhere."""
-        built = []
         driver = [] if self.env['variant'] == 'fuzz' else ['tests/check/replay.c']
         for source in _sources('tests/fuzz'):
             if os.path.basename(source).startswith('fuzz_'):
-                built += self.link('%s/tests/fuzz/%s' % (self.root, os.path.basename(source)[:-2]),
-                                   top, [source] + driver)
-        return built
+                self.link('%s/tests/fuzz/%s' % (self.root, os.path.basename(source)[:-2]),
+                          top, [source] + driver)
