@@ -156,6 +156,30 @@ static PyObject *py_add_secret(PyObject *self, PyObject *text)
     Py_RETURN_NONE;
 }
 
+/* interrupt(thread ident): TaskTimeout is raised in that thread when it next runs Python code */
+static PyObject *py_interrupt(PyObject *self, PyObject *ident)
+{
+    unsigned long id = PyLong_AsUnsignedLong(ident);
+    (void)self;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyLong_FromLong(PyThreadState_SetAsyncExc(id, shim.timeout_type));
+}
+
+/* retire(): threads of this task would not end */
+static PyObject *py_retire(PyObject *self, PyObject *unused)
+{
+    struct task *t = need_task();
+    (void)self;
+    (void)unused;
+    if (t == NULL) {
+        return NULL;
+    }
+    t->retire = true;
+    Py_RETURN_NONE;
+}
+
 /* source(script id) -> str | None */
 static PyObject *py_source(PyObject *self, PyObject *id)
 {
@@ -182,6 +206,8 @@ static PyMethodDef bridge_methods[] = {
     {"state", py_state, METH_NOARGS, NULL},
     {"task", py_task, METH_NOARGS, NULL},
     {"add_secret", py_add_secret, METH_O, NULL},
+    {"interrupt", py_interrupt, METH_O, NULL},
+    {"retire", py_retire, METH_NOARGS, NULL},
     {"source", py_source, METH_O, NULL},
     {"entry", py_entry, METH_NOARGS, NULL},
     {"aes_cbc", crypt_aes_cbc, METH_VARARGS, NULL},

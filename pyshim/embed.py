@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 # A module may import those above it.
-ORDER = ["__init__", "errors", "task", "report", "api", "resp", "sql", "env", "threads", "toolkit", "dff"]
+ORDER = ["__init__", "errors", "task", "report", "api", "resp", "sql", "toolkit", "env",
+         "threads", "dff"]
 
 
 def module_name(path: Path) -> str:

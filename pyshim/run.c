@@ -57,12 +57,11 @@ PyObject *run_script(struct task *t)
         PyObject *type, *value, *trace, *end;
         PyErr_Fetch(&type, &value, &trace);
         end = PyObject_CallMethod(shim.m_task, "finish", "OO", t->state, v ? Py_True : Py_False);
-        if (end == NULL && v != NULL) {
-            Py_CLEAR(v);
-        } else if (v == NULL) {
+        if (v == NULL) {
             PyErr_Restore(type, value, trace);
+        } else if (end == NULL) {
+            Py_CLEAR(v);
         }
-        t->retire = end == Py_True;
         Py_XDECREF(end);
     }
     if (v != NULL && PyExceptionInstance_Check(v)) {
@@ -191,6 +190,7 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
         run_published(&t);
     }
     timeout_end();
+    reply->retire = t.retire;
     if (!t.debug) {
         reply->peak_bytes = peak(t.start_ns);
     }

@@ -21,6 +21,7 @@ struct lang_reply {
     struct buf control;   /* JSON object or empty */
     struct buf error;     /* JSON {"exception","exceptionType","traceback"} or empty */
     uint64_t peak_bytes;
+    uint32_t retire;      /* threads of the call would not end: the worker leaves after this reply */
 };
 /* What the worker offers to the language. Valid from child() on; before that only log and setting.
  * ask() blocks: release the interpreter lock around it. It may be called from any thread of the

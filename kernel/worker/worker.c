@@ -74,6 +74,9 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
     reply_send(w, r, (int64_t)(start / 1000) + wall_offset_us, end - start);
     reply_signal(w, end,
                  atomic_load_explicit(&w->page->calls.tail, memory_order_acquire) == w->calls_head);
+    if (r->retire) {
+        _exit(0);  /* what the script left running ends with us; unclaimed calls go elsewhere */
+    }
 }
 
 /* One frame out of the ring: 1 done, 0 the ring is empty. */
@@ -100,6 +103,7 @@ static int step(struct worker *w, unsigned char *frame, struct lang_reply *r)
     r->status = TN_CALL_SUCCESS;
     r->value_kind = TN_VALUE_NONE;
     r->peak_bytes = 0;
+    r->retire = 0;
     if (!(c.f.flags & IPC_F_FD)) {
         run(w, &c, s, r);
     } else {

@@ -2,6 +2,7 @@
 /* Runs the Python host on data-file cases, without processes. README.md explains the files. */
 #include "kernel/base/str.h"
 #include "kernel/value/json.h"
+#include "tests/pyshim/driver.h"
 #include "tests/pyshim/fake_env.h"
 #include <signal.h>
 #include <stdio.h>
@@ -305,6 +306,9 @@ int main(int argc, char **argv)
     if (lang_python.child(&fake_lang_env, &err) != TN_OK) {
         fprintf(stderr, "child: %s\n", err.msg);
         return 2;
+    }
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
+        return bench();
     }
     for (int i = 1; i < argc; i++) {
         run_file(argv[i]);

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Members of the DFF object (spec 3.5). C adds API, LOG, VAR, EVAL, EXEC and lower-case spellings."""
 import _tenon
-from . import resp
+from . import resp, toolkit
+from .env import Env
+from .sql import sql
 from .task import Context
+from .threads import Thread
 
 
 class Unavailable:
@@ -45,6 +48,10 @@ _LATER = ("CONN", "SRC", "STORE", "CACHE", "CONFIG", "FUNC", "BLUEPRINT", "SYNC_
 MEMBERS = {name: Unavailable(name) for name in _LATER}
 MEMBERS.update({
     "CTX": Context(),
+    "ENV": Env(),
+    "SQL": sql,
+    "THREAD": Thread(),
+    "TOOLKIT": toolkit,
     "RESP": resp.resp,
     "RESP_FILE": resp.resp_file,
     "RESP_LARGE_DATA": resp.resp_large_data,

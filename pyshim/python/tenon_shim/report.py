@@ -8,6 +8,8 @@ from .errors import TaskTimeout
 HEADER = "Traceback (most recent call last *in User Script*):"
 _OWN = "tenon_shim."
 _MAX_FRAMES = 200
+_MAX_TEXT = 10_000
+_MAX_REPORT = 40_000  # bytes of JSON: the report has to fit into one frame
 
 
 def _is_script(filename: str) -> bool:
@@ -19,7 +21,7 @@ def _source_line(filename: str, number: int) -> str:
     if text is None or number is None or number < 1:
         return ""
     lines = text.split("\n")
-    return lines[number - 1].strip() if number <= len(lines) else ""
+    return lines[number - 1].strip()[:500] if number <= len(lines) else ""
 
 
 def _frames(tb) -> list:
@@ -52,16 +54,23 @@ def _class_name(cls: type) -> str:
     return "%s.%s" % (module, cls.__qualname__)
 
 
+def _cut(text: str, limit: int = _MAX_TEXT) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return "%s ... (%d characters left out) ... %s" % (text[:half], len(text) - 2 * half, text[-half:])
+
+
 def _text(exc: BaseException) -> str:
     try:
-        return str(exc)
+        return _cut(str(exc))
     except Exception:
         return "<exception str() failed>"
 
 
 def _last_lines(exc: BaseException) -> str:
     if isinstance(exc, SyntaxError):
-        return "".join(traceback.format_exception_only(type(exc), exc)).strip()
+        return _cut("".join(traceback.format_exception_only(type(exc), exc)).strip())
     text = _text(exc)
     name = _class_name(type(exc))
     return "%s: %s" % (name, text) if text else name
@@ -98,5 +107,9 @@ def report(exc: BaseException, debug: bool, secrets) -> dict:
         trace = "\n".join([HEADER] + _frames(exc.__traceback__) + [_last_lines(exc)])
     if debug:
         text = "%s: %s" % (kind, text) if text else kind
-    return {"status": status, "exception": _mask(text or kind, secrets), "exceptionType": kind,
-            "traceback": _mask(trace, secrets)}
+    text, trace = _mask(text or kind, secrets), _mask(trace, secrets)
+    limit = 2 * _MAX_TEXT
+    while len(text) + len(trace) > 3000 and len(_tenon.dumps([text, trace]).encode()) > _MAX_REPORT:
+        limit //= 2
+        text, trace = _cut(text, limit), _cut(trace, 2 * limit)
+    return {"status": status, "exception": text, "exceptionType": kind[:200], "traceback": trace}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Response objects: what a function returns to control the HTTP answer (spec 3.8, 2.8)."""
+import json
 import os
 import re
 import secrets
@@ -127,13 +128,21 @@ def resp_file(file_path, status_code=None, headers=None, allow_304=False, auto_d
 _EXT = re.compile(r"[A-Za-z0-9.+-]{1,64}(/[A-Za-z0-9.+-]{1,64})?\Z")
 
 
+def _large_text(data) -> str:
+    """JSON of the plain kind in one pass of Python's own encoder; whatever that does not take is
+    written by the rules of return values."""
+    try:
+        return json.dumps(data, allow_nan=False)
+    except (TypeError, ValueError):
+        return _tenon.dumps(data)
+
+
 def resp_large_data(data, content_type=None) -> Resp:
     """RESP_LARGE_DATA(data): the text goes into a file that is sent as it is."""
     if isinstance(data, str):
         text, ext = data, "txt"
     else:
-        import json
-        text, ext = json.dumps(data, default=str), "json"
+        text, ext = _large_text(data), "json"
     if content_type:
         if not _EXT.match(content_type):
             raise ValueError("content_type must be a MIME type or an extension, not %r" % content_type)

@@ -168,13 +168,17 @@ class Context:
         self._values().clear()
 
 
-def finish(state: dict, ok: bool) -> bool:
-    """End of the task: threads are joined (after a failure they are only told to stop). True when
-    some would not end, so that the process should not serve further calls."""
+def finish(state: dict, ok: bool) -> None:
+    """End of the task: its threads are joined. After a failure, or when the time limit ends the
+    join, they are interrupted; a process with threads that still run serves no further call."""
     pool = state.get("pool")
-    retire = pool.finish(ok) if pool is not None else False
-    state.clear()
-    return retire
+    try:
+        if pool is not None and ok:
+            pool.join()
+    finally:
+        if pool is not None and not pool.stop():
+            _tenon.retire()
+        state.clear()
 
 
 def _hook_importlib() -> None:

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The modes of the driver besides running case files. */
+#pragma once
+int bench(void);      /* microseconds per call */
