@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 
 #define POOL_MAX 1024
+#define PARK_NS  2000000u /* longest time parked */
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
 {
@@ -87,6 +88,40 @@ void *exchange_alloc(struct exchange *ex, size_t n, size_t align)
     return c + 1;
 }
 
+/* ---- waiting -------------------------------------------------------------------------------------------- */
+
+/* The kernel has the request, and libmicrohttpd wants to know what to do meanwhile. Suspending costs
+ * two epoll_ctl(), a failing recv() and an event that means nothing; so an exchange is parked first:
+ * it stays in libmicrohttpd's ready list and is looked at every time that runs. Calls that take long
+ * are suspended. */
+static void wait(struct exchange *ex)
+{
+    struct server *s = ex->server;
+    if (!ex->waiting) {
+        ex->waiting = true;
+        conn_phase(ex->conn, PHASE_CALL);
+        if (s->parked < s->park_limit) {
+            s->parked++;
+            return;
+        }
+    } else if (s->now_ns < ex->conn->phase_ns + PARK_NS) {
+        return;
+    } else {
+        s->parked--;
+    }
+    ex->suspended = true;
+    MHD_suspend_connection(ex->mhd);
+}
+
+/* Nobody waits any more for this exchange. */
+static void stop_waiting(struct exchange *ex)
+{
+    if (ex->waiting) {
+        ex->waiting = false;
+        ex->server->parked -= ex->suspended ? 0 : 1;
+    }
+}
+
 /* ---- answers ------------------------------------------------------------------------------------------ */
 
 /* Gives the answer to libmicrohttpd. May end the exchange: touch nothing of it afterwards but what
@@ -146,11 +181,13 @@ tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err)
     if (rc != TN_OK) {
         fe_host->log(fe_host->ctx, TN_LOG_ERROR, "http: no memory for an answer, connection closed");
         conn_kill(ex->conn);
+        stop_waiting(ex);
         exchange_unsuspend(ex);
         return TN_OK;
     }
     if (ex->waiting) {
-        ex->waiting = false;
+        stop_waiting(ex);
+        ex->server->answers++;
         queue(ex);
         if (ex->conn != NULL) {
             exchange_unsuspend(ex);
@@ -248,6 +285,7 @@ static enum MHD_Result head_complete(struct exchange *ex, const char *method, co
 static enum MHD_Result body_piece(struct exchange *ex, const char *data, size_t n)
 {
     ex->received += n;
+    ex->server->kick = true; /* there may be more in the socket */
     if (!ex->draining_body && ex->received > ex->plan.max_body) {
         malformed(ex, 413, "the request body is too large");
     }
@@ -277,8 +315,7 @@ static void submit(struct exchange *ex)
     fe_host->http->submit(fe_host->ctx, &ex->req);
 }
 
-/* Called when the request is complete and, while the connection is not suspended, every time
- * libmicrohttpd runs. */
+/* Called when the request is complete and, while it is parked, every time libmicrohttpd runs. */
 static enum MHD_Result request_complete(struct exchange *ex)
 {
     if (ex->conn->killed) {
@@ -291,11 +328,8 @@ static enum MHD_Result request_complete(struct exchange *ex)
     if (ex->response != NULL) {
         return queue(ex);
     }
-    if (!ex->waiting && !ex->queued) {
-        ex->waiting = true;
-        conn_phase(ex->conn, PHASE_CALL);
-        ex->suspended = true;
-        MHD_suspend_connection(ex->mhd);
+    if (!ex->queued) {
+        wait(ex);
     }
     return MHD_YES;
 }
@@ -338,6 +372,7 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
         fe_host->loop->unwatch(fe_host->ctx, ex->gone);
         ex->gone = NULL;
     }
+    stop_waiting(ex);
     ex->conn->ex = NULL;
     conn_phase(ex->conn, PHASE_IDLE);
     if (ex->server->draining) {
@@ -369,6 +404,7 @@ static void client_event(void *user, uint32_t events)
     (void)events;
     fe_host->count(fe_host->ctx, "http_clients_gone", 1);
     conn_kill(ex->conn);
+    stop_waiting(ex);
     exchange_unsuspend(ex);
 }
 

@@ -80,13 +80,17 @@ struct server {
     struct peers *peers;
     struct list_node conns;
     uint32_t nconns;
-    uint32_t busy;                /* exchanges between begin and the end of the answer */
+    uint32_t parked;              /* exchanges that wait without being suspended, see exchange.c */
+    uint32_t park_limit;          /* so many may */
+    uint32_t answers;             /* queued since libmicrohttpd ran */
+    uint32_t batch;               /* their running average, in sixteenths */
+    uint64_t now_ns;              /* taken before libmicrohttpd runs */
     struct exchange *pool;
     uint32_t npool;
     uint64_t last_id;
     tn_timer *sweep;
     bool sweeping, draining, stopped;
-    bool kick;                    /* MHD has work that no descriptor announces */
+    bool kick;                    /* libmicrohttpd has work that no descriptor announces */
     bool raw_layout;              /* MHD keeps the request head in one piece: see head.c */
 };
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
@@ -121,7 +125,7 @@ struct exchange {
     bool submitted;
     bool answered;                /* reply() came, or nobody waits for it any more */
     bool draining_body;           /* the body is read and thrown away */
-    bool waiting;                 /* complete, and without an answer */
+    bool waiting;                 /* complete, and without an answer: parked or suspended */
     bool suspended;               /* out of libmicrohttpd's hands */
     bool queued;                  /* libmicrohttpd has the answer */
     bool watched;                 /* exchange_watch_gone() was called */

@@ -17,6 +17,10 @@
 #define SWEEP_NS    (250 * NS_PER_MS)
 #define GONE_NS     (1000 * NS_PER_MS) /* calls longer than this look for clients that left */
 #define SPARE_FDS   512                /* descriptors that are not for connections */
+#define PARK_MIN        16
+#define PARK_MAX        1024
+#define PARK_PER_ANSWER 32
+#define PARK_LOOK_NS    (1 * NS_PER_MS)
 /* MHD_ALLOW_SUSPEND_RESUME without MHD_USE_ITC: resuming happens on this thread, a wake-up
  * descriptor would only cost a system call for every answer. */
 #define MHD_SUSPEND ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC)
@@ -218,10 +222,31 @@ static size_t unescape_nothing(void *cls, struct MHD_Connection *mhd, char *text
 
 /* ---- the loop --------------------------------------------------------------------------------------- */
 
+static void run(struct listener *l)
+{
+    l->server->now_ns = fe_host->now_ns();
+    MHD_run(l->mhd);
+}
+
 static void epoll_ready(void *user, uint32_t events)
 {
     (void)events;
-    MHD_run(((struct listener *)user)->mhd);
+    run(user);
+}
+
+/* A parked exchange costs a look at every run, a suspended one four system calls in its life: park
+ * as many as the answers of one run pay for. */
+static void adapt_parking(struct server *s)
+{
+    if (s->answers == 0) {
+        return;
+    }
+    s->batch += s->answers - s->batch / 16;
+    s->answers = 0;
+    s->park_limit = PARK_MIN + s->batch * PARK_PER_ANSWER / 16;
+    if (s->park_limit > PARK_MAX) {
+        s->park_limit = PARK_MAX;
+    }
 }
 
 static uint64_t prepare(void *user)
@@ -232,9 +257,20 @@ static uint64_t prepare(void *user)
     }
     if (s->kick) {
         s->kick = false;
+        adapt_parking(s);
         for (uint32_t i = 0; i < s->nlisteners; i++) {
-            MHD_run(s->listeners[i].mhd);
+            run(&s->listeners[i]);
         }
+    }
+    if (s->kick) {
+        return 0;
+    }
+    if (s->parked > 0) {
+        /* libmicrohttpd takes parked exchanges for work and says "at once" for ever. What else it
+         * may have left over is rare (a head or a file that came or went in pieces): look soon. */
+        uint64_t now = fe_host->now_ns(), due = s->now_ns + PARK_LOOK_NS;
+        s->kick = now >= due;
+        return s->kick ? 0 : due - now;
     }
     for (uint32_t i = 0; i < s->nlisteners && !s->kick; i++) {
         MHD_UNSIGNED_LONG_LONG ms = 1;
@@ -289,6 +325,7 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
     if (s->listeners == NULL) {
         return fe_host->fail(err, TN_E_NOMEM, "no memory for %u listeners", n);
     }
+    s->park_limit = PARK_MIN;
     s->peers = peers_create(s->conf->trusted_proxies, err);
     if (s->peers == NULL) {
         rc = TN_E_CONFIG;
