@@ -155,7 +155,7 @@ static tn_rc open_db(struct conn *c, tn_err *err)
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (c->conf->readonly ? SQLITE_OPEN_READONLY
                                    : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    int code = sqlite3_open_v2(c->conf->file, &c->db, flags, NULL);
+    int code = sqlite3_open_v2(c->conf->path, &c->db, flags, NULL);
     tn_rc rc = code == SQLITE_OK ? configure(c, err) : sq_error(c, code, "opening", err);
     if (rc) {
         sqlite3_close_v2(c->db);
@@ -179,7 +179,7 @@ tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret
 {
     struct conn *c = calloc(1, sizeof *c);
     if (!c) {
-        return sq_fail(err, TN_E_NOMEM, "sqlite %s: no memory for a connection", conf->file);
+        return sq_fail(err, TN_E_NOMEM, "sqlite %s: no memory for a connection", conf->path);
     }
     c->conf = conf;
     sq_arm(c, deadline_ns);

@@ -132,8 +132,8 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
     int os = db ? sqlite3_system_errno(db) : 0;
     if ((full & 0xff) == SQLITE_INTERRUPT) {
         return c->timed_out ? sq_fail(err, TN_E_TIMEOUT, "sqlite %s: %s: the deadline passed",
-                                      c->conf->file, doing)
-                            : sq_fail(err, TN_E_CANCELED, "sqlite %s: %s: canceled", c->conf->file,
+                                      c->conf->path, doing)
+                            : sq_fail(err, TN_E_CANCELED, "sqlite %s: %s: canceled", c->conf->path,
                                       doing);
     }
     if (os == ENOSPC || os == EDQUOT) { /* the operating system says it clearer than an IOERR */
@@ -147,7 +147,7 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
                 snprintf(detail, sizeof detail, os ? " (code %d, errno %d)" : " (code %d)", full, os);
             }
             report(err, codes[i].rc, codes[i].flags, full, "sqlite %s: %s: %s%s%s%s",
-                   c->conf->file, doing, text, detail, codes[i].advice ? "; " : "",
+                   c->conf->path, doing, text, detail, codes[i].advice ? "; " : "",
                    codes[i].advice ? codes[i].advice : "");
             if (err && codes[i].state) {
                 snprintf(err->state, sizeof err->state, "%s", codes[i].state);
@@ -157,7 +157,7 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
             return codes[i].rc;
         }
     }
-    report(err, TN_E_REMOTE, 0, full, "sqlite %s: %s: %s", c->conf->file, doing, text);
+    report(err, TN_E_REMOTE, 0, full, "sqlite %s: %s: %s", c->conf->path, doing, text);
     return TN_E_REMOTE;
 }
 

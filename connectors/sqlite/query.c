@@ -279,6 +279,12 @@ void sq_table_free(struct table *t)
     free(t);
 }
 
+/* Rows that the statement itself changed; not those of triggers and foreign keys. */
+static int64_t changed_since(struct conn *c, sqlite3_int64 before)
+{
+    return sqlite3_total_changes64(c->db) == before ? 0 : sqlite3_changes64(c->db);
+}
+
 tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **ret, tn_err *err)
 {
     sqlite3_stmt *stmt;
@@ -308,7 +314,7 @@ tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **
         return rc;
     }
     type_columns(t);
-    t->affected = t->ncols ? -1 : (int64_t)(sqlite3_total_changes64(c->db) - before);
+    t->affected = t->ncols ? -1 : changed_since(c, before);
     *ret = t;
     return TN_OK;
 }
@@ -323,12 +329,6 @@ tn_rc sq_emit(const struct table *t, tn_sink *sink)
 }
 
 /* ---- statements without a result --------------------------------------------------------------- */
-
-/* Rows that the statement itself changed; not those of triggers and foreign keys. */
-static int64_t changed_since(struct conn *c, sqlite3_int64 before)
-{
-    return sqlite3_total_changes64(c->db) == before ? 0 : sqlite3_changes64(c->db);
-}
 
 tn_rc sq_exec(struct conn *c, tn_str sql, const tn_val *params, int64_t *ret_affected, tn_err *err)
 {

@@ -9,7 +9,7 @@ static const char *const synchronous[] = {"full", "normal", "extra", NULL};
 static const char *const journals[] = {"wal", "delete", NULL};
 
 static const tn_field fields[] = {
-    {TN_FIELD(struct config, file), .flags = TN_F_REQUIRED, .min = 1, .max = 4000,
+    {TN_FIELD(struct config, path), .flags = TN_F_REQUIRED, .min = 1, .max = 4000,
      .doc = "Database file; it is created when it does not exist. \":memory:\" keeps nothing."},
     {TN_FIELD(struct config, readonly), .dflt = "false",
      .doc = "Open an existing file for reading only."},
@@ -74,7 +74,7 @@ static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *
 static tn_rc usable(const struct conn *c, tn_err *err)
 {
     if (!c->db) {
-        tn_rc rc = sq_fail(err, TN_E_UNAVAIL, "sqlite %s: the connection is closed", c->conf->file);
+        tn_rc rc = sq_fail(err, TN_E_UNAVAIL, "sqlite %s: the connection is closed", c->conf->path);
         if (err) {
             err->flags = TN_ERR_CONN_BROKEN;
         }
@@ -209,7 +209,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     sq_arm(c, deadline_ns);
     if (sq_expired(c)) {
         return sq_fail(err, TN_E_TIMEOUT, "sqlite %s: the deadline had passed before the start",
-                       c->conf->file);
+                       c->conf->path);
     }
     rc = run(c, method, args, &native, err);
     if (rc == TN_OK) {

@@ -9,7 +9,7 @@
 #define CACHE_MAX 64 /* prepared statements kept per connection */
 
 struct config {
-    const char *file;
+    const char *path;
     bool readonly;
     bool foreign_keys;
     tn_dur busy_timeout;

@@ -54,9 +54,14 @@ typedef struct tn_entity {
     const char *order;             /* default order, SQL on aliases: "scpt.seq DESC" */
 } tn_entity;
 
+/* tn_migration.flags */
+#define TN_MIGRATION_UPGRADE (1u << 0) /* changes what an older version left: a new database starts
+                                          from the entity definitions and only records it */
+
+/* Run in order after the tables of the definitions have all their columns. */
 typedef struct tn_migration {
     uint32_t seq;         /* 1, 2, 3 ... never reused; 0 ends the table */
-    uint32_t rsvd;
+    uint32_t flags;       /* TN_MIGRATION_* */
     const char *dialect;  /* "sqlite", "postgresql", "mysql" or "*" */
     const char *title;
     const char *sql;      /* one or several statements; runs in one transaction */
