@@ -151,13 +151,17 @@ static bool validate(struct api_req *r)
                  "Invalid request query");
         return false;
     }
-    if (r->route->body == NULL || (r->route->flags & API_RAW_BODY) != 0) {
+    if (r->route->body == NULL && (r->route->flags & API_ANY_BODY) == 0) {
         return true;
     }
     json_t *body = body_parse(r->http);
     if (body == NULL) {
         api_fail(r, EClientBadRequest, NULL, NULL, "Invalid request body");
         return false;
+    }
+    if ((r->route->flags & API_ANY_BODY) != 0) {
+        r->body = body;
+        return true;
     }
     if (json_is_object(body)) {
         r->body = schema_body(r->route->body, body, why, sizeof why);

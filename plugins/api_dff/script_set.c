@@ -175,7 +175,7 @@ undo_lock:
 }
 
 /* ---- clone ------------------------------------------------------------------------------------------ */
-/* Copies one script and its functions; published code is put under the new id. */
+/* Copies one script and its functions. */
 static tn_rc clone_script(tn_txn *txn, const json_t *script, const char *new_set, const char *new_id,
                           tn_err *err)
 {
@@ -211,10 +211,25 @@ static tn_rc clone_script(tn_txn *txn, const json_t *script, const char *new_set
         str_free(&id);
     }
     json_decref(funcs);
-    const char *code = row_text(script, "code");
-    if (rc == TN_OK && code[0] != '\0') {
-        rc = api.host->calls->code_put(CTX, text_of(new_id), text_of(code), (tn_str){NULL, 0}, err);
+    return rc;
+}
+
+/* Hands the copies' published code to the kernel; after the commit, because staged code cannot be
+ * taken back. */
+static tn_rc clone_publish(const char *set_id, tn_err *err)
+{
+    json_t *scripts = set_scripts(NULL, set_id, true, err);
+    tn_rc rc = scripts != NULL ? TN_OK : err->rc;
+    for (size_t i = 0; rc == TN_OK && i < json_array_size(scripts); i++) {
+        const json_t *s = json_array_get(scripts, i);
+        const char *code = row_text(s, "code");
+        if (code[0] != '\0') {
+            rc = api.host->calls->code_put(CTX, text_of(row_text(s, "id")), text_of(code),
+                                           (tn_str){NULL, 0}, err);
+        }
     }
+    json_decref(scripts);
+    api.host->calls->code_commit(CTX);
     return rc;
 }
 
@@ -283,8 +298,7 @@ static void set_clone(struct api_req *r)
         api_fail_err(r, &err);
         goto undo_set;
     }
-    api.host->calls->code_commit(CTX);
-    if (!r->dry_run && snapshot_reload(&err) != TN_OK) {
+    if (!r->dry_run && (clone_publish(new_id, &err) != TN_OK || snapshot_reload(&err) != TN_OK)) {
         api_fail_err(r, &err);
         goto undo_set;
     }

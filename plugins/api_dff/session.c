@@ -223,19 +223,11 @@ static enum cred_kind cred_find(const tn_http_req *req, tn_str *ret)
     return ret->s != NULL ? CRED_LOCALHOST : CRED_NONE;
 }
 
-/* The operator's token file lies beside the resources: <data>/localhost-auth-token. */
+/* The operator's token file is <data>/localhost-auth-token. */
 static bool localhost_token_is(tn_str given)
 {
     char path[4096], text[512];
-    const char *own = api_setting("_LOCALHOST_AUTH_TOKEN_PATH", NULL);
-    if (own != NULL) {
-        snprintf(path, sizeof path, "%s", own);
-    } else {
-        const char *root = api_setting("RESOURCE_ROOT_PATH", "/data/resources");
-        const char *slash = strrchr(root, '/');
-        snprintf(path, sizeof path, "%.*s/localhost-auth-token",
-                 slash != NULL ? (int)(slash - root) : 1, slash != NULL ? root : ".");
-    }
+    snprintf(path, sizeof path, "%s/localhost-auth-token", api_setting("TENON_DATA", "/data"));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
     if (fd >= 0) {
