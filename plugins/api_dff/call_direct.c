@@ -209,10 +209,10 @@ static void many_run(struct api_req *r)
 
 const struct api_route call_api_routes[] = {
     {.method = "POST", .path = "/api/v1/func/:funcId", .permission = "general_r", .run = direct_run,
-     .doc = "Calls a function by its id and waits for its result.", .flags = API_RAW_BODY},
+     .doc = "Calls a function by its id and waits for its result."},
     {.method = "POST", .path = "/api/v1/func-many", .permission = "general_r", .run = many_run,
-     .doc = "Starts several functions without waiting for them.", .flags = API_RAW_BODY},
+     .doc = "Starts several functions without waiting for them."},
     {.method = "POST", .path = "/api/v1/func-draft/:funcId", .permission = "general_r",
-     .run = draft_run, .doc = "Runs the draft of a script in the debugger.", .flags = API_RAW_BODY},
+     .run = draft_run, .doc = "Runs the draft of a script in the debugger."},
     {.method = NULL},
 };
