@@ -105,7 +105,7 @@ static void answer_json(void *token, json_t *v)
     free(text);
 }
 
-/* "env.get": the id, as it is or as {"id": …} -> {"id", "autoTypeCasting", "valueTEXT"}; passwords
+/* "env.get": the id, as it is or as {"id": …} -> {"id", "type", "value"}; passwords
  * arrive in clear because the script's cast needs them. */
 static void env_get(void *user, tn_str payload, void *token)
 {
@@ -130,8 +130,8 @@ static void env_get(void *user, tn_str payload, void *token)
         api.host->calls->answer(CTX, token, TN_E_INTERNAL,
                                 TN_STR("the value of this env variable cannot be opened"));
     } else {
-        answer_json(token, json_pack("{s:s, s:s, s:o}", "id", name, "autoTypeCasting", type,
-                                     "valueTEXT", value));
+        answer_json(token, json_pack("{s:s, s:s, s:o}", "id", name, "type", type,
+                                     "value", value));
     }
     json_decref(row);
 }
