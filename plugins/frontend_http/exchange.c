@@ -48,6 +48,7 @@ static void exchange_free(struct exchange *ex)
         MHD_destroy_response(ex->response);
     }
     body_destroy(ex->body);
+    upload_destroy(ex->upload, !ex->handed_over);
     while (ex->chunks != NULL) {
         struct chunk *next = ex->chunks->next;
         free(ex->chunks);
@@ -246,6 +247,17 @@ static void expect_body(struct exchange *ex)
         malformed(ex, 413, "the request body is too large");
         return;
     }
+    if (ex->plan.flags & TN_PLAN_MULTIPART) {
+        struct text_refusal why;
+        tn_str type = tn_http_header(&ex->req, "content-type");
+        if (type.n >= 10 && text_equal_ci((tn_str){type.s, 10}, "multipart/")) {
+            ex->upload = upload_create(ex, type, &why);
+            if (ex->upload == NULL) {
+                malformed(ex, why.status, why.text);
+            }
+            return;
+        }
+    }
     ex->body = body_create(spool_dir(ex), ex->content_length, ex->plan.spool_above);
     if (ex->body == NULL) {
         malformed(ex, 503, "no memory for the request body");
@@ -291,10 +303,15 @@ static enum MHD_Result body_piece(struct exchange *ex, const char *data, size_t 
     }
     if (ex->draining_body) {
         uint64_t limit = (uint64_t)ex->server->conf->drain_body.n;
-        uint64_t wanted = ex->body != NULL ? ex->plan.max_body : 0;
+        uint64_t wanted = ex->body != NULL || ex->upload != NULL ? ex->plan.max_body : 0;
         return ex->received > limit + wanted ? MHD_NO : MHD_YES;
     }
-    if (body_add(ex->body, data, n) != TN_OK) {
+    struct text_refusal why;
+    if (ex->upload != NULL) {
+        if (!upload_add(ex->upload, data, n, &why)) {
+            malformed(ex, why.status, why.text);
+        }
+    } else if (body_add(ex->body, data, n) != TN_OK) {
         malformed(ex, 503, "no room for the request body");
     }
     return MHD_YES;
@@ -312,6 +329,12 @@ static void submit(struct exchange *ex)
         malformed(ex, 503, "no room for the request body");
         return;
     }
+    struct text_refusal why;
+    if (ex->upload != NULL && !upload_done(ex->upload, &why)) {
+        malformed(ex, why.status, why.text);
+        return;
+    }
+    ex->handed_over = true;
     fe_host->http->submit(fe_host->ctx, &ex->req);
 }
 

@@ -91,7 +91,7 @@ struct server {
     tn_timer *sweep;
     bool sweeping, draining, stopped;
     bool kick;                    /* libmicrohttpd has work that no descriptor announces */
-    bool raw_layout;              /* MHD keeps the request head in one piece: see head.c */
+    bool raw_layout;              /* the request head lies in one piece, see layout.c */
 };
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
 void server_drain(struct server *s);
@@ -124,6 +124,7 @@ struct exchange {
     bool kernel;                  /* between begin() and release() */
     bool submitted;
     bool answered;                /* reply() came, or nobody waits for it any more */
+    bool handed_over;             /* submit() was called: uploaded files belong to the api */
     bool draining_body;           /* the body is read and thrown away */
     bool waiting;                 /* complete, and without an answer: parked or suspended */
     bool suspended;               /* out of libmicrohttpd's hands */
@@ -167,6 +168,9 @@ void head_target(struct exchange *ex, const char *uri);
 /* Trailer fields of a chunked body: bounded and harmless, then ignored. */
 bool head_trailers(struct exchange *ex);
 
+/* ---- layout.c: may head.c conclude from pointers? ------------------------------------------------ */
+bool layout_probe(size_t connection_memory);
+
 /* ---- body.c: bytes of a body, in memory or in an unlinked file ----------------------------------- */
 struct body *body_create(const char *dir, uint64_t expected, uint64_t spool_above);
 tn_rc body_add(struct body *b, const void *data, size_t n);
@@ -175,11 +179,11 @@ tn_rc body_done(struct body *b, const uint8_t **ret, size_t *ret_n);
 void body_destroy(struct body *b);
 
 /* ---- upload.c: multipart/form-data to fields and files ------------------------------------------- */
-tn_rc upload_create(struct exchange *ex, tn_str content_type, struct upload **ret,
-                    struct text_refusal *why);
-tn_rc upload_add(struct upload *u, const void *data, size_t n, struct text_refusal *why);
-/* Sets req.parts. The files stay unless upload_destroy(u, true). */
-tn_rc upload_done(struct upload *u, struct text_refusal *why);
+struct upload *upload_create(struct exchange *ex, tn_str content_type, struct text_refusal *why);
+bool upload_add(struct upload *u, const void *data, size_t n, struct text_refusal *why);
+/* Sets req.parts, which live until upload_destroy(). */
+bool upload_done(struct upload *u, struct text_refusal *why);
+/* remove_files: the request failed, nothing of it stays. */
 void upload_destroy(struct upload *u, bool remove_files);
 
 /* ---- reply.c: answers ----------------------------------------------------------------------------- */

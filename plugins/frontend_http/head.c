@@ -37,9 +37,14 @@ void head_target(struct exchange *ex, const char *uri)
         exchange_refuse(ex, 414, "the request target is too long");
         return;
     }
-    /* now, because libmicrohttpd splits the query in place afterwards */
     const char *p = copy(ex, uri != NULL ? uri : "", ex->line_n);
     ex->req.target = (tn_str){p, p != NULL ? ex->line_n : 0};
+    /* libmicrohttpd would parse the query into its own list, with memory for every field; it reads
+     * the text after "?" only when this function has returned, and finds none. */
+    char *query = ex->line_n > 0 ? memchr((char *)(uintptr_t)uri, '?', ex->line_n) : NULL;
+    if (query != NULL) {
+        query[1] = '\0';
+    }
 }
 
 static bool method_read(struct exchange *ex, const char *method)

@@ -337,6 +337,13 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
     }
     /* A client that closes while a file is sent must not end the process. */
     signal(SIGPIPE, SIG_IGN);
+    s->raw_layout = layout_probe((size_t)s->conf->connection_memory.n);
+    if (!s->raw_layout) {
+        fe_host->log(fe_host->ctx, TN_LOG_WARNING,
+                     "http: libmicrohttpd %s keeps request heads in another form than expected; bare "
+                     "line feeds and folded lines are not refused",
+                     MHD_get_version());
+    }
     uint32_t limit = connection_limit(s->conf);
     for (uint32_t i = 0; i < n; i++) {
         s->listeners[i].server = s;
