@@ -193,11 +193,6 @@ static tn_rc check_row(const tn_field *fields, const tn_field *f, uint32_t struc
         return err_set(err, TN_E_INVAL, "config: name \"%.80s\" is not [a-z][a-z0-9_]{0,62}",
                        f->name);
     }
-    for (const tn_field *g = fields; g != f; g++) {
-        if (strcmp(g->name, f->name) == 0) {
-            return err_set(err, TN_E_INVAL, "config: %s stands in the table twice", f->name);
-        }
-    }
     if (f->type >= NTYPES || types[f->type].name == NULL) {
         return err_set(err, TN_E_INVAL, "config: %s has type %u; known are 1 to %u", f->name,
                        f->type, (unsigned)NTYPES - 1);
@@ -206,6 +201,15 @@ static tn_rc check_row(const tn_field *fields, const tn_field *f, uint32_t struc
     if (f->offset > struct_size || struct_size - f->offset < size || f->offset % size != 0) {
         return err_set(err, TN_E_INVAL, "config: %s is at offset %u with %u bytes, conf_size is %u",
                        f->name, f->offset, size, struct_size);
+    }
+    for (const tn_field *g = fields; g != f; g++) {
+        if (strcmp(g->name, f->name) == 0) {
+            return err_set(err, TN_E_INVAL, "config: %s stands in the table twice", f->name);
+        }
+        if (f->offset < g->offset + types[g->type].size && g->offset < f->offset + size) {
+            return err_set(err, TN_E_INVAL, "config: %s and %s are bound to the same bytes",
+                           g->name, f->name);
+        }
     }
     if (f->doc == NULL || *f->doc == '\0') {
         return err_set(err, TN_E_INVAL, "config: %s has no doc", f->name);

@@ -188,7 +188,7 @@ static void take_env(struct settings *s, struct conf_problems *p)
             char name[128];
             if (eq == NULL || strncmp(*e, prefix, strlen(prefix)) != 0 ||
                 (size_t)(eq - *e) >= sizeof name ||
-                memmem(*e, (size_t)(eq - *e), "__", 2) != NULL) {
+                (!dff && memmem(*e, (size_t)(eq - *e), "__", 2) != NULL)) {
                 continue;
             }
             memcpy(name, *e, (size_t)(eq - *e));
