@@ -61,7 +61,7 @@ def variables():
     v.Add('sysconfdir', 'configuration folder', '/etc')
     v.Add('unitdir', 'systemd unit folder', '$prefix/lib/systemd/system')
     v.Add('require', '"all" or plugins that must be built: connector_sqlite,frontend_http', '')
-    v.Add(BoolVariable('werror', 'warnings are errors', False))
+    v.Add(BoolVariable('werror', 'warnings are errors', environ('TENON_WERROR') or '0'))
     v.Add(BoolVariable('verbose', 'show whole command lines', False))
     v.Add('area', 'check-unit: only this folder of tests/unit', '')
     v.Add('pattern', 'check: only tests whose name contains this', '')
