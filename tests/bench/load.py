@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""wrk and h2load, the rotation, and what comes of it: per-round ratios, medians, ranges."""
+
+import re
+import statistics
+import subprocess
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from servers import Server
+
+UNITS = {'us': 1.0, 'ms': 1e3, 's': 1e6, 'm': 6e7}
+
+
+class Run(NamedTuple):
+    """One run of wrk: requests/s, latencies in µs, answers that were not 2xx and socket errors."""
+
+    rate: float
+    p50: float
+    p99: float
+    bad: int
+
+
+def _micros(text: str) -> float:
+    m = re.match(r'([\d.]+)(us|ms|s|m)$', text)
+    return float(m.group(1)) * UNITS[m.group(2)] if m else float('nan')
+
+
+def wrk(url: str, connections: int, seconds: float) -> Run:
+    """One wrk thread (two would steal a core), `seconds` long."""
+    text = subprocess.run(['wrk', '-t1', '-c%d' % connections, '-d%gs' % seconds, '--latency', '--timeout', '10s', url],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout.decode()
+    rate = re.search(r'Requests/sec:\s+([\d.]+)', text)
+    latency = {p: _micros(v) for p, v in re.findall(r'^\s+(50|99)%\s+(\S+)', text, re.M)}
+    bad = re.search(r'Non-2xx or 3xx responses: (\d+)', text)
+    errors = re.search(r'Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)', text)
+    if not rate:
+        raise SystemExit('wrk printed no rate:\n' + text)
+    return Run(float(rate.group(1)), latency.get('50', float('nan')), latency.get('99', float('nan')),
+               (int(bad.group(1)) if bad else 0) + (sum(map(int, errors.groups())) if errors else 0))
+
+
+def measure(server: Server, connections: int, seconds: float, warm: float) -> Run:
+    """Warm-up, discarded, then the run that counts."""
+    wrk(server.url, connections, warm)
+    return wrk(server.url, connections, seconds)
+
+
+def h2load(server: Server, requests: int) -> str:
+    """The cross-check with another generator: rate and statuses in one line."""
+    text = subprocess.run(['h2load', '--h1', '-t1', '-c64', '-n', str(requests), server.url],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout.decode()
+    rate = re.search(r'finished in .*?, ([\d.]+) req/s', text)
+    codes = re.search(r'status codes: (.*)', text)
+    return '%s req/s, %s' % (rate.group(1) if rate else '?', codes.group(1) if codes else '?')
+
+
+class Round(NamedTuple):
+    """All servers once at one concurrency, the anchor before and after."""
+
+    before: Run
+    after: Run
+    runs: Dict[str, Run]
+
+    @property
+    def anchor(self) -> float:
+        """The anchor's rate: mean of both."""
+        return (self.before.rate + self.after.rate) / 2
+
+    @property
+    def steady(self) -> bool:
+        """The machine did not change under the round: the anchors differ by at most 15 %."""
+        low, high = sorted((self.before.rate, self.after.rate))
+        return high <= low * 1.15
+
+
+class Spread(NamedTuple):
+    """A figure over rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return '%.2f (%.2f–%.2f)' % self
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median, minimum and maximum."""
+    return Spread(statistics.median(values), min(values), max(values)) if values else Spread(*[float('nan')] * 3)
+
+
+class Rotation:
+    """Rounds at one concurrency. `most`: rounds that are tried at all to get `rounds` steady ones."""
+
+    def __init__(self, anchor: Server, servers: List[Server], connections: int) -> None:
+        self.anchor, self.servers, self.connections = anchor, servers, connections
+        self.rounds: List[Round] = []
+        self.discarded = 0
+        self.bad: Dict[str, int] = {}
+
+    def run(self, rounds: int, seconds: float, warm: float, say=print) -> 'Rotation':
+        """Rotates until enough steady rounds are there, at most twice as many in all."""
+        while len(self.rounds) < rounds and self.discarded < rounds:
+            # every round begins with another server, so that none always follows the same one
+            turn = (len(self.rounds) + self.discarded) % len(self.servers)
+            before = measure(self.anchor, self.connections, seconds, warm)
+            runs = {s.name: measure(s, self.connections, seconds, warm)
+                    for s in self.servers[turn:] + self.servers[:turn]}
+            r = Round(before, measure(self.anchor, self.connections, seconds, warm), runs)
+            for name, run in runs.items():
+                self.bad[name] = self.bad.get(name, 0) + run.bad
+            say('c=%d %s: bare %.0f/%.0f, %s' % (
+                self.connections, 'round %d' % (len(self.rounds) + 1) if r.steady else 'discarded',
+                r.before.rate, r.after.rate, ', '.join('%s %.0f' % (n, x.rate) for n, x in runs.items())))
+            if r.steady:
+                self.rounds.append(r)
+            else:
+                self.discarded += 1
+        return self
+
+    def rates(self, name: str) -> Spread:
+        """Requests a second of a server."""
+        return spread([r.runs[name].rate for r in self.rounds])
+
+    def to_anchor(self, name: str) -> Spread:
+        """Its rate against the anchor's, round by round."""
+        return spread([r.runs[name].rate / r.anchor for r in self.rounds])
+
+    def ratio(self, name: str, other: str) -> Spread:
+        """One server against another, round by round."""
+        return spread([r.runs[name].rate / r.runs[other].rate for r in self.rounds])
+
+    def latency(self, name: Optional[str], which: str) -> Spread:
+        """p50 or p99 in µs; name None: the anchor."""
+        return spread([getattr(r.runs[name] if name else r.before, which) for r in self.rounds])
