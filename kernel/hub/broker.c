@@ -199,8 +199,8 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
         call_free(c);
         return rc;
     }
-    /* A large call is never put behind another one: see link_send. */
-    c->est_ns = c->fd >= 0 ? (uint32_t)WINDOW_NS : call_estimate(b, c->cell);
+    /* A large call is never put behind another one: its descriptor could not be taken back. */
+    c->est_ns = c->fd >= 0 ? (uint32_t)WINDOW_NS : UNKNOWN_NS;
     c->state = CALL_QUEUED;
     list_push_back(&g->pending, &c->node);
     g->npending++;

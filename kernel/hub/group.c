@@ -73,6 +73,9 @@ void group_dispatch(struct group *g)
     while (!list_empty(&g->pending)) {
         tn_call *c = list_entry(g->pending.next, tn_call, node);
         now = now ? now : clock_mono_ns();
+        if (c->fd < 0) {
+            c->est_ns = call_estimate(g->b, c->cell);  /* it may be known better by now */
+        }
         struct link *l = pick(g, c, now);
         if (!l) {
             break;

@@ -23,10 +23,17 @@ void reply_signal(struct worker *w, uint64_t now, int batch_over)
     if (!batch_over && w->unsignalled < BATCH_REPLIES && now - w->unsignalled_ns < BATCH_NS) {
         return;  /* the hub looks by itself within its check interval */
     }
-    w->unsignalled = 0;
-    atomic_thread_fence(memory_order_seq_cst);  /* publish before reading the flag */
-    if (atomic_load_explicit(&w->page->hub_sleeps, memory_order_relaxed)) {
-        channel_bell(w);
+    reply_flush(w);
+}
+
+void reply_flush(struct worker *w)
+{
+    if (w->unsignalled) {
+        w->unsignalled = 0;
+        atomic_thread_fence(memory_order_seq_cst);  /* publish before reading the flag */
+        if (atomic_load_explicit(&w->page->hub_sleeps, memory_order_relaxed)) {
+            channel_bell(w);
+        }
     }
 }
 

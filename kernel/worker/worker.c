@@ -187,6 +187,7 @@ _Noreturn void worker_main(const struct worker_conf *conf, int sock, int pagefd)
     do {
         while (step(&w, frame, &r)) {
         }
+        reply_flush(&w);
     } while (channel_wait_frame(&w));
     conf->lang->finish();
     _exit(0);

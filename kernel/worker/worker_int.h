@@ -69,10 +69,13 @@ void channel_bell(struct worker *w);
 
 /* ---- reply.c ---------------------------------------------------------------------------------------- */
 void reply_print(void *ctx, tn_str line);
-/* Publishes the answer of the running call; batch_over: nothing else waits in the ring. */
+/* Publishes the answer of the running call. */
 void reply_send(struct worker *w, const struct lang_reply *r, int64_t start_us, uint64_t cost_ns);
-/* Rings the hub when it sleeps and there is a reason to (see README). */
+/* Rings the hub when it sleeps and there is a reason to (see README). batch_over: nothing else waits in
+ * the ring. */
 void reply_signal(struct worker *w, uint64_t now, int batch_over);
+/* The batch is over after all (what followed was revoked): nothing may stay unsignalled in a sleep. */
+void reply_flush(struct worker *w);
 
 /* ---- signals.c --------------------------------------------------------------------------------------- */
 void signals_init(struct worker *w);
