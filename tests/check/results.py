@@ -2,12 +2,14 @@
 """What came out: counting, and telling it to a person who watches and to one who reads the log later."""
 
 import os
+import re
 import sys
 import threading
 import time
 from typing import List, NamedTuple
 
 TAIL = 60  # lines of a failing log that are shown
+REPORT = re.compile(r'ERROR: \w*Sanitizer|WARNING: ThreadSanitizer|: runtime error: ')
 
 
 class Case(NamedTuple):
@@ -54,8 +56,10 @@ class Results:
     def _tail(log: str) -> None:
         with open(log, encoding='utf-8', errors='replace') as f:
             lines = f.read().splitlines()
-        print('     --- the end of %s' % os.path.relpath(log))
-        for line in lines[-TAIL:]:
+        # of a sanitizer report the beginning tells something, of everything else the end
+        first = next((i for i, line in enumerate(lines) if REPORT.search(line)), None)
+        print('     --- %s %s' % ('the end of' if first is None else 'from', os.path.relpath(log)))
+        for line in lines[-TAIL:] if first is None else lines[first:first + TAIL // 2]:
             print('     | ' + line[:400])
 
     def close(self) -> int:

@@ -75,6 +75,8 @@ def main() -> int:
     plan = [(s, args.variant) for s in args.suite or ['rules'] + DEFAULT]
     if args.full:
         plan = [('rules', 'release')] + [(s, v) for v in ('release', 'asan') for s in DEFAULT]
+        plan.append(('fuzz-long', 'fuzz'))
+        args.seconds = 5  # enough to see that the target still searches
     for suite, variant in plan:
         one(suite, variant, results, args)
     return results.close()

@@ -236,6 +236,8 @@ static void section(char *head, char *text)
         has_lines("traceback", error_part("traceback"), text, 1);
     } else if (strcmp(head, "error-has") == 0) {
         has_lines("error", buf_str(&st.reply.error), text, 1);
+    } else if (strcmp(head, "retire") == 0) {
+        same("retire", str_of(st.reply.retire ? "yes" : "no"), arg);
     } else if (strcmp(head, "log") == 0) {
         check_log(text);
     } else {
