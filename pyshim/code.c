@@ -68,6 +68,20 @@ PyObject *code_compile(PyObject *source, PyObject *id)
     return PyObject_CallFunction(shim.compile, "OOsii", source, id, "exec", 0, 1);
 }
 
+/* A script that names the request gets it parsed: C code (json.dumps and the like) reads a dict
+ * without asking it. Otherwise it stays unparsed until somebody looks. */
+static bool uses_request(PyObject *source)
+{
+    static const char name[] = "_DFF_HTTP_REQUEST";
+    Py_ssize_t n = 0;
+    const char *p = source ? PyUnicode_AsUTF8AndSize(source, &n) : NULL;
+    if (p == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    return memmem(p, (size_t)n, name, sizeof(name) - 1) != NULL;
+}
+
 /* Replaces what the entry runs; steals both references. */
 static void script_set(struct script *s, PyObject *code_take, PyObject *source_take)
 {
@@ -78,6 +92,7 @@ static void script_set(struct script *s, PyObject *code_take, PyObject *source_t
     Py_CLEAR(s->func_id);
     Py_CLEAR(s->origin);
     Py_CLEAR(s->origin_id);
+    s->uses_request = uses_request(source_take);
     s->md5[0] = '\0';
 }
 
@@ -167,6 +182,7 @@ static int script_check(struct script *s, tn_str id, uint64_t generation)
 {
     struct buf ask = BUF_INIT(4096), answer = BUF_INIT(ANSWER_MAX);
     tn_err err = TN_ERR_INIT;
+    uint64_t serial = shim.serial;
     tn_rc rc;
     int ret = -1;
     buf_adds(&ask, "{\"script\":");
@@ -181,6 +197,9 @@ static int script_check(struct script *s, tn_str id, uint64_t generation)
     Py_BEGIN_ALLOW_THREADS
     rc = shim.env.ask(shim.env.ctx, "code.get", buf_str(&ask), &answer, &err);
     Py_END_ALLOW_THREADS
+    if (!task_goes_on(serial)) {
+        goto undo_bufs;
+    }
     if (rc == TN_OK) {
         ret = script_take_answer(s, buf_str(&answer));
     } else if (rc == TN_E_NOTFOUND) {
@@ -225,6 +244,7 @@ struct script *code_draft(tn_str id, tn_str source)
         code_free(s);
         return NULL;
     }
+    s->uses_request = uses_request(s->source);
     return s;
 }
 

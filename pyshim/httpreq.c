@@ -10,7 +10,7 @@ struct req {
 static PyTypeObject req_type;
 static PyObject *headers_type;  /* tenon_shim.task.Headers */
 
-static int fill(PyObject *self)
+int httpreq_fill(PyObject *self)
 {
     struct req *r = (struct req *)self;
     if (r->raw == NULL) {
@@ -44,7 +44,7 @@ PyObject *httpreq_new(tn_str raw)
 
 void httpreq_detach(PyObject *req)
 {
-    if (Py_REFCNT(req) > 1 && fill(req) < 0) {
+    if (Py_REFCNT(req) > 1 && httpreq_fill(req) < 0) {
         PyErr_Clear();
     }
     ((struct req *)req)->raw = NULL;
@@ -53,35 +53,35 @@ void httpreq_detach(PyObject *req)
 /* Slots: fill, then what dict does. */
 static PyObject *req_subscript(PyObject *self, PyObject *key)
 {
-    return fill(self) < 0 ? NULL : PyDict_Type.tp_as_mapping->mp_subscript(self, key);
+    return httpreq_fill(self) < 0 ? NULL : PyDict_Type.tp_as_mapping->mp_subscript(self, key);
 }
 static int req_ass_subscript(PyObject *self, PyObject *key, PyObject *v)
 {
-    return fill(self) < 0 ? -1 : PyDict_Type.tp_as_mapping->mp_ass_subscript(self, key, v);
+    return httpreq_fill(self) < 0 ? -1 : PyDict_Type.tp_as_mapping->mp_ass_subscript(self, key, v);
 }
 static Py_ssize_t req_length(PyObject *self)
 {
-    return fill(self) < 0 ? -1 : PyDict_GET_SIZE(self);
+    return httpreq_fill(self) < 0 ? -1 : PyDict_GET_SIZE(self);
 }
 static int req_contains(PyObject *self, PyObject *key)
 {
-    return fill(self) < 0 ? -1 : PyDict_Contains(self, key);
+    return httpreq_fill(self) < 0 ? -1 : PyDict_Contains(self, key);
 }
 static PyObject *req_iter(PyObject *self)
 {
-    return fill(self) < 0 ? NULL : PyDict_Type.tp_iter(self);
+    return httpreq_fill(self) < 0 ? NULL : PyDict_Type.tp_iter(self);
 }
 static PyObject *req_repr(PyObject *self)
 {
-    return fill(self) < 0 ? NULL : PyDict_Type.tp_repr(self);
+    return httpreq_fill(self) < 0 ? NULL : PyDict_Type.tp_repr(self);
 }
 static PyObject *req_compare(PyObject *self, PyObject *other, int op)
 {
-    return fill(self) < 0 ? NULL : PyDict_Type.tp_richcompare(self, other, op);
+    return httpreq_fill(self) < 0 ? NULL : PyDict_Type.tp_richcompare(self, other, op);
 }
 static PyObject *req_or(PyObject *a, PyObject *b)
 {
-    if ((Py_TYPE(a) == &req_type && fill(a) < 0) || (Py_TYPE(b) == &req_type && fill(b) < 0)) {
+    if ((Py_TYPE(a) == &req_type && httpreq_fill(a) < 0) || (Py_TYPE(b) == &req_type && httpreq_fill(b) < 0)) {
         return NULL;
     }
     return PyDict_Type.tp_as_number->nb_or(a, b);
@@ -91,7 +91,7 @@ static PyObject *req_or(PyObject *a, PyObject *b)
  * C function, so each needs a row. */
 static PyObject *pass(PyObject *self, const char *name, PyObject *args, PyObject *kw)
 {
-    if (fill(self) < 0) {
+    if (httpreq_fill(self) < 0) {
         return NULL;
     }
     PyObject *m = PyObject_GetAttrString((PyObject *)&PyDict_Type, name), *all, *ret = NULL;
@@ -122,7 +122,7 @@ METHODS(X)
 /* copy.copy, copy.deepcopy and pickle see a plain dict. */
 static PyObject *req_reduce(PyObject *self, PyObject *unused)
 {
-    PyObject *d = fill(self) < 0 ? NULL : PyDict_Copy(self), *ret;
+    PyObject *d = httpreq_fill(self) < 0 ? NULL : PyDict_Copy(self), *ret;
     (void)unused;
     ret = d ? Py_BuildValue("O(O)", &PyDict_Type, d) : NULL;
     Py_XDECREF(d);

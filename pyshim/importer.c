@@ -75,6 +75,7 @@ static int wait_ready(struct task *t, struct task_module *m)
 {
     unsigned long me = PyThread_get_thread_ident();
     const struct timespec pause = {0, 1000000};
+    uint64_t serial = shim.serial;
     int rc = 0;
     while (m->owner != 0 && m->owner != me && rc == 0) {
         for (struct task_module *x = m->waits; x != NULL; x = x->waits) {
@@ -88,6 +89,9 @@ static int wait_ready(struct task *t, struct task_module *m)
         Py_BEGIN_ALLOW_THREADS
         nanosleep(&pause, NULL);
         Py_END_ALLOW_THREADS
+        if (!task_goes_on(serial)) {
+            return -1;
+        }
         rc = PyErr_CheckSignals();
     }
     for (struct task_module *x = t->modules; x; x = x->next) {
@@ -99,10 +103,19 @@ static int wait_ready(struct task *t, struct task_module *m)
 static PyObject *execute(struct task *t, struct script *s)
 {
     PyObject *code = Py_NewRef(s->code);
+    uint64_t serial = shim.serial;
     struct task_module *m = add_module(t, s->id, globals_import(t, s->id));
     PyObject *module = m ? module_of(m) : NULL;
+    if (module != NULL && s->uses_request && httpreq_fill(t->http) < 0) {
+        Py_CLEAR(module);
+    }
     PyObject *done = module ? PyEval_EvalCode(code, m->dict, m->dict) : NULL;
     Py_DECREF(code);
+    if (!task_goes_on(serial)) {
+        Py_XDECREF(done);
+        Py_XDECREF(module);
+        return NULL;
+    }
     if (m != NULL) {
         m->owner = 0;
         m->waits = NULL;
@@ -151,7 +164,10 @@ static PyObject *absolute(PyObject *name, PyObject *globals)
     if (sep == NULL) {
         return Py_NewRef(name);
     }
-    return PyUnicode_FromFormat("%.*s%s", (int)(sep - id), id, text);
+    PyObject *set = PyUnicode_FromStringAndSize(id, sep - id);
+    PyObject *full = set ? PyUnicode_Concat(set, name) : NULL;
+    Py_XDECREF(set);
+    return full;
 }
 
 static bool may_be_script(PyObject *name)
@@ -191,6 +207,79 @@ static int check_names(PyObject *module, PyObject *fromlist)
     return rc;
 }
 
+/* What "import name" and "from name import x" gave last time. It counts while sys.modules has not
+ * changed since; CPython's own way costs ten times as much for a module that is there. */
+#define SEEN_SLOTS 256
+static struct seen {
+    PyObject *name, *module;
+    bool from;
+} seen[SEEN_SLOTS];
+static uint64_t seen_version;
+
+static struct seen *seen_slot(PyObject *name, bool from)
+{
+    return &seen[((uintptr_t)name >> 4 ^ (uintptr_t)name >> 12 ^ from) % SEEN_SLOTS];
+}
+
+static void seen_forget(PyObject *modules)
+{
+    for (size_t i = 0; i < SEEN_SLOTS; i++) {
+        Py_CLEAR(seen[i].name);
+        Py_CLEAR(seen[i].module);
+    }
+    seen_version = dict_version(modules);
+}
+
+static PyObject *seen_get(PyObject *name, bool from)
+{
+    PyObject *modules = PyImport_GetModuleDict();
+    if (dict_version(modules) != seen_version) {
+        seen_forget(modules);
+        return NULL;
+    }
+    struct seen *s = seen_slot(name, from);
+    return s->name == name && s->from == from ? Py_NewRef(s->module) : NULL;
+}
+
+/* A package is left out with "from": its parts may have to be imported. */
+static void seen_put(PyObject *name, bool from, PyObject *module)
+{
+    PyObject *modules = PyImport_GetModuleDict(), *spec, *dict;
+    if (!PyUnicode_CheckExact(name) || !PyModule_CheckExact(module) ||
+        dict_version(modules) != seen_version) {
+        return;
+    }
+    dict = PyModule_GetDict(module);
+    spec = PyDict_GetItemString(dict, "__spec__");
+    if (spec == NULL || (from && PyDict_GetItemString(dict, "__path__") != NULL)) {
+        return;
+    }
+    PyObject *busy = PyObject_GetAttrString(spec, "_initializing");
+    if (busy == Py_False) {
+        struct seen *s = seen_slot(name, from);
+        Py_INCREF(name);
+        Py_XSETREF(s->name, name);
+        Py_INCREF(module);
+        Py_XSETREF(s->module, module);
+        s->from = from;
+    }
+    Py_XDECREF(busy);
+    PyErr_Clear();
+}
+
+static PyObject *import_plain(PyObject *const v[5], int level)
+{
+    bool from = v[3] != NULL && v[3] != Py_None;
+    PyObject *module = level == 0 ? seen_get(v[0], from) : NULL;
+    if (module == NULL) {
+        module = PyImport_ImportModuleLevelObject(v[0], v[1], v[2], v[3], level);
+        if (module != NULL && level == 0) {
+            seen_put(v[0], from, module);
+        }
+    }
+    return module;
+}
+
 static PyObject *py_import(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"name", "globals", "locals", "fromlist", "level"};
@@ -227,17 +316,21 @@ static PyObject *py_import(PyObject *self, PyObject *const *args, Py_ssize_t nar
             return module;
         }
     }
-    return PyImport_ImportModuleLevelObject(v[0], v[1], v[2], v[3], level);
+    return import_plain(v, level);
 }
 
-/* find_script(name) -> module or None: importlib.import_module asks it (tenon_shim/task.py). */
-static PyObject *py_find_script(PyObject *self, PyObject *name)
+/* find_script(name, globals) -> module or None: importlib.import_module asks it (task.py). */
+static PyObject *py_find_script(PyObject *self, PyObject *args)
 {
+    PyObject *name, *globals;
     (void)self;
+    if (!PyArg_ParseTuple(args, "UO", &name, &globals)) {
+        return NULL;
+    }
     if (shim.task == NULL || !may_be_script(name)) {
         Py_RETURN_NONE;
     }
-    PyObject *module = find(name, PyEval_GetGlobals());
+    PyObject *module = find(name, globals);
     if (module == NULL && !PyErr_Occurred()) {
         Py_RETURN_NONE;
     }
@@ -248,7 +341,7 @@ static PyObject *py_find_script(PyObject *self, PyObject *name)
 #pragma GCC diagnostic ignored "-Wcast-function-type"
 static PyMethodDef import_method = {"__import__", (PyCFunction)py_import, METH_FASTCALL | METH_KEYWORDS,
                                     "imports a script or a module"};
-static PyMethodDef find_method = {"find_script", py_find_script, METH_O,
+static PyMethodDef find_method = {"find_script", py_find_script, METH_VARARGS,
                                   "module of a published script, or None"};
 #pragma GCC diagnostic pop
 

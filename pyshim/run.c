@@ -41,7 +41,8 @@ PyObject *run_script(struct task *t)
 {
     PyObject *code, *done, *v = NULL;
     t->globals = globals_entry(t);
-    if (t->globals == NULL || importer_enter(t) < 0) {
+    if (t->globals == NULL || importer_enter(t) < 0 ||
+        (t->entry->uses_request && httpreq_fill(t->http) < 0)) {
         return NULL;
     }
     code = Py_NewRef(t->entry->code);
@@ -171,11 +172,14 @@ static void clean(struct task *t)
 
 void shim_run(const struct lang_call *call, struct lang_reply *reply)
 {
-    struct task t = {.call = call, .reply = reply, .debug = (call->flags & TN_CALL_DEBUG) != 0};
+    /* Static: a thread that outlives its call must find memory, if not its call, behind the pointer. */
+    static struct task t;
     if (shim.main_thread != NULL) {
         PyEval_RestoreThread(shim.main_thread);
         shim.main_thread = NULL;
     }
+    t = (struct task){.call = call, .reply = reply, .debug = (call->flags & TN_CALL_DEBUG) != 0};
+    shim.serial++;
     t.start_us = clock_wall_us();
     t.start_ns = t.last_print_ns = clock_mono_ns();
     shim.task = &t;

@@ -73,6 +73,7 @@ struct script {
     PyObject *func_name;  /* the function that was called last, and its id: both are in `globals` */
     PyObject *func_id;
     PyObject *origin, *origin_id;
+    bool uses_request;    /* its text names _DFF_HTTP_REQUEST */
     char md5[33];         /* of the source; "" unknown */
     uint64_t generation;  /* of the last check */
 };
@@ -116,6 +117,8 @@ struct shim {
     struct shim_names n;
     struct map scripts;            /* id -> struct script */
     struct task *task;             /* the running call or NULL */
+    uint64_t serial;               /* counts calls: a thread that comes back from waiting compares it,
+                                      because its call may have ended meanwhile */
     PyObject *builtins;            /* dict of every script */
     PyObject *builtins_saved;      /* untouched copy */
     PyObject *builtins_module_saved;
@@ -174,6 +177,7 @@ int api_init(void);
 PyObject *api_object(void);  /* borrowed */
 int httpreq_init(void);
 PyObject *httpreq_new(tn_str raw);
+int httpreq_fill(PyObject *req);     /* parses now; -1 with an exception set */
 void httpreq_detach(PyObject *req);  /* the raw text goes away */
 int print_init(PyObject *builtins);
 int print_line(const char *text, Py_ssize_t n);
@@ -214,6 +218,18 @@ struct embed_source {
 extern const struct embed_source embed_sources[];
 
 /* ---- small helpers ---- */
+/* After the interpreter lock was given up: whether the call of `serial` still runs; else an exception
+ * is set and nothing of the task may be touched. */
+static inline bool task_goes_on(uint64_t serial)
+{
+    if (shim.task != NULL && shim.serial == serial) {
+        return true;
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "the call that started this thread has ended");
+    }
+    return false;
+}
 static inline uint64_t dict_version(PyObject *dict)
 {
 #pragma GCC diagnostic push
@@ -228,7 +244,7 @@ static inline PyObject *str_py(tn_str s)
 /* Whether the str object is that text. */
 static inline bool str_is_py(PyObject *u, tn_str s)
 {
-    if (u == NULL || !PyUnicode_IS_COMPACT_ASCII(u)) {
+    if (u == NULL || !PyUnicode_Check(u) || !PyUnicode_IS_COMPACT_ASCII(u)) {
         return false;
     }
     return (size_t)PyUnicode_GET_LENGTH(u) == s.n &&

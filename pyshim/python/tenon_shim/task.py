@@ -187,7 +187,7 @@ def _hook_importlib() -> None:
     def import_module(name, package=None):
         """Imports a script of the platform or a module."""
         if "__" in name and package is None:
-            module = _tenon.find_script(name)
+            module = _tenon.find_script(name, sys._getframe(1).f_globals)
             if module is not None:
                 return module
         return plain(name, package)
