@@ -88,7 +88,7 @@ def test_install_and_uninstall(tmp_path) -> None:
     wanted = [str(tmp_path) + '/usr/' + p for p in (
         'bin/tenon', 'bin/tenond', 'bin/tenon-hub', 'bin/tenon-worker', 'include/tenon/plugin.h',
         'lib/x/tenon/plugins/connector_sqlite.so')]
-    assert [p for p in wanted if p not in result.stdout] == []
+    assert [p for p in wanted if p + '"' not in result.stdout] == []
     assert not os.listdir(tmp_path)
     result = scons('install', 'DESTDIR=%s' % tmp_path)
     assert result.returncode == 0, result.stdout[-2000:]

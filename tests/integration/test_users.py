@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Users (spec 1.2)."""
+
+from support.client import Client
+from support.people import PASSWORD, person, refused
+from support.server import Server
+
+ROW = {'seq', 'id', 'username', 'name', 'email', 'mobile', 'markers', 'roles', 'customPrivileges', 'isDisabled',
+       'createTime', 'updateTime'}
+
+
+def add(api: Client, username: str, **fields: object) -> str:
+    data = dict({'username': username, 'password': PASSWORD, 'name': username, 'roles': ['user']}, **fields)
+    return api.post('/users/do/add', {'data': data})['id']
+
+
+def test_rows_have_the_known_shape_and_no_hash(api: Client) -> None:
+    user_id = add(api, 'shape', email='a@b.c', customPrivileges='general_r,user_r')
+    assert user_id.startswith('u-') and len(user_id) == 14
+    row = api.get('/users/%s/do/get' % user_id)
+    assert set(row) == ROW
+    assert row['roles'] == ['user'] and row['customPrivileges'] == ['general_r', 'user_r'] and row['markers'] == []
+    listed = next(u for u in api.get('/users/do/list') if u['id'] == user_id)
+    assert set(listed) == ROW | {'sessions'} and listed['sessions'] == []
+
+
+def test_users_with_sessions_come_first(server: Server, api: Client) -> None:
+    add(api, 'asleep')
+    one = person(server, api, 'user')
+    one.get('/auth/profile/do/get')
+    rows = api.get('/users/do/list')
+    live = [bool(u['sessions']) for u in rows]
+    assert live == sorted(live, reverse=True)
+    mine = next(u for u in rows if u['id'] == one.user_id)
+    assert set(mine['sessions'][0]) == {'idle', 'ttl', 'lastAccessTime'}
+    assert 0 < mine['sessions'][0]['ttl'] <= 86400
+
+
+def test_names_are_unique(api: Client) -> None:
+    first = add(api, 'taken')
+    data = {'username': 'taken', 'password': PASSWORD, 'name': 'x', 'roles': None}
+    refused(api.post, 409, 'EClientDuplicated.username', '/users/do/add', {'data': data})
+    other = add(api, 'free')
+    refused(api.post, 409, 'EClientDuplicated.username', '/users/%s/do/modify' % other, {'data': {'username': 'taken'}})
+    api.post('/users/%s/do/modify' % first, {'data': {'username': 'taken'}})  # its own name
+
+
+def test_a_new_password_works_and_ends_sessions(server: Server, api: Client) -> None:
+    one = person(server, api, 'user')
+    api.post('/users/%s/do/modify' % one.user_id, {'data': {'password': 'another-password'}})
+    refused(one.get, 401, 'EUserAuth', '/auth/profile/do/get')
+    server.client(one.username, 'another-password')
+
+
+def test_the_administrator_is_out_of_reach(api: Client) -> None:
+    refused(api.post, 403, 'EBizCondition.adminUserCannotBeModified', '/users/u-admin/do/modify', {'data': {'name': 'x'}})
+    refused(api.get, 403, 'EBizCondition.adminUserCannotBeModified', '/users/u-admin/do/delete')
+
+
+def test_nobody_gives_more_than_he_has(server: Server, api: Client) -> None:
+    admin = person(server, api, 'admin')
+    data = {'username': 'puppet', 'password': PASSWORD, 'name': 'x', 'roles': ['admin'], 'customPrivileges': '*'}
+    refused(admin.post, 401, 'EUserPrivilege', '/users/do/add', {'data': data})
+    refused(admin.post, 401, 'EUserPrivilege', '/users/%s/do/modify' % admin.user_id,
+            {'data': {'customPrivileges': 'systemSetting_w'}})
+    refused(admin.post, 400, 'EClientBadRequest', '/users/do/add', {'data': dict(data, customPrivileges='root')})
+    refused(admin.post, 400, 'EClientBadRequest', '/users/do/add', {'data': dict(data, roles=['sa'])})
+    data['customPrivileges'] = 'general_w'
+    admin.post('/users/do/add', {'data': data})
+
+
+def test_custom_privileges_count(server: Server, api: Client) -> None:
+    one = person(server, api, 'customUser', customPrivileges='general_r')
+    assert one.get('/script-sets/do/list') is not None
+    refused(one.post, 401, 'EUserPrivilege', '/script-sets/do/add', {'data': {'id': 'nope'}})
+
+
+def test_unknown_ids(api: Client) -> None:
+    for method, path in ((api.get, '/users/u-none/do/get'), (api.get, '/users/u-none/do/delete')):
+        error = refused(method, 404, 'EClientNotFound', path)
+        assert error.envelope['message'] == 'No such data'
+        assert error.envelope['detail'] == {'entity': 'user', 'id': 'u-none'}
+    refused(api.post, 404, 'EClientNotFound', '/users/u-none/do/modify', {'data': {'name': 'x'}})
+
+
+def test_filters(api: Client) -> None:
+    user_id = add(api, 'filter_me', mobile='13800138000', isDisabled=True)
+    for query in ({'username': 'ilter'}, {'mobile': '138001'}, {'id': user_id}, {'_fuzzySearch': 'FILTER'},
+                  {'isDisabled': 'true', 'username': 'filter'}):
+        assert [u['id'] for u in api.get('/users/do/list', **query)] == [user_id], query
+    assert api.get('/users/do/list', username='no_such_user') == []
+    names = [u['username'] for u in api.get('/users/do/list', sort='-username')]
+    assert names == sorted(names, reverse=True)
