@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct suplink {
     struct loop *loop;
@@ -59,6 +60,8 @@ static void on_ctl(void *user, uint32_t events)
             fd = -1;
         } else if (m.type == CTL_DRAIN) {
             s->hooks.drain(s->hooks.user);
+        } else if (m.type == CTL_REOPEN && fd >= 0) {
+            dup2(fd, STDERR_FILENO);
         }
     }
     fd_close(&fd);

@@ -291,6 +291,8 @@ static int from_supervisor(struct zygote *z)
         z->hub = fd;
         fd = -1;
         ipc_tune(z->hub);
+    } else if (n >= (ssize_t)sizeof(m) && m.type == CTL_REOPEN && fd >= 0) {
+        dup2(fd, STDERR_FILENO);
     }
     fd_close(&fd);
     return 1;

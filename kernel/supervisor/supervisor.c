@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The supervisor: starts hub and zygote, introduces them to each other, restarts what dies, stops in
+ * order. It does nothing that could fail later on: no plugin, no store, no request. */
+#include "kernel/supervisor/supervisor.h"
+#include "kernel/base/clock.h"
+#include "kernel/base/err.h"
+#include "kernel/base/fd.h"
+#include "kernel/base/log.h"
+#include "kernel/base/proc.h"
+#include "kernel/supervisor/ctl.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STEADY_NS   (10 * NS_PER_S)     /* a child that lived that long is restarted at once */
+#define DELAY_NS    (100 * NS_PER_MS)   /* the second time in a row, doubled up to ... */
+#define DELAY_MAX_NS (5 * NS_PER_S)
+#define STOP_NS     (5 * NS_PER_S)      /* on top of the drain time, before the hub is killed */
+#define LEAVE_NS    (2 * NS_PER_S)      /* for the zygote and its workers after the hub */
+#define OWN_OPTIONS (2 * LISTEN_MAX + 8)
+
+enum { HUB, ZYGOTE, CHILDREN };
+static const char *const programs[CHILDREN] = {"tenon-hub", "tenon-worker"};
+
+struct child {
+    pid_t pid;             /* 0 = not running */
+    int ctl;
+    int was_ready;         /* ever */
+    unsigned failures;     /* quick deaths in a row */
+    uint64_t started_ns, start_at;
+};
+struct supervisor {
+    struct settings settings;
+    struct listeners listeners;
+    struct child child[CHILDREN];
+    char **args;           /* settings options, for the children */
+    int nargs;
+    int lockfd, sigfd, stdout_told;
+    int stopping;          /* 1 draining, 2 hub has gone */
+    int code;
+    uint64_t kill_at;      /* while stopping */
+    char folder[4096];     /* of our own program */
+};
+
+/* ---- children ------------------------------------------------------------------------------------------ */
+
+static void tell(struct child *c, uint32_t type, int fd)
+{
+    struct ctl_msg m = {.type = type};
+    if (c->pid && fd_send(c->ctl, &m, sizeof(m), fd, MSG_DONTWAIT) < 0) {
+        log_warn("telling process %d (message %u): %s", (int)c->pid, type, strerror(errno));
+    }
+}
+
+static void keep(int fd)
+{
+    fcntl(fd, F_SETFD, 0);
+}
+
+/* In the forked child; everything not named here is closed by exec. */
+static _Noreturn void become(struct supervisor *s, int which, int ctl)
+{
+    char path[sizeof(s->folder) + 32], nums[OWN_OPTIONS][16];
+    char **argv = calloc((size_t)s->nargs + OWN_OPTIONS + 2, sizeof(*argv));
+    int n = 0, k = 0;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0);  /* ^C in a terminal is ours alone */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    snprintf(path, sizeof(path), "%s/%s", s->folder, programs[which]);
+    argv[n++] = path;
+    if (which == ZYGOTE) {
+        argv[n++] = "--zygote";
+    }
+    keep(ctl);
+    snprintf(nums[k], sizeof(nums[k]), "%d", ctl);
+    argv[n++] = "--ctl";
+    argv[n++] = nums[k++];
+    for (unsigned i = 0; which == HUB && i < s->listeners.n; i++) {
+        keep(s->listeners.fds[i]);
+        snprintf(nums[k], sizeof(nums[k]), "%d", s->listeners.fds[i]);
+        argv[n++] = "--listen-fd";
+        argv[n++] = nums[k++];
+    }
+    if (which == HUB) {
+        keep(s->lockfd);  /* the folder stays locked until the hub is gone as well */
+    }
+    for (int i = 0; i < s->nargs; i++) {
+        argv[n++] = s->args[i];
+    }
+    execv(path, argv);
+    log_alert("cannot start %s: %s", path, strerror(errno));
+    _exit(127);
+}
+
+static void start(struct supervisor *s, int which)
+{
+    struct child *c = &s->child[which];
+    int pair[2];
+    c->started_ns = clock_mono_ns();
+    c->start_at = 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+        log_alert("channel to %s: %s", programs[which], strerror(errno));
+        c->start_at = c->started_ns + DELAY_MAX_NS;
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        become(s, which, pair[1]);
+    }
+    fd_close(&pair[1]);
+    if (pid < 0) {
+        log_alert("starting %s: %s", programs[which], strerror(errno));
+        fd_close(&pair[0]);
+        c->start_at = c->started_ns + DELAY_MAX_NS;
+        return;
+    }
+    c->pid = pid;
+    c->ctl = pair[0];
+}
+
+/* Makes the two known to each other, again after each restart of one of them. */
+static void introduce(struct supervisor *s)
+{
+    int pair[2];
+    if (!s->child[HUB].pid || !s->child[ZYGOTE].pid) {
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+        log_alert("channel between hub and zygote: %s", strerror(errno));
+        return;
+    }
+    tell(&s->child[ZYGOTE], CTL_PEER, pair[0]);
+    tell(&s->child[HUB], CTL_PEER, pair[1]);
+    fd_close(&pair[0]);
+    fd_close(&pair[1]);
+}
+
+static void stop(struct supervisor *s, int code)
+{
+    if (s->stopping) {
+        return;
+    }
+    s->stopping = 1;
+    s->code = code;
+    s->kill_at = clock_mono_ns() + (uint64_t)s->settings.drain.ms * NS_PER_MS + STOP_NS;
+    notify_send("STOPPING=1");
+    tell(&s->child[HUB], CTL_DRAIN, -1);
+}
+
+static void describe(int status, char *out, size_t n)
+{
+    if (WIFSIGNALED(status)) {
+        const char *name = sigabbrev_np(WTERMSIG(status));
+        snprintf(out, n, "was killed by SIG%s", name ? name : "?");
+    } else {
+        snprintf(out, n, "left with exit code %d", WEXITSTATUS(status));
+    }
+}
+
+static void on_death(struct supervisor *s, int which, int status)
+{
+    struct child *c = &s->child[which];
+    char how[64];
+    describe(status, how, sizeof(how));
+    c->pid = 0;
+    fd_close(&c->ctl);
+    if (s->stopping) {
+        if (status && which == HUB) {
+            log_warn("%s %s while stopping", programs[which], how);
+        }
+        return;
+    }
+    if (which == HUB && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        stop(s, 0);  /* it decided so itself */
+        return;
+    }
+    log_alert("%s %s", programs[which], how);
+    if (!c->was_ready && WIFEXITED(status)) {
+        stop(s, 1);  /* it said why; trying again would not change that */
+        return;
+    }
+    uint64_t now = clock_mono_ns(), wait = 0;
+    if (now - c->started_ns < STEADY_NS && c->failures++) {
+        wait = DELAY_NS << (c->failures < 8 ? c->failures - 2 : 6);
+        wait = wait < DELAY_MAX_NS ? wait : DELAY_MAX_NS;
+    } else if (now - c->started_ns >= STEADY_NS) {
+        c->failures = 0;
+    }
+    c->start_at = now + wait;
+}
+
+static void reap(struct supervisor *s)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (int i = 0; i < CHILDREN; i++) {
+            if (s->child[i].pid == pid) {
+                on_death(s, i, status);
+            }
+        }
+    }
+}
+
+static void start_due(struct supervisor *s)
+{
+    int started = 0;
+    for (int i = 0; i < CHILDREN && !s->stopping; i++) {
+        struct child *c = &s->child[i];
+        if (!c->pid && c->start_at <= clock_mono_ns()) {
+            start(s, i);
+            started += c->pid != 0;
+        }
+    }
+    if (started) {
+        introduce(s);
+    }
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------ */
+
+static void on_ready(struct supervisor *s, int which, const char *text)
+{
+    s->child[which].was_ready = 1;
+    if (which == HUB && !s->stdout_told) {
+        s->stdout_told = 1;
+        printf("READY %s\n", text);
+        fflush(stdout);
+    }
+    if (which == HUB) {
+        char note[CTL_TEXT_MAX + 64];
+        snprintf(note, sizeof(note), "READY=1\nSTATUS=serving %s\nMAINPID=%d", text, (int)getpid());
+        notify_send(note);
+    }
+}
+
+static void from_child(struct supervisor *s, int which)
+{
+    struct child *c = &s->child[which];
+    char buf[sizeof(struct ctl_msg) + CTL_TEXT_MAX + 1];
+    struct ctl_msg m;
+    int fd = -1;
+    ssize_t n = fd_recv(c->ctl, buf, sizeof(buf) - 1, &fd, MSG_DONTWAIT);
+    fd_close(&fd);
+    if (n == 0) {
+        fd_close(&c->ctl);  /* it ends; its status comes with SIGCHLD */
+    }
+    if (n < (ssize_t)sizeof(m)) {
+        return;
+    }
+    buf[n] = '\0';
+    memcpy(&m, buf, sizeof(m));
+    if (m.type == CTL_READY) {
+        on_ready(s, which, buf + sizeof(m));
+    } else if (m.type == CTL_SWEEP && which == HUB) {
+        const pid_t ours[] = {s->child[HUB].pid, s->child[ZYGOTE].pid};
+        int killed = proc_kill_strays(ours, 2);
+        if (killed > 0) {
+            log_warn("killed %d processes that an old zygote left behind", killed);
+        }
+    }
+}
+
+static void reopen_log(struct supervisor *s)
+{
+    const char *path = s->settings.log_file;
+    if (!path || !*path) {
+        return;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        log_error("log file %s: %s", path, strerror(errno));
+        return;
+    }
+    dup2(fd, STDERR_FILENO);
+    tell(&s->child[HUB], CTL_REOPEN, fd);
+    tell(&s->child[ZYGOTE], CTL_REOPEN, fd);
+    fd_close(&fd);
+}
+
+static void on_signals(struct supervisor *s)
+{
+    struct signalfd_siginfo si;
+    while (read(s->sigfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+        if (si.ssi_signo == SIGHUP) {
+            reopen_log(s);
+        } else if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) {
+            if (s->stopping) {
+                s->kill_at = clock_mono_ns();  /* asked twice: now */
+            }
+            stop(s, 0);
+        }
+    }
+    reap(s);
+}
+
+/* Milliseconds until something is due, -1 = nothing. Ends the stop step by step. */
+static int due(struct supervisor *s)
+{
+    uint64_t now = clock_mono_ns(), at = UINT64_MAX;
+    if (s->stopping) {
+        if (s->child[HUB].pid && s->kill_at <= now) {
+            log_error("the hub did not stop in time and is killed");
+            kill(s->child[HUB].pid, SIGKILL);
+            s->kill_at = now + LEAVE_NS;
+        } else if (!s->child[HUB].pid && s->stopping == 1) {
+            s->stopping = 2;
+            fd_close(&s->child[ZYGOTE].ctl);  /* leaves at the end of its channel */
+            s->kill_at = now + LEAVE_NS;
+        } else if (s->stopping == 2 && s->child[ZYGOTE].pid && s->kill_at <= now) {
+            kill(s->child[ZYGOTE].pid, SIGKILL);
+            s->kill_at = now + LEAVE_NS;
+        }
+        at = s->kill_at;
+    }
+    for (int i = 0; i < CHILDREN && !s->stopping; i++) {
+        if (!s->child[i].pid && s->child[i].start_at < at) {
+            at = s->child[i].start_at;
+        }
+    }
+    return at == UINT64_MAX ? -1 : at <= now ? 0 : (int)((at - now) / NS_PER_MS) + 1;
+}
+
+static void serve(struct supervisor *s)
+{
+    for (;;) {
+        start_due(s);
+        int wait = due(s);
+        if (s->stopping == 2 && !s->child[ZYGOTE].pid) {
+            return;
+        }
+        struct pollfd p[] = {{.fd = s->sigfd, .events = POLLIN},
+                             {.fd = s->child[HUB].ctl, .events = POLLIN},
+                             {.fd = s->child[ZYGOTE].ctl, .events = POLLIN}};
+        if (poll(p, 3, wait) < 0) {
+            continue;
+        }
+        for (int i = 0; i < CHILDREN; i++) {
+            if (p[1 + i].revents && s->child[i].ctl == p[1 + i].fd) {
+                from_child(s, i);
+            }
+        }
+        if (p[0].revents) {
+            on_signals(s);
+        }
+    }
+}
+
+/* ---- start -------------------------------------------------------------------------------------------------- */
+
+static int level_of(const char *name)
+{
+    static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
+    static const int levels[] = {TN_LOG_ERROR, TN_LOG_WARNING, TN_LOG_NOTICE, TN_LOG_INFO, TN_LOG_DEBUG};
+    for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return levels[i];
+        }
+    }
+    return TN_LOG_NOTICE;
+}
+
+static tn_rc prepare(struct supervisor *s, tn_err *err)
+{
+    ssize_t n = readlink("/proc/self/exe", s->folder, sizeof(s->folder) - 1);
+    if (n <= 0) {
+        return err_sys(err, errno, "finding our own program");
+    }
+    s->folder[n] = '\0';
+    *strrchr(s->folder, '/') = '\0';
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->sigfd < 0 || proc_subreaper()) {
+        return err_sys(err, errno, "preparing signals");
+    }
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    proc_title("tenond");
+    tn_rc rc = lock_take(s->settings.data, &s->lockfd, err);
+    if (!rc) {
+        rc = listen_open(&s->listeners, s->settings.listen, err);
+    }
+    return rc;
+}
+
+int supervisor_main(int argc, char **argv)
+{
+    static struct supervisor s;
+    struct conf_problems problems = {.text = BUF_INIT(1u << 20)};
+    tn_err err = TN_ERR_INIT;
+    s.lockfd = s.sigfd = s.child[HUB].ctl = s.child[ZYGOTE].ctl = -1;
+    s.args = argv;
+    s.nargs = argc;
+    log_open("tenond", TN_LOG_NOTICE, -1);
+    if (settings_load(&s.settings, NULL, argc, argv, &problems)) {
+        fprintf(stderr, "%s", problems.text.data ? problems.text.data : "the configuration is unusable\n");
+        s.code = 1;
+        goto out;
+    }
+    if (problems.text.len) {
+        fprintf(stderr, "%s", problems.text.data);  /* warnings */
+    }
+    log_open("tenond", level_of(s.settings.log_level), -1);
+    reopen_log(&s);
+    if (prepare(&s, &err)) {
+        fprintf(stderr, "tenond: %s\n", err.msg);
+        s.code = 1;
+        goto out;
+    }
+    serve(&s);
+    /* Workers have seen the end of their channels; whoever did not leave by now does not want to. */
+    proc_kill_strays(NULL, 0);
+    log_info("stopped");
+out:
+    listen_close(&s.listeners);
+    fd_close(&s.sigfd);
+    fd_close(&s.lockfd);
+    buf_finish(&problems.text);
+    settings_finish(&s.settings);
+    return s.code;
+}
