@@ -37,6 +37,9 @@ static tn_rc start_python(tn_err *err)
     PyStatus st;
     PyPreConfig_InitIsolatedConfig(&pre);
     pre.utf8_mode = 1;
+#if defined(__SANITIZE_ADDRESS__)
+    pre.allocator = PYMEM_ALLOCATOR_MALLOC;  /* so that the sanitizer sees each object */
+#endif
     st = Py_PreInitialize(&pre);
     if (PyStatus_Exception(st)) {
         return err_set(err, TN_E_INTERNAL, "cannot start Python: %s", st.err_msg);

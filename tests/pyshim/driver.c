@@ -4,6 +4,7 @@
 #include "kernel/value/json.h"
 #include "tests/pyshim/driver.h"
 #include "tests/pyshim/fake_env.h"
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 static struct {
     char path[512], name[256];
-    unsigned line, checks, failed, cases;
+    unsigned line, checks, failed, cases, case_failed;
     struct lang_reply reply;
     struct buf http, vars;
     uint64_t generation, data_gen;
@@ -28,6 +29,7 @@ static void fail(const char *fmt, ...)
 {
     va_list ap;
     st.failed++;
+    st.case_failed = 1;
     printf("FAIL %s:%u %s: %s: ", st.path, st.line, st.name, st.what);
     va_start(ap, fmt);
     vprintf(fmt, ap);
@@ -43,6 +45,25 @@ static void on_alarm(int sig)
 
 static const char *const statuses[] = {"SUCCESS", "FAILURE", "TIMEOUT", "EXPIRED", "SKIPPED"};
 static const char *const kinds[] = {"NONE", "TEXT", "NUMBER", "BOOL", "JSON"};
+
+static void end_case(void)
+{
+    char slug[300];
+    size_t n = 0;
+    const char *stem = strrchr(st.path, '/');
+    if (st.name[0] == '\0') {
+        return;
+    }
+    n = (size_t)snprintf(slug, sizeof(slug), "%s_%s", stem ? stem + 1 : st.path, st.name);
+    for (size_t i = 0; i < n && i < sizeof(slug) - 1; i++) {
+        int plain = (slug[i] >= 'a' && slug[i] <= 'z') || (slug[i] >= 'A' && slug[i] <= 'Z') ||
+                    (slug[i] >= '0' && slug[i] <= '9');
+        slug[i] = plain ? slug[i] : '_';
+    }
+    printf(st.case_failed ? "[  FAILED  ] %s\n" : "[       OK ] %s\n", slug);
+    st.name[0] = '\0';
+    st.case_failed = 0;
+}
 
 static void end_call(void)
 {
@@ -170,6 +191,39 @@ static void check_log(const char *want)
     buf_finish(&plain);
 }
 
+/* Blocks that the interpreter holds, after a collection. */
+static long blocks(void)
+{
+    char probe[] = "slope__probe.count", none[] = "";
+    fake_set(&fake.scripts, "slope__probe", "import gc, sys\n"
+                                            "def count():\n"
+                                            "    gc.collect()\n"
+                                            "    return sys.getallocatedblocks()\n");
+    do_call(probe, none);
+    return atol(buf_str(&st.reply.value).s);
+}
+
+/* "a__b.f 20000": that many calls leave no object behind. */
+static void check_slope(const char *arg, const char *args)
+{
+    char words[256];
+    const char *count = strrchr(arg, ' ');
+    long n = count ? atol(count) : 1000, before = 0, after;
+    for (int round = 0; round < 2; round++) {
+        before = blocks();
+        for (long i = 0; i < (round ? n : 500); i++) {
+            snprintf(words, sizeof(words), "%.*s", (int)(count ? count - arg : 0), arg);
+            do_call(words, args);
+            st.status_checked = 1;
+        }
+    }
+    after = blocks();
+    st.checks++;
+    if (after - before > n / 10 + 200) {  /* free lists and caches move a little */
+        fail("%ld more blocks after %ld calls", after - before, n);
+    }
+}
+
 static void section(char *head, char *text)
 {
     char *rest = strchr(head, ' ');
@@ -179,6 +233,7 @@ static void section(char *head, char *text)
     const char *arg = rest ? rest : "";
     if (strcmp(head, "case") == 0) {
         end_call();
+        end_case();
         fake_reset();
         st.generation++;
         st.data_gen++;
@@ -211,6 +266,8 @@ static void section(char *head, char *text)
         }
     } else if (strcmp(head, "call") == 0) {
         do_call(rest ? rest : head, text);
+    } else if (strcmp(head, "slope") == 0) {
+        check_slope(arg, text);
     } else if (strcmp(head, "status") == 0) {
         st.status_checked = 1;
         same("status", str_of(st.reply.status < 5 ? statuses[st.reply.status] : "none"), arg);
@@ -284,6 +341,7 @@ static void run_file(const char *path)
         }
     }
     end_call();
+    end_case();
     free(line);
     buf_finish(&text);
     fclose(f);
@@ -293,6 +351,7 @@ int main(int argc, char **argv)
 {
     tn_err err = TN_ERR_INIT;
     struct sigaction sa = {.sa_handler = on_alarm};
+    glob_t found;
     snprintf(fake.resource_root, sizeof(fake.resource_root), "/tmp/tenon-pyshim-XXXXXX");
     if (mkdtemp(fake.resource_root) == NULL) {
         perror("mkdtemp");
@@ -311,6 +370,12 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
         return bench();
+    }
+    if (argc == 1 && glob("tests/pyshim/cases/*.txt", 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            run_file(found.gl_pathv[i]);
+        }
+        globfree(&found);
     }
     for (int i = 1; i < argc; i++) {
         run_file(argv[i]);
