@@ -3,7 +3,7 @@
 
 A block holds lines `$ command` (continued by a trailing backslash) and the output that follows; a line `...` stands for any
 lines, `…` inside a line for any text. Blocks of one document share a shell, so that a variable set in one is there in the
-next. 127.0.0.1:8088 and localhost:8088 stand for the server under test. A block that begins with a command that needs
+next. A ```sh block that is directly followed by an ```output block is run as a whole and printed that. 127.0.0.1:8088 and localhost:8088 stand for the server under test. A block that begins with a command that needs
 root or starts the platform (sudo, packaging/run, tests/run, tenon serve) is for the reader and not run here.
 """
 
@@ -32,7 +32,11 @@ class Step(NamedTuple):
 def steps(text: str) -> List[Step]:
     """The commands of all console blocks that are to be run."""
     found: List[Step] = []
-    for block in re.finditer(r'^```console\n(.*?)^```', text, re.M | re.S):
+    for block in re.finditer(r'^```(?:console\n((?:(?!```).*\n)*)|sh\n((?:(?!```).*\n)*)```\n+```output\n((?:(?!```).*\n)*))```',
+                             text, re.M):
+        if block.group(1) is None:
+            found.append(Step(text[:block.start(2)].count('\n') + 1, block.group(2).rstrip(), block.group(3).strip()))
+            continue
         first = text[:block.start(1)].count('\n') + 1
         part: List[Step] = []
         lines = block.group(1).splitlines()
@@ -69,6 +73,7 @@ def test_the_comparison_itself() -> None:
     assert not matches('3', '4')
     text = 'x\n```console\n$ A=1\n$ echo $A \\\n>   b\n1 b\n```\n```console\n$ sudo packaging/run\n```\n'
     assert steps(text) == [Step(3, 'A=1', ''), Step(4, 'echo $A \\\n  b', '1 b')]
+    assert steps('```sh\na\nb\n```\n\n```output\nc\n```\n```sh\nnot run\n```\n') == [Step(2, 'a\nb', 'c')]
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
