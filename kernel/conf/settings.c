@@ -91,8 +91,9 @@ const tn_field settings_fields[] = {
 };
 
 /* Environment names with our prefix that are no settings. */
-static const char *const not_settings[] = {"TENON_CONFIG", "TENON_URL", "TENON_TOKEN",
-                                           "TENON_CONTEXT", NULL};
+static const char *const not_settings[] = {"TENON_CONFIG",  "TENON_URL",    "TENON_TOKEN",
+                                           "TENON_CONTEXT", "TENON_ROOT",   "TENON_BUILD",
+                                           "TENON_VARIANT", "TENON_WERROR", NULL};
 
 static const tn_field *field_of(const char *name)
 {

@@ -180,7 +180,7 @@ static const char *where_it_was(const struct probe *p)
     const char *stages = buf_str(&p->in).s;
     switch (p->in.len != 0 ? stages[p->in.len - 1] : 0) {
     case 'D':
-        return "while being opened (a constructor of the file or of a library it needs)";
+        return "while being opened (a damaged file, or a constructor in it or in a library it needs)";
     case 'E':
         return "in " TN_ENTRY "()";
     case 'C':
