@@ -14,7 +14,7 @@ const char *row_text(const json_t *row, const char *key); /* "" when absent or n
 extern const struct crud script_set_crud, script_crud, sync_api_crud, env_crud, user_crud;
 /* Route tables, each ended by a NULL method. */
 extern const struct api_route auth_routes[], user_routes[], script_set_routes[], script_routes[],
-    publish_routes[], func_routes[], env_routes[], sync_api_routes[], index_routes[];
+    publish_routes[], func_routes[], env_routes[], sync_api_routes[], index_routes[], monitor_routes[];
 
 /* Serialises what changes published code: the transaction, code_put and the snapshot keep one order. */
 void code_lock(void);
