@@ -29,6 +29,8 @@ struct call_refusal {
 /* Fills it; returns false so that checks can end with it. */
 bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, const char *fmt, ...)
     TN_PRINTF(4, 5);
+/* options.c: a value of the wrong type, in the validator's words (spec 0.5). Returns false. */
+bool call_refuse_field(struct call_refusal *why, const char *name, tn_str value, const char *type);
 void call_refusal_finish(struct call_refusal *why);
 
 /* options.c: raw is a JSON object, JSON text of one, null or absent. */

@@ -137,7 +137,7 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         .result_ttl = f->cache_s,
     };
     if (t->code.s != NULL) {
-        r.flags = TN_CALL_DEBUG;
+        r.flags = TN_CALL_DEBUG | (f->name.n == 0 ? TN_CALL_NO_FUNC : 0);
         r.code = t->code;
     }
     if (o->eta_us != 0 || o->delay_s != 0) {

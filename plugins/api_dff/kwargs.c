@@ -63,14 +63,7 @@ static bool object_member(const tn_json_member *m, tn_str *ret, struct call_refu
     default:
         break;
     }
-    struct str message = {0};
-    str_printf(&message, "Field `kwargs` value `%.*s` is not valid. (type = \"json\")",
-               (int)(m->value.n > 200 ? 200 : m->value.n), m->value.s);
-    str_puts(&why->detail, "{\"message\":");
-    add_quote(&why->detail, str_view(&message));
-    str_puts(&why->detail, "}");
-    str_free(&message);
-    return bad_body(why);
+    return call_refuse_field(why, "kwargs", m->value, "json");
 }
 
 /* The text between the outer braces or brackets of valid JSON, without blanks around it. */

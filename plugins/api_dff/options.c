@@ -4,6 +4,7 @@
 #include "call.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum option_type { OPT_INT, OPT_BOOL, OPT_RETURN, OPT_TIME, OPT_EXEC_MODE };
 
@@ -36,17 +37,27 @@ static const struct {
 #define N_OPTIONS (sizeof options / sizeof options[0])
 #define N_RETURNS (sizeof return_types / sizeof return_types[0])
 
-/* A wrong type: the text of the validator (spec 0.5). */
-static bool bad_value(struct call_refusal *why, const char *name, tn_str value, const char *type)
+bool call_refuse_field(struct call_refusal *why, const char *name, tn_str value, const char *type)
 {
-    str_puts(&why->detail, "{\"message\":");
+    json_t *tree = json_loadb(value.s, value.n, JSON_DECODE_ANY, NULL);
+    char *shown = json_dumps(tree, JSON_COMPACT | JSON_ENCODE_ANY);
     struct str text = {0};
-    str_printf(&text, "Field `options.%s` value `%.*s` is not valid. (type = \"%s\")", name,
-               (int)(value.n > 200 ? 200 : value.n), value.s, type);
+    str_printf(&text, "Field `%s` value `%.200s` is not valid. (type = \"%s\")", name,
+               shown != NULL ? shown : "", type);
+    str_puts(&why->detail, "{\"message\":");
     add_quote(&why->detail, str_view(&text));
-    str_free(&text);
     str_puts(&why->detail, "}");
+    str_free(&text);
+    free(shown);
+    json_decref(tree);
     return call_refuse(why, EClientBadRequest, NULL, "Invalid request body");
+}
+
+static bool bad_value(struct call_refusal *why, const char *option, tn_str value, const char *type)
+{
+    char name[40];
+    snprintf(name, sizeof name, "options.%s", option);
+    return call_refuse_field(why, name, value, type);
 }
 
 static bool take_int(const struct option *o, const tn_json_member *m, uint32_t *ret,
