@@ -122,13 +122,14 @@ tn_rc stmt_from(struct stmt *q, tn_err *err)
     /* A join may hang on an earlier one: from the last to the first, each marks what it needs. */
     for (uint32_t i = entity_joins(e); i-- > 0;) {
         if (q->joins >> i & 1) {
-            uint32_t before = q->joins;
             if ((rc = stmt_resolve(q, "join", e->joins[i].on_left, &r[i], err))) {
                 return rc;
             }
-            if ((q->joins & ~before) >> i) {
-                return err_set(err, TN_E_INVAL, "entity %s: join %s refers to a later one", e->name,
-                               e->joins[i].alias);
+            for (uint32_t k = i; k < entity_joins(e); k++) {
+                if (strcmp(r[i].alias, e->joins[k].alias) == 0) {
+                    return err_set(err, TN_E_INVAL, "entity %s: join %s needs %s, which comes later",
+                                   e->name, e->joins[i].alias, e->joins[k].alias);
+                }
             }
         }
     }

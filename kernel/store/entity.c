@@ -188,5 +188,14 @@ tn_rc entity_register(struct store *s, const tn_entity *entities, tn_err *err)
     for (const tn_entity *e = entities; e && e->name && rc == TN_OK; e++) {
         rc = check_references(s, e, err);
     }
+    if (rc) { /* nobody may use what was not accepted */
+        pthread_rwlock_wrlock(&s->registry_lock);
+        for (const tn_entity *e = entities; e->name; e++) {
+            if (map_get(&s->registry, str_of(e->name)) == e) {
+                map_del(&s->registry, str_of(e->name));
+            }
+        }
+        pthread_rwlock_unlock(&s->registry_lock);
+    }
     return rc;
 }
