@@ -317,6 +317,14 @@ static const tn_host_json json_ops = {
 };
 
 /* Each kind sees only what it needs. */
+/* Frontends need names for spooled files, not passwords, keys or sessions. */
+static const tn_host_auth frontend_auth_ops = {
+    .size = sizeof frontend_auth_ops,
+    .equal = au_equal,
+    .random = rnd_bytes,
+    .random_id = rnd_id,
+};
+
 void host_fill(struct hub_plugin *hp)
 {
     tn_host *t = &hp->host;
@@ -340,6 +348,7 @@ void host_fill(struct hub_plugin *hp)
     case TN_KIND_FRONTEND:
         t->loop = &hostloop_ops;
         t->http = &exchange_http_ops;
+        t->auth = &frontend_auth_ops;
         break;
     case TN_KIND_API:
         t->loop = &hostloop_ops;
