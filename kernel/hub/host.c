@@ -316,7 +316,6 @@ static const tn_host_json json_ops = {
     .unquote = json_unquote,
 };
 
-/* Each kind sees only what it needs. */
 /* Frontends need names for spooled files, not passwords, keys or sessions. */
 static const tn_host_auth frontend_auth_ops = {
     .size = sizeof frontend_auth_ops,
@@ -325,6 +324,7 @@ static const tn_host_auth frontend_auth_ops = {
     .random_id = rnd_id,
 };
 
+/* Each kind sees only what it needs. */
 void host_fill(struct hub_plugin *hp)
 {
     tn_host *t = &hp->host;
