@@ -4,14 +4,20 @@
 
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
+#include <signal.h>
 #include <string.h>
 
 struct shim shim;
 
+/* The distribution's interpreter decides about prefixes and site folders. */
+#ifndef SHIM_PYTHON
+#define SHIM_PYTHON "/usr/bin/python3"
+#endif
+
 /* Modules that most scripts use: loaded once before the forks, shared by all workers. */
 static const char *const preloaded[] = {
     "json", "re", "datetime", "decimal", "time", "random", "hashlib", "base64", "uuid", "collections",
-    "math", "functools", "itertools", "threading", "copy", "urllib.parse", NULL};
+    "math", "functools", "itertools", "threading", "copy", "urllib.parse", "zoneinfo", "traceback", NULL};
 
 static tn_rc python_error(tn_err *err, const char *what)
 {
@@ -52,8 +58,7 @@ static tn_rc start_python(tn_err *err)
     config.write_bytecode = 0;
     config.pathconfig_warnings = 0;
     char *argv[] = {(char *)"tenon"};
-    /* The distribution's interpreter decides about prefixes and site folders. */
-    st = PyConfig_SetBytesString(&config, &config.program_name, "/usr/bin/python3");
+    st = PyConfig_SetBytesString(&config, &config.program_name, SHIM_PYTHON);
     if (!PyStatus_Exception(st)) {
         st = PyConfig_SetBytesArgv(&config, 1, argv);
     }
@@ -157,6 +162,11 @@ static int init_parts(void)
         get_attr(&shim.timeout_type, shim.m_task, "TaskTimeout") < 0) {
         return -1;
     }
+    PyObject *zone = PyObject_CallMethod(shim.m_task, "zone", NULL);  /* now: forks share it */
+    if (zone == NULL) {
+        return -1;
+    }
+    Py_DECREF(zone);
     return api_init() < 0 || dff_init() < 0 || httpreq_init() < 0 || timeout_init() < 0 ? -1 : 0;
 }
 
@@ -166,6 +176,7 @@ static tn_rc py_boot(const struct lang_env *env, tn_err *err)
     if (rc != TN_OK) {
         return rc;
     }
+    signal(SIGPIPE, SIG_IGN);  /* as Python does when it installs its handlers: a write gives EPIPE */
     shim.env = *env;
     shim.have_env = true;
     map_init(&shim.scripts);
@@ -203,6 +214,9 @@ static void py_freeze(void)
 static tn_rc py_child(const struct lang_env *env, tn_err *err)
 {
     (void)err;
+    /* The zygote has one thread and never forks for itself, so the half that belongs before the fork is
+     * as good here; the halves need each other since 3.13. */
+    PyOS_BeforeFork();
     PyOS_AfterFork_Child();  /* locks, thread ids, and random through its own hook */
     shim.env = *env;
     shim.have_env = true;

@@ -91,6 +91,8 @@ class Layout:
         env.Prepend(LIBS=archives)
         env.Append(LIBS=['dl', 'pthread', 'm'])
         env.Prepend(LINKFLAGS=['-Wl,--no-as-needed' if no_as_needed else '-Wl,--as-needed'])
+        if os.path.basename(target).startswith('fuzz_') and env['variant'] == 'fuzz':
+            env.Append(LINKFLAGS=['-fsanitize=fuzzer'])
         program = env.Program(target, self._objects(compile_env, sources))
         if target.startswith(self.root + '/tests/'):
             self.test_targets += program

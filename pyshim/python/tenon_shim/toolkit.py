@@ -177,7 +177,10 @@ def _to_datetime(d=None) -> datetime:
         return datetime.fromtimestamp(d / 1000 if abs(d) >= 10 ** 11 else d, _UTC)
     if isinstance(d, str):
         text = d.strip()
-        d = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
+        text = text[:-1] + "+00:00" if text[-1:] in "Zz" else text
+        # before 3.11 only 3 or 6 digits are read
+        text = re.sub(r"\.(\d+)", lambda m: "." + m.group(1)[:6].ljust(6, "0"), text)
+        d = datetime.fromisoformat(text)
     elif hasattr(d, "datetime") and not isinstance(d, datetime):  # arrow
         d = d.datetime
     elif isinstance(d, date) and not isinstance(d, datetime):
