@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: every route without credentials (A-01), every route for every role (A-02)."""
+
+import re
+
+import pytest
+
+from support.client import Client
+from support.people import person
+from support.server import Server
+
+PUBLIC, SIGNED, READ, WRITE, USER_R, USER_W = 'public', 'sign-in', 'general_r', 'general_w', 'user_r', 'user_w'
+SYNC = [('GET', '/do/list', READ), ('POST', '/do/add', WRITE), ('POST', '/none/do/modify', WRITE), ('GET', '/none/do/delete', WRITE),
+        ('POST', '/do/add-many', WRITE), ('POST', '/do/modify-many', WRITE), ('GET', '/do/delete-many', WRITE)]
+# Written from Appendix A, not from our tables: the two must agree.
+ROUTES = [
+    ('GET', '/captcha/do/get', PUBLIC), ('POST', '/auth/do/sign-in', PUBLIC), ('GET', '/auth/do/sign-out', PUBLIC),
+    ('POST', '/auth/do/change-password', SIGNED), ('GET', '/auth/profile/do/get', SIGNED),
+    ('POST', '/auth/profile/do/modify', SIGNED),
+    ('GET', '/users/do/list', USER_R), ('GET', '/users/none/do/get', USER_R), ('POST', '/users/do/add', USER_W),
+    ('POST', '/users/none/do/modify', USER_W), ('GET', '/users/none/do/delete', USER_W),
+    ('GET', '/script-sets/do/list', READ), ('POST', '/script-sets/do/add', WRITE), ('POST', '/script-sets/none/do/modify', WRITE),
+    ('GET', '/script-sets/none/do/delete', WRITE), ('POST', '/script-sets/none/do/clone', WRITE),
+    ('GET', '/scripts/do/list', READ), ('GET', '/scripts/none/do/get', READ), ('POST', '/scripts/do/add', WRITE),
+    ('POST', '/scripts/none/do/modify', WRITE), ('GET', '/scripts/none/do/delete', WRITE), ('POST', '/scripts/none/do/publish', WRITE),
+    ('GET', '/script-publish-history/do/list', READ), ('GET', '/funcs/do/list', READ), ('GET', '/func-list', READ),
+    ('GET', '/func-tag-list', READ), ('GET', '/func-api-list', PUBLIC), ('GET', '/auth-link-func-list', PUBLIC),
+    ('GET', '/func/none', READ), ('POST', '/func/none', READ), ('POST', '/func-many', READ), ('GET', '/monitor/platform/do/get', READ), ('POST', '/func-draft/none', READ),
+    ('GET', '/env-variables/do/list', READ), ('POST', '/env-variables/do/add', WRITE),
+    ('POST', '/env-variables/none/do/modify', WRITE), ('GET', '/env-variables/none/do/delete', WRITE),
+    ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
+    ('GET', '/debug/api-behavior/do/test', PUBLIC),
+    ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),
+    ('GET', '/sync/none/s/x', PUBLIC), ('GET', '/al/none', PUBLIC), ('POST', '/al/none', PUBLIC), ('POST', '/al/none/s', PUBLIC),
+] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links') for m, p, w in SYNC]
+ROLES = {
+    'sa': {SIGNED, READ, WRITE, USER_R, USER_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W},
+    'user': {SIGNED, READ, WRITE, USER_R}, 'readonlyUser': {SIGNED, READ, USER_R}, 'customUser': {SIGNED},
+}
+
+
+def probe(client: Client, method: str, path: str) -> dict:
+    response = client.request(method, '/api/v1' + path, **({'json': {}} if method == 'POST' else {}))
+    return response.json() if response.headers['Content-Type'].startswith('application/json') else {'ok': True, 'reason': ''}
+
+
+def allowed(envelope: dict) -> bool:
+    return envelope.get('reason') not in ('EUserAuth', 'EUserPrivilege')
+
+
+def test_without_credentials_only_the_public_routes_answer(anonymous: Client) -> None:
+    for method, path, want in ROUTES:
+        envelope = probe(anonymous, method, path)
+        assert allowed(envelope) is (want == PUBLIC), (method, path, envelope)
+        if want != PUBLIC:
+            assert (envelope['status'], envelope['message']) == (401, 'User not signed in')
+
+
+@pytest.mark.parametrize('role', sorted(ROLES))
+def test_role(server: Server, api: Client, role: str) -> None:
+    client = api if role == 'sa' else person(server, api, role)
+    for method, path, want in ROUTES:
+        if path in ('/auth/do/sign-out', '/auth/do/change-password'):
+            continue
+        envelope = probe(client, method, path)
+        assert allowed(envelope) is (want == PUBLIC or want in ROLES[role]), (role, method, path, envelope)
+        if not allowed(envelope):
+            assert envelope['error'] == 401.15 and envelope['detail'] == {'requiredPrivileges': [want]}
+
+
+def test_the_matrix_is_complete(server: Server) -> None:
+    """Every route in the tables of the plugin is probed above."""
+    import glob
+    import os
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'plugins', 'api_dff')
+    declared = set()
+    for name in glob.glob(os.path.join(root, '*.c')):
+        with open(name, encoding='utf-8') as f:
+            text = f.read()
+        for method, path in re.findall(r'\{\s*(?:\.method = )?"(GET|POST)",\s*(?:\.path = )?"(/api/v1/[^"]*)"', text):
+            declared.add((method, re.sub(r':\w+', '*', path)))
+    probed = {(m, '/api/v1' + p) for m, p, _ in ROUTES}
+    missing = [d for d in sorted(declared) if not any(
+        m == d[0] and re.fullmatch(re.escape(d[1]).replace(r'\*', '[^/]+'), p) for m, p in probed)]
+    assert len(declared) > 40 and missing == []
