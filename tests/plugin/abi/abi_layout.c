@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <tenon/tenon.h>
 
-#define S(T)       printf("%-18s size %zu\n", #T, sizeof(T))
-#define M(T, m)    printf("  %-22s %3zu %2zu\n", #m, offsetof(T, m), sizeof(((T *)0)->m))
+#define S(T)    printf("%-18s size %zu\n", #T, sizeof(T))
+#define M(T, m) printf("  %-22s %3zu %2zu\n", #m, offsetof(T, m), sizeof(((T *)0)->m))
 
 int main(void)
 {

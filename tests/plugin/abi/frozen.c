@@ -35,7 +35,9 @@ static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
 
 static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
 {
-    (void)deadline_ns;
+    if (deadline_ns != 0 && host->now_ns() >= deadline_ns) {
+        return host->fail(err, TN_E_TIMEOUT, "no time left to open");
+    }
     void *conn = malloc(1);
     if (conn == NULL) {
         return host->fail(err, TN_E_NOMEM, "no memory for a connection of %p", inst);

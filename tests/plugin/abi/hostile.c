@@ -9,27 +9,30 @@
 #include <unistd.h>
 
 /* What the cases change. */
-#define KIND    TN_KIND_CONNECTOR
-#define NAME    PLUGIN_NAME
-#define VERSION "1.0.0"
-#define SUMMARY "Only there to be refused"
-#define OPS     &ops_table
-#define METHODS methods
-#define INVOKE  bad_invoke
-#define CAPS    0
-#define CONFIG  fields
-#define CONF    sizeof(struct conf)
-#define INST    16
-#define LOAD    NULL
-#define HEAD    .magic = TN_MAGIC, .abi_major = 1, .abi_minor = 0, .size = sizeof(tn_plugin)
-#define OPS_SIZE sizeof(tn_connector_ops)
+#define KIND        TN_KIND_CONNECTOR
+#define NAME        PLUGIN_NAME
+#define VERSION     "1.0.0"
+#define SUMMARY     "Only there to be refused"
+#define OPS         &ops_table
+#define METHODS     methods
+#define INVOKE      bad_invoke
+#define CAPS        0
+#define CONFIG      fields
+#define CONF        sizeof(struct conf)
+#define INST        16
+#define LOAD        NULL
+#define HEAD        .magic = TN_MAGIC, .abi_major = 1, .abi_minor = 0, .size = sizeof(tn_plugin)
+#define OPS_SIZE    sizeof(tn_connector_ops)
 #define PLUGIN_NAME "victim"
 
 struct conf {
     int64_t n;
 };
 #define FIELDS                                                                                     \
-    {TN_FIELD(struct conf, n), .dflt = "1", .min = 0, .max = 9, .doc = "A number."}, { 0 }
+    {TN_FIELD(struct conf, n), .dflt = "1", .min = 0, .max = 9, .doc = "A number."},               \
+    {                                                                                              \
+        0                                                                                          \
+    }
 #define ENTRY_NAME tn_plugin_v1
 #define ENTRY_BODY return &plugin_table.v1
 
@@ -44,7 +47,9 @@ struct conf {
 #define ENTRY_BODY return NULL
 #elif defined(CASE_entry_crashes)
 #undef ENTRY_BODY
-#define ENTRY_BODY raise(SIGSEGV); return &plugin_table.v1
+#define ENTRY_BODY                                                                                 \
+    raise(SIGSEGV);                                                                                \
+    return &plugin_table.v1
 #elif defined(CASE_wrong_magic)
 #undef HEAD
 #define HEAD .magic = 0x464c457f, .abi_major = 1, .size = sizeof(tn_plugin)
@@ -108,10 +113,18 @@ struct conf {
 #define CAPS TN_CAP_CANCEL
 #elif defined(CASE_bad_default)
 #undef FIELDS
-#define FIELDS {TN_FIELD(struct conf, n), .dflt = "ten", .doc = "A number."}, { 0 }
+#define FIELDS                                                                                     \
+    {TN_FIELD(struct conf, n), .dflt = "ten", .doc = "A number."},                                 \
+    {                                                                                              \
+        0                                                                                          \
+    }
 #elif defined(CASE_default_out_of_range)
 #undef FIELDS
-#define FIELDS {TN_FIELD(struct conf, n), .dflt = "10", .max = 9, .doc = "A number."}, { 0 }
+#define FIELDS                                                                                     \
+    {TN_FIELD(struct conf, n), .dflt = "10", .max = 9, .doc = "A number."},                        \
+    {                                                                                              \
+        0                                                                                          \
+    }
 #elif defined(CASE_field_outside)
 #undef CONF
 #define CONF 4
@@ -135,31 +148,48 @@ struct conf {
 #elif defined(CASE_ctor_exits)
 #define CONSTRUCTOR exit(0)
 #elif defined(CASE_ctor_hangs)
-#define CONSTRUCTOR signal(SIGTERM, SIG_IGN); for (;;) { pause(); }
+#define CONSTRUCTOR                                                                                \
+    signal(SIGTERM, SIG_IGN);                                                                      \
+    for (;;) {                                                                                     \
+        pause();                                                                                   \
+    }
 #elif defined(CASE_ctor_floods) /* writes to every descriptor it can guess */
 #define CONSTRUCTOR                                                                                \
     for (int round = 0; round < 100000; round++) {                                                 \
         for (int fd = 0; fd < 20; fd++) {                                                          \
-            if (write(fd, "DECRRRR\377\377\377\377", 11) < 0) { continue; }                        \
+            if (write(fd, "DECRRRR\377\377\377\377", 11) < 0) {                                    \
+                continue;                                                                          \
+            }                                                                                      \
         }                                                                                          \
     }
 #elif defined(CASE_ctor_lies) /* an answer of its own, with lengths from nowhere */
 #define CONSTRUCTOR                                                                                \
-    const unsigned char lie[] = {'R', 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,                    \
-                                 0,   0, 0, 0, 0, 0, 0, 0, 0, 0};                                  \
-    if (write(3, lie, sizeof lie) < 0) { abort(); }
+    const unsigned char lie[] = {'R', 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,                          \
+                                 0,   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};                            \
+    if (write(3, lie, sizeof lie) < 0) {                                                           \
+        abort();                                                                                   \
+    }
 #elif defined(CASE_ctor_prints) /* rude, but no reason to refuse it */
-#define CONSTRUCTOR puts("hello from a constructor"); fflush(stdout); fputs("hello\n", stderr)
+#define CONSTRUCTOR                                                                                \
+    puts("hello from a constructor");                                                              \
+    fflush(stdout);                                                                                \
+    fputs("hello\n", stderr)
 #undef NAME
 #define NAME "chatty"
 #elif defined(CASE_ctor_forks) /* leaves a process behind that holds every descriptor */
-#define CONSTRUCTOR if (fork() == 0) { sleep(60); _exit(0); }
+#define CONSTRUCTOR                                                                                \
+    if (fork() == 0) {                                                                             \
+        sleep(60);                                                                                 \
+        _exit(0);                                                                                  \
+    }
 #undef NAME
 #define NAME "breeder"
 #elif defined(CASE_undefined_symbol)
 void this_function_exists_nowhere(void);
 #undef ENTRY_BODY
-#define ENTRY_BODY this_function_exists_nowhere(); return &plugin_table.v1
+#define ENTRY_BODY                                                                                 \
+    this_function_exists_nowhere();                                                                \
+    return &plugin_table.v1
 #elif defined(CASE_load_fails) /* usable as far as a probe can tell */
 #undef NAME
 #define NAME "unloadable"
@@ -204,9 +234,9 @@ static void bad_close(void *inst, void *conn, uint32_t why)
     (void)inst, (void)conn, (void)why;
 }
 
-static tn_rc __attribute__((unused)) bad_invoke(void *inst, void *conn, uint32_t method,
-                                                const tn_args *args, uint64_t deadline_ns,
-                                                tn_result *ret, tn_err *err)
+static tn_rc __attribute__((unused))
+bad_invoke(void *inst, void *conn, uint32_t method, const tn_args *args, uint64_t deadline_ns,
+           tn_result *ret, tn_err *err)
 {
     (void)inst, (void)conn, (void)method, (void)args, (void)deadline_ns, (void)ret, (void)err;
     return TN_OK; /* promises a result for any method, with any arguments, after any deadline */
@@ -256,8 +286,14 @@ static const struct ops __attribute__((unused)) ops_table = {
 #else
                OPS_SIZE,
 #endif
-           .methods = METHODS, .open = bad_open, .check = bad_check, .reset = bad_reset,
-           .close = bad_close, .invoke = INVOKE, .emit = bad_emit, .result_free = bad_result_free},
+           .methods = METHODS,
+           .open = bad_open,
+           .check = bad_check,
+           .reset = bad_reset,
+           .close = bad_close,
+           .invoke = INVOKE,
+           .emit = bad_emit,
+           .result_free = bad_result_free},
 };
 
 struct plugin {
@@ -265,14 +301,26 @@ struct plugin {
     const char *unknown;
 };
 static const struct plugin __attribute__((unused)) plugin_table = {
-    .v1 = {
+    .v1 =
+        {
 #ifdef GROWN
-        .magic = TN_MAGIC, .abi_major = 1, .abi_minor = 999, .size = sizeof(struct plugin),
+            .magic = TN_MAGIC,
+            .abi_major = 1,
+            .abi_minor = 999,
+            .size = sizeof(struct plugin),
 #else
-        HEAD,
+            HEAD,
 #endif
-        .kind = KIND, .name = NAME, .version = VERSION, .summary = SUMMARY, .caps = CAPS,
-        .config = CONFIG, .conf_size = CONF, .inst_size = INST, .load = LOAD, .ops = OPS},
+            .kind = KIND,
+            .name = NAME,
+            .version = VERSION,
+            .summary = SUMMARY,
+            .caps = CAPS,
+            .config = CONFIG,
+            .conf_size = CONF,
+            .inst_size = INST,
+            .load = LOAD,
+            .ops = OPS},
     .unknown = "of a later minor",
 };
 
