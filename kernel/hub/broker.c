@@ -324,21 +324,11 @@ void broker_data_gen(struct broker *b, uint64_t data_gen)
     b->data_gen = data_gen;
 }
 
-static void tell_drained(void *user)
-{
-    struct broker *b = user;
-    if (b->drained) {
-        void (*done)(void *) = b->drained;
-        b->drained = NULL;
-        done(b->drained_user);
-    }
-}
-
 void broker_check_drained(struct broker *b)
 {
     if (b->draining == 1 && b->nqueued + b->nclaimed == 0) {
         b->draining = 2;
-        loop_post(b->loop, tell_drained, b);  /* never from inside a completion */
+        broker_soon(b);  /* never from inside a completion */
     }
 }
 

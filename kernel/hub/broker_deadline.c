@@ -117,6 +117,9 @@ static void link_due(struct link *l, uint64_t now)
     case WAIT_LEAVE:
         link_kill(l, "it did not leave in time");
         break;
+    case WAIT_CLOSED:
+        link_kill(l, "it closed its channel to the platform");
+        break;
     case WAIT_REPORT:
         link_report_missing(l);
         break;
@@ -124,7 +127,7 @@ static void link_due(struct link *l, uint64_t now)
     case WAIT_STACK:
     case WAIT_HARD:
         link_drain(l);  /* the answer may be there already; then the wait is another one */
-        if (l->started && !list_empty(&l->sent)) {
+        if (l->started && l->nsent && !l->killed) {
             next_step(l, now);
         }
         break;
@@ -193,13 +196,24 @@ static void on_check(void *user)
     }
 }
 
-static void on_retry(void *user)
+/* What must not happen inside a completion: refilling, telling that nothing runs any more. */
+static void on_soon(void *user)
 {
     struct broker *b = user;
     for (unsigned i = 0; i < b->ngroups; i++) {
         group_refill(&b->groups[i]);
         group_grow(&b->groups[i], loop_now(b->loop));
     }
+    if (b->draining == 2 && b->drained) {
+        void (*done)(void *) = b->drained;
+        b->drained = NULL;
+        done(b->drained_user);
+    }
+}
+
+void broker_soon(struct broker *b)
+{
+    loop_timer_set(b->loop, b->soon_timer, loop_now(b->loop));
 }
 
 /* ---- around every sleep --------------------------------------------------------------------------------------- */
@@ -253,7 +267,7 @@ tn_rc deadline_init(struct broker *b, tn_err *err)
         rc = loop_timer(b->loop, on_check, b, &b->check_timer, err);
     }
     if (!rc) {
-        rc = loop_timer(b->loop, on_retry, b, &b->retry_timer, err);
+        rc = loop_timer(b->loop, on_soon, b, &b->soon_timer, err);
     }
     if (!rc) {
         rc = loop_prepare(b->loop, on_prepare, b, err);
@@ -268,7 +282,7 @@ void deadline_finish(struct broker *b)
 {
     loop_timer_free(b->loop, b->deadline_timer);
     loop_timer_free(b->loop, b->check_timer);
-    loop_timer_free(b->loop, b->retry_timer);
+    loop_timer_free(b->loop, b->soon_timer);
     heap_finish(&b->deadlines);
     heap_finish(&b->waits);
 }

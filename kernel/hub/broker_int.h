@@ -28,6 +28,7 @@
 #define LOOK_MAX_NS    100000000ull       /* longest pause between two looks at an unclaimed call */
 #define START_NS       10000000000ull     /* fork to READY */
 #define LEAVE_NS       5000000000ull      /* EXIT to gone */
+#define CLOSED_NS      50000000ull        /* end of its socket to end of the process */
 #define STACK_NS       50000000ull        /* stacks are asked for that long before the hard deadline */
 #define SHRINK_NS      60000000000ull
 #define RETRIES        3u         /* starts of a call whose worker died without having claimed it */
@@ -72,7 +73,8 @@ enum link_state {
     LINK_STATES
 };
 /* What link.timer stands for. */
-enum link_wait { WAIT_NONE, WAIT_START, WAIT_SOFT, WAIT_STACK, WAIT_HARD, WAIT_LEAVE, WAIT_REPORT };
+enum link_wait { WAIT_NONE, WAIT_START, WAIT_SOFT, WAIT_STACK, WAIT_HARD, WAIT_LEAVE, WAIT_CLOSED,
+                 WAIT_REPORT };
 
 struct link_fd {
     uint64_t seq;
@@ -89,6 +91,7 @@ struct link {
     int slow;                 /* its first call runs for long */
     int started;              /* the first call was seen claimed: started_ns is valid */
     int killed;               /* SIGKILL is on its way */
+    int answered;             /* the call it was killed for has its answer: none else can be lost */
     int old;                  /* of a zygote that is gone: no report will come */
     int draining;
     int ready, reported, counted;  /* counted: one of group.nworkers */
@@ -100,6 +103,7 @@ struct link {
     struct ipc_page *page;
     uint64_t calls_tail, replies_head;
     uint64_t next_seq;
+    uint64_t revoked_word;    /* what we last made of the claim word */
     struct list sent;         /* calls in its ring, the first is the running one */
     unsigned nsent;
     uint64_t load_ns;         /* expected cost of sent */
@@ -160,7 +164,7 @@ struct broker {
     uint64_t next_link;
     struct heap deadlines;    /* of links */
     struct heap waits;        /* of waiting calls */
-    tn_timer *deadline_timer, *check_timer, *retry_timer;
+    tn_timer *deadline_timer, *check_timer, *soon_timer;
     uint64_t check_at;        /* 0 = not armed */
     int sleepy;               /* the next thing is the sleep: answers need a bell */
     struct list free_calls;
@@ -210,6 +214,7 @@ void deadline_call(tn_call *call);       /* arms the limit of the wait */
 void deadline_call_off(tn_call *call);
 void check_at(struct broker *b, uint64_t at_ns);  /* look at the busy workers at the latest then */
 void check_off(struct broker *b);
+void broker_soon(struct broker *b);      /* refill and tell what is due, right after this event */
 
 /* ---- group.c --------------------------------------------------------------------------------------------- */
 tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_conf *conf, tn_err *err);
@@ -238,6 +243,7 @@ unsigned link_drain(struct link *l);           /* takes all replies; how many */
 void link_look(struct link *l, uint64_t now);  /* the check timer's look at a busy worker */
 unsigned link_revoke(struct link *l);          /* takes back what has not started; how many */
 void link_kill(struct link *l, const char *why);
+void link_retire(struct link *l);              /* gets no more calls; a replacement is on its way */
 void link_leave(struct link *l);               /* EXIT now when idle, else after its calls */
 void link_no_calls(struct link *l);             /* its last call is through */
 tn_call *link_pop_head(struct link *l);        /* unlinks its first call */

@@ -236,7 +236,7 @@ void group_start_failed(struct link *l)
     uint64_t wait = BACKOFF_NS << (g->failures < 6 ? g->failures : 6);
     g->failures++;
     g->grow_at = clock_mono_ns() + (wait < BACKOFF_MAX_NS ? wait : BACKOFF_MAX_NS);
-    loop_timer_set(l->b->loop, l->b->retry_timer, g->grow_at);
+    loop_timer_set(l->b->loop, l->b->soon_timer, g->grow_at);
 }
 
 /* ---- growing and shrinking ------------------------------------------------------------------------------------ */
@@ -255,7 +255,7 @@ static int add_worker(struct group *g, uint64_t now)
         return 1;
     }
     if (now < g->grow_at) {
-        loop_timer_set(b->loop, b->retry_timer, g->grow_at);
+        loop_timer_set(b->loop, b->soon_timer, g->grow_at);
         return 0;
     }
     l = link_fork(b, g);

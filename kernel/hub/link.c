@@ -267,6 +267,11 @@ static int take_reply(struct link *l, const unsigned char *frame, size_t n)
     learn_cost(l->b, c, r.cost_us);
     call_complete(c, &o);
     fd_close(&o.value_fd);
+    if (r.status == TN_CALL_TIMEOUT) {
+        /* An exception out of nowhere may have left anything half done, threads and processes too. */
+        l->answered = 1;
+        link_kill(l, "its call had run out of time");
+    }
     return 0;
 }
 
@@ -332,15 +337,26 @@ unsigned link_drain(struct link *l)
 
 /* ---- looking and taking back -------------------------------------------------------------------------------- */
 
+/* The claim word as far as it can be true: what was never sent cannot be claimed, and only we revoke. */
+static int claim_plausible(const struct link *l, uint64_t word)
+{
+    return word & IPC_REVOKED ? word == l->revoked_word : word < l->next_seq;
+}
+
 unsigned link_revoke(struct link *l)
 {
     uint64_t claim = atomic_load(&l->page->claim);
     unsigned n = 0;
+    if (claim & IPC_REVOKED) {
+        return 0;  /* the last one was not noticed yet: nothing has started since */
+    }
     atomic_store(&l->page->resume, l->next_seq);
     do {
-        if (claim & IPC_REVOKED) {
-            return 0;  /* the last one was not noticed yet: nothing has started since */
+        if (!claim_plausible(l, claim) || (claim & IPC_REVOKED)) {
+            link_kill(l, "it broke the protocol");
+            return 0;
         }
+        l->revoked_word = claim | IPC_REVOKED;
     } while (!atomic_compare_exchange_weak(&l->page->claim, &claim, claim | IPC_REVOKED));
     while (!list_empty(&l->sent)) {
         tn_call *c = list_entry(l->sent.prev, tn_call, node);
@@ -360,7 +376,7 @@ unsigned link_revoke(struct link *l)
 void link_look(struct link *l, uint64_t now)
 {
     link_drain(l);
-    if (l->nsent == 0 || l->killed) {
+    if (l->nsent == 0 || l->killed || l->wait == WAIT_CLOSED) {
         return;
     }
     if (now < l->check_ns) {
@@ -371,8 +387,12 @@ void link_look(struct link *l, uint64_t now)
         return;  /* its deadline is armed, there is nothing more to see */
     }
     const tn_call *head = list_entry(l->sent.next, tn_call, node);
-    uint64_t claim = atomic_load(&l->page->claim) & ~IPC_REVOKED;
-    if (claim < head->seq) {
+    uint64_t claim = atomic_load(&l->page->claim);
+    if (!claim_plausible(l, claim)) {
+        link_kill(l, "it broke the protocol");
+        return;
+    }
+    if ((claim & ~IPC_REVOKED) < head->seq) {
         uint64_t waited = now - l->head_ns;
         if (waited >= STALL_NS) {
             link_kill(l, "it did not take its calls");
@@ -396,6 +416,9 @@ void link_look(struct link *l, uint64_t now)
     }
     if (l->nsent > 1) {
         link_revoke(l);
+        if (l->killed) {
+            return;
+        }
     }
     if (l->group) {
         group_link_slow(l->group, l);
@@ -408,6 +431,20 @@ void link_look(struct link *l, uint64_t now)
 
 /* ---- end ------------------------------------------------------------------------------------------------------- */
 
+void link_retire(struct link *l)
+{
+    if (l->state == LINK_LEAVING || l->state == LINK_DEAD) {
+        return;
+    }
+    int starting = l->state == LINK_STARTING;
+    group_link_gone(l->group, l);
+    l->state = LINK_LEAVING;
+    if (starting) {
+        group_start_failed(l);
+    }
+    broker_soon(l->b);  /* a replacement now, not when it is reaped */
+}
+
 void link_kill(struct link *l, const char *why)
 {
     if (l->killed || l->state == LINK_DEAD) {
@@ -415,16 +452,10 @@ void link_kill(struct link *l, const char *why)
     }
     l->killed = 1;
     l->why = why;
-    if (l->state != LINK_LEAVING) {
-        group_link_gone(l->group, l);
-        if (l->state == LINK_STARTING) {
-            group_start_failed(l);
-        }
-        l->state = LINK_LEAVING;
-    }
+    link_retire(l);
     if (l->pidfd >= 0) {
         l->b->kills++;
-        log_warn("worker %d is killed: %s", (int)l->pid, why);
+        log_at(TN_LOG_NOTICE, "worker %d is killed: %s", (int)l->pid, why);
         if (syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0) {
             kill(-l->pid, SIGKILL);  /* its number cannot be somebody else's: it is not reaped yet */
         }

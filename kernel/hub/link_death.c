@@ -51,12 +51,12 @@ static void finish(struct link *l)
 /* Calls that were not started go back in order; at most the first one is lost, whatever the page says. */
 static void return_calls(struct link *l)
 {
-    uint64_t claim = atomic_load(&l->page->claim) & ~IPC_REVOKED;
+    uint64_t claim = l->page ? atomic_load(&l->page->claim) & ~IPC_REVOKED : 0;
     while (!list_empty(&l->sent)) {
         int is_head = l->sent.next == l->sent.prev;
         tn_call *c = list_entry(l->sent.prev, tn_call, node);
         list_del(&c->node);
-        if (is_head && (l->started || claim >= c->seq)) {
+        if (is_head && !l->answered && (l->started || claim >= c->seq)) {
             l->lost = c;
         } else if (c->starts >= RETRIES) {
             l->b->crashes++;
@@ -134,11 +134,9 @@ void link_hard_deadline(struct link *l)
     l->stack = NULL;
     int64_t start_us = clock_wall_us() - (int64_t)((clock_mono_ns() - l->started_ns) / 1000);
     link_kill(l, "its call did not end at its deadline");
+    l->answered = 1;
     tn_call *c = link_pop_head(l);
     call_fail(c, TN_CALL_TIMEOUT, "TaskTimeout", stack, start_us,
               "the call ran longer than its limit of %u ms and was killed", c->timeout_ms);
     free(stack);
-    if (l->group) {
-        group_refill(l->group);
-    }
 }

@@ -196,16 +196,12 @@ void link_socket(void *user, uint32_t events)
         r = -1;
     }
     if (r < 0) {
-        /* Its process ends, or it closed what it must not close. The end of the process tells more. */
+        /* Its process ends, which its pidfd tells in a moment, or it closed what it must not close. */
         loop_unwatch(l->b->loop, l->watch);
         l->watch = NULL;
-        if (l->state != LINK_LEAVING) {
-            link_kill(l, "it closed its channel to the platform");
-            if (l->group) {
-                group_refill(l->group);
-            }
-        } else if (l->pidfd >= 0 && l->wait == WAIT_NONE) {
-            deadline_link(l, WAIT_LEAVE, loop_now(l->b->loop) + LEAVE_NS);
+        link_retire(l);
+        if (!l->killed) {
+            deadline_link(l, WAIT_CLOSED, loop_now(l->b->loop) + CLOSED_NS);
         }
         return;
     }

@@ -9,7 +9,8 @@
  *   swarm:N         leaves N such daemons and returns          big:N            returns N bytes
  *   print:N         prints N lines            ask:SERVICE      returns the service's answer
  *   fork            returns in two processes  scribble         fills the shared page with noise, spins
- *   pid             returns its process id */
+ *   stubborn        ignores the soft deadline but lets signals in
+ *   close           closes all descriptors, then spins         pid             returns its process id */
 #include "kernel/base/err.h"
 #include "kernel/base/rnd.h"
 #include "kernel/base/str.h"
@@ -194,6 +195,10 @@ static void echo_run(const struct lang_call *call, struct lang_reply *r)
         do_sleep(num, r);
     } else if (strcmp(name, "hang") == 0) {
         hang();
+    } else if (strcmp(name, "stubborn") == 0) {
+        for (;;) {
+            pause();
+        }
     } else if (strcmp(name, "crash") == 0) {
         signal((int)num, SIG_DFL);
         raise((int)num);
@@ -225,6 +230,11 @@ static void echo_run(const struct lang_call *call, struct lang_reply *r)
         do_fork(r);
     } else if (strcmp(name, "scribble") == 0) {
         scribble();
+    } else if (strcmp(name, "close") == 0) {
+        for (int fd = 3; fd < 1024; fd++) {
+            close(fd);
+        }
+        spin(r);
     } else if (strcmp(name, "pid") == 0) {
         buf_addi(&r->value, getpid());
     } else {

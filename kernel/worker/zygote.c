@@ -55,7 +55,8 @@ struct zygote {
 
 static void to_hub(struct zygote *z, struct zyg_msg *m, const char *script, int fd)
 {
-    if (z->hub >= 0 && ipc_send(z->hub, m, sizeof(*m), script, m->len, &fd, fd >= 0, 0)) {
+    if (z->hub >= 0 && ipc_send(z->hub, m, sizeof(*m), script, m->len, &fd, fd >= 0, 0) &&
+        errno != EPIPE) {
         log_warn("cannot tell the hub (message %u): %s", m->type, strerror(errno));
     }
 }

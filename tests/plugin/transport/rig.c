@@ -302,5 +302,5 @@ unsigned rig_descendants(struct rig *r, pid_t *ret, unsigned cap)
 unsigned rig_rounds(unsigned quick, unsigned full)
 {
     const char *rounds = getenv("TENON_TEST_ROUNDS"), *lng = getenv("TENON_TEST_LONG");
-    return rounds ? (unsigned)atoi(rounds) : lng && *lng == '1' ? full : quick;
+    return rounds && *rounds ? (unsigned)atoi(rounds) : lng && *lng == '1' ? full : quick;
 }
