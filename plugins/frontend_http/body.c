@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 struct body {
-    uint8_t *data;       /* in memory, or the mapping */
+    uint8_t *data; /* in memory, or the mapping */
     size_t n, cap;
     uint64_t spool_above;
     char *dir;
-    int fd;              /* -1 while in memory */
+    int fd; /* -1 while in memory */
     bool mapped;
 };
 

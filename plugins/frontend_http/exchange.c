@@ -180,7 +180,8 @@ tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err)
     }
     ex->answered = true;
     if (rc != TN_OK) {
-        fe_host->log(fe_host->ctx, TN_LOG_ERROR, "http: no memory for an answer, connection closed");
+        fe_host->log(fe_host->ctx, TN_LOG_ERROR,
+                     "http: no memory for an answer, connection closed");
         conn_kill(ex->conn);
         stop_waiting(ex);
         exchange_unsuspend(ex);
@@ -212,6 +213,7 @@ void *exchange_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
     ex->mhd = mhd;
     c->ex = ex;
     conn_phase(c, PHASE_HEAD);
+    l->server->events++;
     ex->req.size = sizeof ex->req;
     ex->req.id = ++l->server->last_id;
     ex->req.start_ns = c->phase_ns;
@@ -221,9 +223,20 @@ void *exchange_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
     return ex;
 }
 
-static void malformed(struct exchange *ex, uint32_t status, const char *text)
+/* From here the rest of the body is only read so that the client gets to see the answer. */
+static void drain(struct exchange *ex)
 {
     ex->draining_body = true;
+    ex->drain_until = ex->received + (uint64_t)ex->server->conf->drain_body.n;
+    body_destroy(ex->body);
+    ex->body = NULL;
+    upload_destroy(ex->upload, true);
+    ex->upload = NULL;
+}
+
+static void malformed(struct exchange *ex, uint32_t status, const char *text)
+{
+    drain(ex);
     fe_host->http->malformed(fe_host->ctx, &ex->req, status, text);
 }
 
@@ -280,15 +293,15 @@ static enum MHD_Result head_complete(struct exchange *ex, const char *method, co
         return MHD_YES;
     }
     if (ex->answered || (ex->plan.flags & TN_PLAN_ANSWERED)) {
-        ex->draining_body = true;
+        drain(ex);
     } else {
         expect_body(ex);
     }
     /* An unwanted body: read it when that is cheap, so that the client sees the answer and the
      * connection lives on; else answer now and close. */
     if (ex->draining_body && ex->response != NULL &&
-        (ex->expect_continue || (ex->content_length != UINT64_MAX &&
-                                 ex->content_length > (uint64_t)ex->server->conf->drain_body.n))) {
+        (ex->expect_continue ||
+         (ex->content_length != UINT64_MAX && ex->content_length > ex->drain_until))) {
         return queue(ex);
     }
     return MHD_YES;
@@ -302,9 +315,7 @@ static enum MHD_Result body_piece(struct exchange *ex, const char *data, size_t 
         malformed(ex, 413, "the request body is too large");
     }
     if (ex->draining_body) {
-        uint64_t limit = (uint64_t)ex->server->conf->drain_body.n;
-        uint64_t wanted = ex->body != NULL || ex->upload != NULL ? ex->plan.max_body : 0;
-        return ex->received > limit + wanted ? MHD_NO : MHD_YES;
+        return ex->received > ex->drain_until ? MHD_NO : MHD_YES;
     }
     struct text_refusal why;
     if (ex->upload != NULL) {
@@ -368,6 +379,7 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const cha
     if (ex == NULL) {
         return MHD_NO;
     }
+    ex->server->events++;
     if (!ex->head_done) {
         ex->head_done = true;
         return head_complete(ex, method, version);

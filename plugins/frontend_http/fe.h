@@ -31,7 +31,7 @@ struct list_node {
 
 /* ---- peers.c: who connects, and how often ------------------------------------------------------- */
 struct peers;
-struct peers *peers_create(const char *trusted, tn_err *err);  /* CIDR list, "" or NULL: nobody */
+struct peers *peers_create(const char *trusted, tn_err *err); /* CIDR list, "" or NULL: nobody */
 void peers_destroy(struct peers *p);
 /* Does that address have `limit` connections already (0 = no limit)? */
 bool peers_full(const struct peers *p, const struct sockaddr *addr, uint32_t limit);
@@ -45,27 +45,28 @@ tn_str peers_forwarded(const struct peers *p, tn_str list);
 
 /* ---- server.c: daemons, connections, time ------------------------------------------------------- */
 enum phase {
-    PHASE_NEW,   /* accepted, no request line yet */
-    PHASE_IDLE,  /* between two requests */
-    PHASE_HEAD,  /* request line seen, headers not complete */
-    PHASE_BODY,  /* reading the body */
-    PHASE_CALL,  /* the kernel has it */
-    PHASE_SEND,  /* the answer is on its way */
+    PHASE_NEW,  /* accepted, no request line yet */
+    PHASE_IDLE, /* between two requests */
+    PHASE_HEAD, /* request line seen, headers not complete */
+    PHASE_BODY, /* reading the body */
+    PHASE_CALL, /* the kernel has it */
+    PHASE_SEND, /* the answer is on its way */
 };
 struct conn {
     struct list_node link;
     struct server *server;
-    struct exchange *ex;          /* NULL between requests */
-    uint64_t phase_ns;            /* when the phase began */
-    uint64_t progress;            /* PHASE_SEND: bytes acknowledged so far */
+    struct MHD_Connection *mhd;
+    struct exchange *ex; /* NULL between requests */
+    uint64_t phase_ns;   /* when the phase began */
+    uint64_t progress;   /* PHASE_SEND: bytes acknowledged so far */
     uint64_t progress_ns;
     int fd;
     uint8_t phase;
-    bool counted;                 /* in peers */
-    bool trusted;                 /* a proxy we believe */
-    bool killed;                  /* shutdown(2) was called, MHD will notice */
-    uint8_t addr[28];             /* sockaddr_in or sockaddr_in6 */
-    char peer[46];                /* INET6_ADDRSTRLEN */
+    bool counted;     /* in peers */
+    bool trusted;     /* a proxy we believe */
+    bool killed;      /* shutdown(2) was called, MHD will notice */
+    uint8_t addr[28]; /* sockaddr_in or sockaddr_in6 */
+    char peer[46];    /* INET6_ADDRSTRLEN */
     uint8_t peer_n;
 };
 struct listener {
@@ -85,13 +86,15 @@ struct server {
     uint32_t answers;             /* queued since libmicrohttpd ran */
     uint32_t batch;               /* their running average, in sixteenths */
     uint64_t now_ns;              /* taken before libmicrohttpd runs */
+    uint64_t events, events_seen; /* callbacks of libmicrohttpd, to tell work from spinning */
+    uint32_t idle_runs;
     struct exchange *pool;
     uint32_t npool;
     uint64_t last_id;
     tn_timer *sweep;
     bool sweeping, draining, stopped;
-    bool kick;                    /* libmicrohttpd has work that no descriptor announces */
-    bool raw_layout;              /* the request head lies in one piece, see layout.c */
+    bool kick;       /* libmicrohttpd has work that no descriptor announces */
+    bool raw_layout; /* the request head lies in one piece, see layout.c */
 };
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
 void server_drain(struct server *s);
@@ -109,33 +112,34 @@ struct chunk {
 struct body;
 struct upload;
 struct exchange {
-    tn_http_req req;              /* first: the kernel's pointer is ours */
+    tn_http_req req; /* first: the kernel's pointer is ours */
     struct server *server;
-    struct conn *conn;            /* NULL once MHD has finished with it */
+    struct conn *conn; /* NULL once MHD has finished with it */
     struct MHD_Connection *mhd;
     struct exchange *next_free;
     tn_http_plan plan;
     struct MHD_Response *response; /* answer that waits to be queued */
     uint32_t status;
-    uint32_t refused;             /* status of a refusal of our own, 0 = none */
+    uint32_t refused; /* status of a refusal of our own, 0 = none */
     const char *refused_text;
-    bool head_done;               /* the headers were read */
+    bool head_done; /* the headers were read */
     bool expect_continue;
-    bool kernel;                  /* between begin() and release() */
+    bool kernel; /* between begin() and release() */
     bool submitted;
-    bool answered;                /* reply() came, or nobody waits for it any more */
-    bool handed_over;             /* submit() was called: uploaded files belong to the api */
-    bool draining_body;           /* the body is read and thrown away */
-    bool waiting;                 /* complete, and without an answer: parked or suspended */
-    bool suspended;               /* out of libmicrohttpd's hands */
-    bool queued;                  /* libmicrohttpd has the answer */
-    bool watched;                 /* exchange_watch_gone() was called */
-    uint64_t content_length;      /* UINT64_MAX: chunked */
-    uint64_t received;
+    bool answered;           /* reply() came, or nobody waits for it any more */
+    bool handed_over;        /* submit() was called: uploaded files belong to the api */
+    bool draining_body;      /* the body is read and thrown away */
+    bool waiting;            /* complete, and without an answer: parked or suspended */
+    bool suspended;          /* out of libmicrohttpd's hands */
+    bool queued;             /* libmicrohttpd has the answer */
+    bool watched;            /* exchange_watch_gone() was called */
+    uint64_t content_length; /* UINT64_MAX: chunked */
+    uint64_t received, drain_until;
+    size_t head_memory; /* libmicrohttpd's memory that the request head holds */
     struct body *body;
     struct upload *upload;
-    tn_watch *gone;               /* looks for a client that leaves during a long call */
-    const char *line;             /* request target in libmicrohttpd's buffer, and its length */
+    tn_watch *gone;   /* looks for a client that leaves during a long call */
+    const char *line; /* request target in libmicrohttpd's buffer, and its length */
     size_t line_n;
     struct chunk *chunks;
     size_t used;

@@ -5,14 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIELD_MEMORY  64   /* what libmicrohttpd spends on a header field besides its text */
+#define ANSWER_MEMORY 1024 /* must be left for the headers of an answer */
+
 static const char methods[][8] = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"};
 
 /* What one pass over the header fields remembers. */
 struct head {
     struct exchange *ex;
-    size_t bytes;
-    const char *expected;  /* where the next field must begin in libmicrohttpd's buffer */
-    uint32_t host, length, coding, expect;  /* how often they occur */
+    size_t bytes, cookies;
+    const char *expected; /* where the next field must begin in libmicrohttpd's buffer */
+    uint32_t host, length, coding, expect; /* how often they occur */
     tn_str host_value, length_value, coding_value, expect_value, content_coding;
     tn_str forwarded_for, forwarded_proto;
 };
@@ -79,6 +82,9 @@ static void note_field(struct head *h, tn_str name, tn_str value)
         remember(name, value, "host", &h->host_value, &h->host);
         break;
     case 6:
+        if (memcmp(name.s, "cookie", 6) == 0) {
+            h->cookies += value.n; /* libmicrohttpd parses a copy */
+        }
         remember(name, value, "expect", &h->expect_value, &h->expect);
         break;
     case 14:
@@ -162,6 +168,12 @@ static enum MHD_Result each_field(void *cls, enum MHD_ValueKind kind, const char
     pair->name = (tn_str){p, name_n};
     pair->value = (tn_str){q, v.n};
     note_field(h, pair->name, pair->value);
+    if (h->coding > 0 && h->coding_value.s == q && v.n != value_n) {
+        /* libmicrohttpd compares it with the blanks at its end, and would read until the end of
+         * the connection */
+        exchange_refuse(ex, 400, "Transfer-Encoding has blanks at its end");
+        return MHD_NO;
+    }
     return MHD_YES;
 }
 
@@ -351,12 +363,18 @@ bool head_read(struct exchange *ex, const char *method, const char *version)
         return false;
     }
     if (h.expected != NULL) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(ex->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+            ex->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
         if (info == NULL || method + info->header_size != h.expected + 2) {
             exchange_refuse(ex, 400, "the header section is malformed");
             return false;
         }
+    }
+    ex->head_memory = method_n + ex->line_n + 16 + h.bytes + ex->req.nheaders * FIELD_MEMORY +
+                      h.cookies * 2;
+    if (ex->head_memory + ANSWER_MEMORY > (size_t)ex->server->conf->connection_memory.n) {
+        exchange_refuse(ex, 431, "the request head is too large");
+        return false;
     }
     char *room = exchange_alloc(ex, ex->req.target.n + 2, 1);
     if (room == NULL) {

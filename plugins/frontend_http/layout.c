@@ -49,15 +49,16 @@ static enum MHD_Result probe_access(void *cls, struct MHD_Connection *mhd, const
     p->ok = p->uri == method + strlen(method) + 1 && version == p->uri + p->uri_n + 1;
     p->expected = version + strlen(version) + 2;
     int n = MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, probe_field, p);
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     p->ok = p->ok && n == 3 && info != NULL && method + info->header_size == p->expected + 2;
     return MHD_NO;
 }
 
 bool layout_probe(size_t memory)
 {
-    static const char request[] = "GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-Tail: \t t \r\n\r\n";
+    static const char request[] =
+        "GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-Tail: \t t \r\n\r\n";
     const size_t half = 30; /* inside a header: the second piece must land right behind the first */
     struct probe p = {0};
     int sv[2];
@@ -65,8 +66,8 @@ bool layout_probe(size_t memory)
         return false;
     }
     struct MHD_Daemon *d = MHD_start_daemon(
-        (unsigned)MHD_USE_EPOLL | (unsigned)MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, probe_access, &p,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory, MHD_OPTION_URI_LOG_CALLBACK, probe_uri, &p,
+        (unsigned)MHD_USE_EPOLL | (unsigned)MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, probe_access,
+        &p, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory, MHD_OPTION_URI_LOG_CALLBACK, probe_uri, &p,
         MHD_OPTION_END);
     if (d != NULL) {
         struct sockaddr addr = {.sa_family = AF_UNIX};

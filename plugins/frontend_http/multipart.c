@@ -6,23 +6,23 @@
 #include <string.h>
 
 enum state {
-    START,      /* before the first boundary: the preamble is thrown away */
-    AFTER,      /* a boundary was just read: CRLF begins a part, "--" ends the body */
-    HEADERS,    /* collecting header lines until the empty one */
-    DATA,       /* content, looking for CRLF "--" boundary */
-    DONE,       /* after the last boundary: the epilogue is ignored */
+    START,   /* before the first boundary: the preamble is thrown away */
+    AFTER,   /* a boundary was just read: CRLF begins a part, "--" ends the body */
+    HEADERS, /* collecting header lines until the empty one */
+    DATA,    /* content, looking for CRLF "--" boundary */
+    DONE,    /* after the last boundary: the epilogue is ignored */
 };
 struct multipart {
     const struct multipart_events *events;
     void *user;
     enum state state;
     bool failed;
-    size_t mark_n;                       /* of mark: CRLF "--" boundary */
+    size_t mark_n; /* of mark: CRLF "--" boundary */
     char mark[4 + MP_BOUNDARY_MAX];
-    size_t matched;                      /* bytes of mark seen, not yet content */
+    size_t matched;                       /* bytes of mark seen, not yet content */
     size_t next[4 + MP_BOUNDARY_MAX + 1]; /* KMP failure function of mark */
     char after[4];
-    size_t after_n;                      /* what came after a boundary */
+    size_t after_n; /* what came after a boundary */
     size_t head_n;
     char head[MP_HEADER_MAX];
     char name[MP_NAME_MAX], file[MP_NAME_MAX], star[MP_NAME_MAX];
@@ -288,7 +288,8 @@ static bool read_head(struct multipart *m, struct text_refusal *why)
 /* ---- the machine ------------------------------------------------------------------------------------------ */
 
 /* Emits the first `n` bytes of what was held back (which equals the start of the mark) followed by p. */
-static bool emit(struct multipart *m, size_t held, const char *p, size_t n, struct text_refusal *why)
+static bool emit(struct multipart *m, size_t held, const char *p, size_t n,
+                 struct text_refusal *why)
 {
     size_t old = n < held ? n : held;
     if (m->state != DATA) {
@@ -391,10 +392,17 @@ bool multipart_feed(struct multipart *m, const char *p, size_t n, struct text_re
         size_t used;
         switch (m->state) {
         case START:
-        case DATA: used = scan(m, p, n, why); break;
-        case AFTER: used = after_boundary(m, p, n, why); break;
-        case HEADERS: used = headers(m, p, n, why); break;
-        default: return true;
+        case DATA:
+            used = scan(m, p, n, why);
+            break;
+        case AFTER:
+            used = after_boundary(m, p, n, why);
+            break;
+        case HEADERS:
+            used = headers(m, p, n, why);
+            break;
+        default:
+            return true;
         }
         if (used == SIZE_MAX) {
             return false;

@@ -13,9 +13,9 @@ struct multipart;
 /* Headers of a part, decoded; borrowed until the callback returns. */
 struct multipart_head {
     tn_str name;
-    tn_str filename;  /* base name, UTF-8, no control characters; absent for a field */
-    tn_str type;      /* Content-Type, "" when absent */
-    tn_str encoding;  /* Content-Transfer-Encoding, "7bit" when absent */
+    tn_str filename; /* base name, UTF-8, no control characters; absent for a field */
+    tn_str type;     /* Content-Type, "" when absent */
+    tn_str encoding; /* Content-Transfer-Encoding, "7bit" when absent */
 };
 struct multipart_events {
     /* Return false to stop; fill *why. */

@@ -35,7 +35,8 @@ const tn_field fe_fields[] = {
     {TN_FIELD(struct fe_conf, drain_body), .dflt = "8M", .min = 0, .max = 1LL << 40,
      .doc = "Bytes of a body that is not wanted which are still read so that the client sees the "
             "answer; beyond it the connection is closed."},
-    {TN_FIELD(struct fe_conf, gzip), .dflt = "true", .doc = "Compress answers when clients accept it."},
+    {TN_FIELD(struct fe_conf, gzip), .dflt = "true",
+     .doc = "Compress answers when clients accept it."},
     {TN_FIELD(struct fe_conf, gzip_level), .dflt = "1", .min = 1, .max = 9,
      .doc = "Compression level, 1 (fast) to 9 (small)."},
     {TN_FIELD(struct fe_conf, gzip_min), .dflt = "1k", .min = 0, .max = 1 << 30,
@@ -44,7 +45,8 @@ const tn_field fe_fields[] = {
      .doc = "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "
             "X-Forwarded-Proto are believed; empty = nobody."},
     {TN_FIELD(struct fe_conf, spool_dir), .max = 4096,
-     .doc = "Directory for large request bodies; default is the upload directory's parent or /tmp."},
+     .doc =
+         "Directory for large request bodies; default is the upload directory's parent or /tmp."},
     {.name = NULL},
 };
 

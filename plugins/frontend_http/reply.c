@@ -9,14 +9,14 @@
 
 /* Fields that belong to the connection or that libmicrohttpd writes itself. */
 static const char *const managed[] = {
-    "connection", "content-length", "transfer-encoding", "keep-alive",
-    "upgrade",    "te",             "trailer",           "proxy-connection",
+    "connection", "content-length", "transfer-encoding", "keep-alive", "upgrade",
+    "te",         "trailer",        "proxy-connection",
 };
 
 /* Media types that shrink. "x/" stands for the whole family. */
 static const char *const compressible[] = {
-    "text/",           "application/json",       "application/javascript", "application/xml",
-    "image/svg+xml",   "application/x-ndjson",   "application/xhtml+xml",  "application/wasm",
+    "text/",           "application/json",         "application/javascript", "application/xml",
+    "image/svg+xml",   "application/x-ndjson",     "application/xhtml+xml",  "application/wasm",
     "application/csv", "application/problem+json",
 };
 
@@ -59,21 +59,28 @@ static bool is_compressible(tn_str type)
     return false;
 }
 
+/* What libmicrohttpd and this file add: status line, Date, Content-Length, Connection, validators. */
+#define OWN_HEADERS 320
+
 /* What the answer's own headers say. */
 struct seen {
     tn_str type, etag;
     bool coding, vary, nosniff, close;
 };
 
-static tn_rc inspect(const tn_http_reply *r, struct seen *seen, tn_err *err)
+static tn_rc inspect(const struct exchange *ex, const tn_http_reply *r, struct seen *seen,
+                     tn_err *err)
 {
+    size_t memory = (size_t)ex->server->conf->connection_memory.n, need = OWN_HEADERS;
     for (uint32_t i = 0; i < r->nheaders; i++) {
         tn_str name = r->headers[i].name, value = r->headers[i].value;
         const char *bad = text_header_refused(name, value);
         if (bad != NULL) {
             return fe_host->fail(err, TN_E_INVAL, "header \"%.*s\" cannot be sent: %s",
-                                 (int)(name.n > 64 ? 64 : name.n), name.s != NULL ? name.s : "", bad);
+                                 (int)(name.n > 64 ? 64 : name.n), name.s != NULL ? name.s : "",
+                                 bad);
         }
+        need += name.n + value.n + 4;
         if (text_equal_ci(name, "content-type")) {
             seen->type = value;
         } else if (text_equal_ci(name, "etag")) {
@@ -88,8 +95,16 @@ static tn_rc inspect(const tn_http_reply *r, struct seen *seen, tn_err *err)
             seen->close = true;
         }
     }
+    if (need + ex->head_memory > memory) {
+        return fe_host->fail(
+            err, TN_E_INVAL,
+            "%zu bytes of headers cannot be sent: connection_memory is %zu and the "
+            "request holds %zu of it",
+            need, memory, ex->head_memory);
+    }
     if (r->status < 200 || r->status > 999) {
-        return fe_host->fail(err, TN_E_INVAL, "status %u cannot be sent: use 200 to 999", r->status);
+        return fe_host->fail(err, TN_E_INVAL, "status %u cannot be sent: use 200 to 999",
+                             r->status);
     }
     return TN_OK;
 }
@@ -153,7 +168,8 @@ static struct MHD_Response *memory_response(const tn_http_reply *r)
 static uint8_t *gzip(const uint8_t *body, size_t n, int level, size_t *ret_n)
 {
     z_stream z = {0};
-    if (n > UINT32_MAX / 2 || deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (n > UINT32_MAX / 2 ||
+        deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
         return NULL;
     }
     /* an answer that does not shrink is sent as it is, so n - 1 bytes of room are enough */
@@ -260,7 +276,7 @@ tn_rc reply_build(struct exchange *ex, const tn_http_reply *given, struct MHD_Re
     tn_http_reply r = *given;
     char etag[24];
     bool compressed = false, vary = false;
-    tn_rc rc = inspect(given, &seen, err);
+    tn_rc rc = inspect(ex, given, &seen, err);
     if (rc != TN_OK) {
         reply_drop(given);
         return rc;
@@ -311,7 +327,8 @@ tn_rc reply_build(struct exchange *ex, const tn_http_reply *given, struct MHD_Re
     if (res == NULL) {
         return TN_E_NOMEM;
     }
-    bool ok = add_headers(res, &r) && (seen.nosniff || add(res, "X-Content-Type-Options", "nosniff")) &&
+    bool ok = add_headers(res, &r) &&
+              (seen.nosniff || add(res, "X-Content-Type-Options", "nosniff")) &&
               (!(r.flags & TN_REPLY_ETAG) || add(res, "ETag", etag)) &&
               (!vary || add(res, "Vary", "Accept-Encoding")) &&
               (!compressed || add(res, "Content-Encoding", "gzip"));
@@ -338,9 +355,9 @@ struct MHD_Response *reply_refusal(uint32_t status, const char *text)
     memcpy(body, text, n);
     body[n++] = '\n';
     struct MHD_Response *res = MHD_create_response_from_buffer(n, body, MHD_RESPMEM_MUST_COPY);
-    if (res != NULL && (!add(res, "Content-Type", "text/plain; charset=utf-8") ||
-                        !add(res, "X-Content-Type-Options", "nosniff") ||
-                        !add(res, "Connection", "close"))) {
+    if (res != NULL &&
+        (!add(res, "Content-Type", "text/plain; charset=utf-8") ||
+         !add(res, "X-Content-Type-Options", "nosniff") || !add(res, "Connection", "close"))) {
         MHD_destroy_response(res);
         return NULL;
     }

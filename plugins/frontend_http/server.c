@@ -13,17 +13,18 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#define NS_PER_MS   1000000ULL
-#define SWEEP_NS    (250 * NS_PER_MS)
-#define GONE_NS     (1000 * NS_PER_MS) /* calls longer than this look for clients that left */
-#define SPARE_FDS   512                /* descriptors that are not for connections */
+#define NS_PER_MS       1000000ULL
+#define SWEEP_NS        (250 * NS_PER_MS)
+#define GONE_NS         (1000 * NS_PER_MS) /* calls longer than this look for clients that left */
+#define SPARE_FDS       512                /* descriptors that are not for connections */
 #define PARK_MIN        16
 #define PARK_MAX        1024
 #define PARK_PER_ANSWER 32
 #define PARK_LOOK_NS    (1 * NS_PER_MS)
+#define IDLE_RUNS       8
 /* MHD_ALLOW_SUSPEND_RESUME without MHD_USE_ITC: resuming happens on this thread, a wake-up
  * descriptor would only cost a system call for every answer. */
-#define MHD_SUSPEND ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC)
+#define MHD_SUSPEND     ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC)
 
 static void nodes_init(struct list_node *n)
 {
@@ -56,6 +57,9 @@ void conn_kill(struct conn *c)
     if (!c->killed) {
         c->killed = true;
         shutdown(c->fd, SHUT_RDWR);
+        /* A connection that libmicrohttpd does not read from (its buffer is full of a chunk extension)
+         * is not in its epoll set either and would never learn of it. */
+        MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
     }
 }
 
@@ -125,7 +129,9 @@ static void sweep(void *user)
     for (struct list_node *n = s->conns.next, *next; n != &s->conns; n = next) {
         struct conn *c = (struct conn *)n;
         next = n->next;
-        if (!c->killed && overdue(c, now)) {
+        if (c->killed) {
+            s->kick = true; /* for the timeout of conn_kill() */
+        } else if (overdue(c, now)) {
             fe_host->count(fe_host->ctx, "http_timeouts", 1);
             conn_kill(c);
         }
@@ -171,6 +177,7 @@ static struct conn *conn_create(struct server *s, struct MHD_Connection *mhd)
         return NULL;
     }
     c->server = s;
+    c->mhd = mhd;
     c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     const struct sockaddr *sa =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
@@ -204,10 +211,14 @@ static void conn_destroy(struct conn *c)
 static void notify_connection(void *cls, struct MHD_Connection *mhd, void **context,
                               enum MHD_ConnectionNotificationCode what)
 {
+    ((struct listener *)cls)->server->events++;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         *context = conn_create(((struct listener *)cls)->server, mhd);
     } else if (*context != NULL) {
-        conn_destroy(*context);
+        struct conn *c = *context;
+        c->server->kick =
+            true; /* at its limit libmicrohttpd accepts again only when it runs again */
+        conn_destroy(c);
         *context = NULL;
     }
 }
@@ -276,24 +287,34 @@ static uint64_t prepare(void *user)
         MHD_UNSIGNED_LONG_LONG ms = 1;
         s->kick = MHD_get_timeout(s->listeners[i].mhd, &ms) == MHD_YES && ms == 0;
     }
+    /* A connection whose buffer is full of something that never ends (a chunk extension) counts as
+     * work for ever, too: when nothing came of several runs, do not spin. */
+    s->idle_runs = s->kick && s->events == s->events_seen ? s->idle_runs + 1 : 0;
+    s->events_seen = s->events;
+    if (s->kick && s->idle_runs > IDLE_RUNS) {
+        return PARK_LOOK_NS;
+    }
     return s->kick ? 0 : UINT64_MAX;
 }
 
+/* STRICT_FOR_CLIENT stays 0: head.c checks what it would check, and libmicrohttpd 0.9.75 sends the
+ * head of its own answer about a missing Host twice. */
 static tn_rc listener_open(struct listener *l, int fd, uint32_t limit, tn_err *err)
 {
     const struct fe_conf *conf = l->server->conf;
-    l->mhd = MHD_start_daemon(
-        (unsigned)MHD_USE_EPOLL | (unsigned)MHD_USE_TURBO | MHD_SUSPEND, 0, accept_policy, l,
-        exchange_access, l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, limit,
-        MHD_OPTION_CONNECTION_TIMEOUT, 0U, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)conf->connection_memory.n, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_CONNECTION, notify_connection, l, MHD_OPTION_NOTIFY_COMPLETED,
-        exchange_completed, l, MHD_OPTION_URI_LOG_CALLBACK, exchange_uri, l,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_END);
+    l->mhd = MHD_start_daemon((unsigned)MHD_USE_EPOLL | (unsigned)MHD_USE_TURBO | MHD_SUSPEND, 0,
+                              accept_policy, l, exchange_access, l, MHD_OPTION_LISTEN_SOCKET, fd,
+                              MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
+                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)conf->connection_memory.n,
+                              MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_NOTIFY_CONNECTION,
+                              notify_connection, l, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed,
+                              l, MHD_OPTION_URI_LOG_CALLBACK, exchange_uri, l,
+                              MHD_OPTION_UNESCAPE_CALLBACK, unescape_nothing, NULL,
+                              MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     if (l->mhd == NULL) {
-        return fe_host->fail(err, TN_E_UNAVAIL, "libmicrohttpd does not take listening socket %d: %s",
-                             fd, strerror(errno));
+        return fe_host->fail(err, TN_E_UNAVAIL,
+                             "libmicrohttpd does not take listening socket %d: %s", fd,
+                             strerror(errno));
     }
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->mhd, MHD_DAEMON_INFO_EPOLL_FD);
     return fe_host->loop->watch(fe_host->ctx, info->epoll_fd, EPOLLIN, epoll_ready, l, &l->watch,
@@ -308,11 +329,12 @@ static uint32_t connection_limit(const struct fe_conf *conf)
     if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY &&
         limit + SPARE_FDS > rl.rlim_cur) {
         limit = rl.rlim_cur > SPARE_FDS * 2 ? rl.rlim_cur - SPARE_FDS : rl.rlim_cur / 2;
-        fe_host->log(fe_host->ctx, TN_LOG_WARNING,
-                     "http: at most %llu connections instead of %lld: the limit of open files is %llu "
-                     "(LimitNOFILE, ulimit -n)",
-                     (unsigned long long)limit, (long long)conf->max_connections,
-                     (unsigned long long)rl.rlim_cur);
+        fe_host->log(
+            fe_host->ctx, TN_LOG_WARNING,
+            "http: at most %llu connections instead of %lld: the limit of open files is %llu "
+            "(LimitNOFILE, ulimit -n)",
+            (unsigned long long)limit, (long long)conf->max_connections,
+            (unsigned long long)rl.rlim_cur);
     }
     return (uint32_t)limit;
 }
@@ -339,10 +361,11 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
     signal(SIGPIPE, SIG_IGN);
     s->raw_layout = layout_probe((size_t)s->conf->connection_memory.n);
     if (!s->raw_layout) {
-        fe_host->log(fe_host->ctx, TN_LOG_WARNING,
-                     "http: libmicrohttpd %s keeps request heads in another form than expected; bare "
-                     "line feeds and folded lines are not refused",
-                     MHD_get_version());
+        fe_host->log(
+            fe_host->ctx, TN_LOG_WARNING,
+            "http: libmicrohttpd %s keeps request heads in another form than expected; bare "
+            "line feeds and folded lines are not refused",
+            MHD_get_version());
     }
     uint32_t limit = connection_limit(s->conf);
     for (uint32_t i = 0; i < n; i++) {

@@ -57,8 +57,7 @@ static bool clean_path(tn_str raw, char *out, size_t *ret_n, struct text_refusal
                 out[w++] = '/';
             }
         } else if (len == 2 && out[r + 1] == '.' && out[r + 2] == '.') {
-            while (w > 0 && out[--w] != '/') {
-            }
+            while (w > 0 && out[--w] != '/') {}
             if (last) {
                 out[w++] = '/';
             }

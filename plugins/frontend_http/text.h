@@ -7,7 +7,7 @@
 
 /* Character classes of RFC 9110 section 5.6.2 (token) and RFC 3986 section 2. */
 bool text_is_tchar(unsigned char c);
-int text_hex(unsigned char c);  /* 0..15 or -1 */
+int text_hex(unsigned char c); /* 0..15 or -1 */
 /* Letters A-Z to a-z, everything else as it is. dst may be src. */
 void text_lower(char *dst, const char *src, size_t n);
 /* Equal without regard to ASCII case; `lower` is lower case. */

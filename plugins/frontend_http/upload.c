@@ -12,7 +12,7 @@
 #define PARTS_MAX     128
 #define FIELD_MEMORY  (16u << 20) /* bytes of all plain fields of one request */
 #define RANDOM_CHARS  16
-#define FILE_NAME_MAX 200         /* of the client's name: with the stamp it must fit NAME_MAX */
+#define FILE_NAME_MAX 200 /* of the client's name: with the stamp it must fit NAME_MAX */
 
 struct upload {
     struct exchange *ex;
@@ -21,9 +21,9 @@ struct upload {
     tn_http_part *parts;
     uint32_t n, cap, nfiles;
     size_t field_bytes;
-    int fd;              /* of the file that is being written, -1 for a field */
-    bool skip;           /* a file input without a file: browsers send one with an empty name */
-    uint8_t *value;      /* of the field that is being read */
+    int fd;         /* of the file that is being written, -1 for a field */
+    bool skip;      /* a file input without a file: browsers send one with an empty name */
+    uint8_t *value; /* of the field that is being read */
     size_t value_n, value_cap;
 };
 

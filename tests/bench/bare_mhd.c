@@ -33,8 +33,8 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *conn, const char
         return MHD_YES;
     }
     *size = 0;
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(sizeof body - 1, (void *)body, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = MHD_create_response_from_buffer(sizeof body - 1, (void *)body,
+                                                             MHD_RESPMEM_PERSISTENT);
     MHD_add_response_header(r, "Content-Type", "application/json");
     enum MHD_Result ok = MHD_queue_response(conn, 200, r);
     MHD_destroy_response(r);
@@ -52,10 +52,10 @@ int main(int argc, char **argv)
     addr.sin_port = htons((uint16_t)atoi(argv[1]));
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
-    struct MHD_Daemon *d =
-        MHD_start_daemon((unsigned)MHD_USE_EPOLL | (unsigned)MHD_USE_TURBO, 0, NULL, NULL, answer,
-                         NULL, MHD_OPTION_SOCK_ADDR, &addr, MHD_OPTION_CONNECTION_LIMIT, 10000U,
-                         MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024U, MHD_OPTION_END);
+    struct MHD_Daemon *d = MHD_start_daemon((unsigned)MHD_USE_EPOLL | (unsigned)MHD_USE_TURBO, 0,
+                                            NULL, NULL, answer, NULL, MHD_OPTION_SOCK_ADDR, &addr,
+                                            MHD_OPTION_CONNECTION_LIMIT, 10000U,
+                                            MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024U, MHD_OPTION_END);
     if (d == NULL) {
         perror("MHD_start_daemon");
         return 1;

@@ -167,9 +167,14 @@ static tn_rc loop_prepare(void *ctx, uint64_t (*cb)(void *), void *user, tn_err 
 }
 
 static const tn_host_loop host_loop = {
-    .size = sizeof host_loop, .watch = loop_watch, .watch_change = loop_change,
-    .unwatch = loop_unwatch, .timer = loop_timer, .timer_set = loop_timer_set,
-    .timer_free = loop_timer_free, .prepare = loop_prepare,
+    .size = sizeof host_loop,
+    .watch = loop_watch,
+    .watch_change = loop_change,
+    .unwatch = loop_unwatch,
+    .timer = loop_timer,
+    .timer_set = loop_timer_set,
+    .timer_free = loop_timer_free,
+    .prepare = loop_prepare,
 };
 
 /* ---- requests --------------------------------------------------------------------------------------------- */
@@ -203,8 +208,11 @@ static tn_rc send_reply(tn_http_req *req, tn_http_reply *r)
     r->size = sizeof *r;
     tn_rc rc = ops->reply(inst, req, r, &err);
     if (rc == TN_E_INVAL) {
-        tn_http_reply again = {.size = sizeof again, .status = 500, .fd = -1,
-                               .body = (const uint8_t *)"refused\n", .body_len = 8};
+        tn_http_reply again = {.size = sizeof again,
+                               .status = 500,
+                               .fd = -1,
+                               .body = (const uint8_t *)"refused\n",
+                               .body_len = 8};
         rc = ops->reply(inst, req, &again, NULL);
     }
     if (rc != TN_OK) {
@@ -215,12 +223,18 @@ static tn_rc send_reply(tn_http_req *req, tn_http_reply *r)
     return rc;
 }
 
-static void text_reply(tn_http_req *req, uint32_t status, const char *type, const char *body, size_t n,
-                       void (*body_free)(void *), uint32_t flags)
+static void text_reply(tn_http_req *req, uint32_t status, const char *type, const char *body,
+                       size_t n, void (*body_free)(void *), uint32_t flags)
 {
     tn_http_pair h = {TN_STR("Content-Type"), {type, strlen(type)}};
-    tn_http_reply r = {.status = status, .headers = &h, .nheaders = 1, .fd = -1, .flags = flags,
-                       .body = (const uint8_t *)body, .body_len = n, .body_free = body_free,
+    tn_http_reply r = {.status = status,
+                       .headers = &h,
+                       .nheaders = 1,
+                       .fd = -1,
+                       .flags = flags,
+                       .body = (const uint8_t *)body,
+                       .body_len = n,
+                       .body_free = body_free,
                        .body_owner = (void *)(uintptr_t)body};
     send_reply(req, &r);
 }
@@ -296,9 +310,16 @@ static void echo(tn_http_req *req)
     for (size_t i = 0; i < req->body_len; i++) {
         sum = sum * 31 + req->body[i];
     }
-    struct { const char *name; tn_str v; } s[] = {
-        {"method", req->method}, {"target", req->target}, {"path", req->path},
-        {"query", req->query}, {"scheme", req->scheme}, {"peer", req->peer},
+    struct {
+        const char *name;
+        tn_str v;
+    } s[] = {
+        {"method", req->method},
+        {"target", req->target},
+        {"path", req->path},
+        {"query", req->query},
+        {"scheme", req->scheme},
+        {"peer", req->peer},
         {"body", {(const char *)req->body, req->body_len < 4096 ? req->body_len : 0}},
     };
     fprintf(f, "{\"length\":%zu,\"sum\":%u,\"flags\":%u", req->body_len, sum, req->flags);
@@ -311,9 +332,13 @@ static void echo(tn_http_req *req)
     fprintf(f, ",\"parts\":[");
     for (uint32_t i = 0; i < req->nparts; i++) {
         const tn_http_part *p = &req->parts[i];
-        struct { const char *name; tn_str v; } m[] = {
-            {"name", p->name}, {"type", p->type}, {"encoding", p->encoding},
-            {"value", p->value.n < 4096 ? p->value : (tn_str){"", 0}}, {"path", p->path},
+        struct {
+            const char *name;
+            tn_str v;
+        } m[] = {
+            {"name", p->name},         {"type", p->type},
+            {"encoding", p->encoding}, {"value", p->value.n < 4096 ? p->value : (tn_str){"", 0}},
+            {"path", p->path},
         };
         fprintf(f, "%s{\"size\":%llu", i > 0 ? "," : "", (unsigned long long)p->size);
         for (size_t k = 0; k < sizeof m / sizeof m[0]; k++) {
@@ -386,8 +411,12 @@ static void file_reply(tn_http_req *req)
         left -= k;
     }
     uint64_t off = num_arg(req, "off", 0);
-    tn_http_reply r = {.status = (uint32_t)num_arg(req, "c", 200), .fd = fd, .fd_off = off,
-                       .fd_len = n - off, .fd_path = path, .flags = TN_REPLY_DELETE};
+    tn_http_reply r = {.status = (uint32_t)num_arg(req, "c", 200),
+                       .fd = fd,
+                       .fd_off = off,
+                       .fd_len = n - off,
+                       .fd_path = path,
+                       .flags = TN_REPLY_DELETE};
     send_reply(req, &r);
 }
 
@@ -408,10 +437,14 @@ static void big_reply(tn_http_req *req)
 
 static void header_reply(tn_http_req *req)
 {
-    tn_http_pair h[2] = {{arg(req, "name"), arg(req, "value")}, {arg(req, "name2"), arg(req, "value2")}};
-    tn_http_reply r = {.status = (uint32_t)num_arg(req, "c", 200), .headers = h,
-                       .nheaders = h[1].name.s != NULL ? 2 : 1, .fd = -1,
-                       .body = (const uint8_t *)"ok\n", .body_len = 3};
+    tn_http_pair h[2] = {{arg(req, "name"), arg(req, "value")},
+                         {arg(req, "name2"), arg(req, "value2")}};
+    tn_http_reply r = {.status = (uint32_t)num_arg(req, "c", 200),
+                       .headers = h,
+                       .nheaders = h[1].name.s != NULL ? 2 : 1,
+                       .fd = -1,
+                       .body = (const uint8_t *)"ok\n",
+                       .body_len = 3};
     send_reply(req, &r);
 }
 
@@ -504,7 +537,10 @@ static void http_malformed(void *ctx, tn_http_req *req, uint32_t status, const c
 }
 
 static const tn_host_http host_http = {
-    .size = sizeof host_http, .begin = http_begin, .submit = http_submit, .abort = http_abort,
+    .size = sizeof host_http,
+    .begin = http_begin,
+    .submit = http_submit,
+    .abort = http_abort,
     .malformed = http_malformed,
 };
 
@@ -576,12 +612,23 @@ static void host_random_id(char *ret, size_t n)
 }
 
 static const tn_host_auth host_auth = {
-    .size = sizeof host_auth, .random = host_random, .random_id = host_random_id,
+    .size = sizeof host_auth,
+    .random = host_random,
+    .random_id = host_random_id,
 };
 static const tn_host host = {
-    .size = sizeof host, .abi_major = TN_ABI_MAJOR, .log = host_log, .fail = host_fail,
-    .now_ns = now_ns, .wall_us = wall_us, .alloc = host_alloc, .free = host_free,
-    .count = host_count, .setting = host_setting, .loop = &host_loop, .http = &host_http,
+    .size = sizeof host,
+    .abi_major = TN_ABI_MAJOR,
+    .log = host_log,
+    .fail = host_fail,
+    .now_ns = now_ns,
+    .wall_us = wall_us,
+    .alloc = host_alloc,
+    .free = host_free,
+    .count = host_count,
+    .setting = host_setting,
+    .loop = &host_loop,
+    .http = &host_http,
     .auth = &host_auth,
 };
 
@@ -604,12 +651,23 @@ static void set_field(const tn_field *f, char *conf, const char *text)
     static const int64_t ms[] = {1000, 60000, 3600000}, bytes[] = {1024, 1048576};
     void *at = conf + f->offset;
     switch (f->type) {
-    case TN_C_BOOL: *(bool *)at = strcmp(text, "true") == 0; break;
-    case TN_C_INT: *(int64_t *)at = strtoll(text, NULL, 10); break;
-    case TN_C_STR: *(const char **)at = text; break;
-    case TN_C_DUR: ((tn_dur *)at)->ms = scaled(text, "smh", ms); break;
-    case TN_C_BYTES: ((tn_bytes *)at)->n = scaled(text, "kM", bytes); break;
-    default: die(f->name, "unknown type");
+    case TN_C_BOOL:
+        *(bool *)at = strcmp(text, "true") == 0;
+        break;
+    case TN_C_INT:
+        *(int64_t *)at = strtoll(text, NULL, 10);
+        break;
+    case TN_C_STR:
+        *(const char **)at = text;
+        break;
+    case TN_C_DUR:
+        ((tn_dur *)at)->ms = scaled(text, "smh", ms);
+        break;
+    case TN_C_BYTES:
+        ((tn_bytes *)at)->n = scaled(text, "kM", bytes);
+        break;
+    default:
+        die(f->name, "unknown type");
     }
 }
 
@@ -637,7 +695,8 @@ static void configure(char *conf, int n, char **settings)
 static int listen_on(int port)
 {
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)port),
                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 1024) != 0) {
