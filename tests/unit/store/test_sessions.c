@@ -221,7 +221,7 @@ static void many_threads(void **state)
     char alive_before[3][7];
     for (int u = 0; u < 3; u++) {
         for (int s = 0; s < 7; s++) {
-            char who[8], id[8];
+            char who[16], id[16];
             snprintf(who, sizeof who, "u%d", u);
             snprintf(id, sizeof id, "s%d", s);
             alive_before[u][s] = (char)alive(who, id);
@@ -230,7 +230,7 @@ static void many_threads(void **state)
     restart();
     for (int u = 0; u < 3; u++) {
         for (int s = 0; s < 7; s++) {
-            char who[8], id[8];
+            char who[16], id[16];
             snprintf(who, sizeof who, "u%d", u);
             snprintf(id, sizeof id, "s%d", s);
             assert_int_equal(alive(who, id), alive_before[u][s]);
