@@ -22,7 +22,8 @@ SANITIZER = re.compile(r'(ERROR: \w*Sanitizer|WARNING: ThreadSanitizer|SUMMARY: 
 def environment(root: str, variant: str, scratch: Optional[str] = None) -> Dict[str, str]:
     """Environment of every test process. Sanitizers stop at the first report and never with exit code 0."""
     env = {k: v for k, v in os.environ.items()
-           if k == 'TENON_WERROR' or not k.startswith(('TENON_', 'DFF_', 'PYTHON', 'LD_'))}
+           if k == 'TENON_WERROR' or k.startswith('TENON_TEST_') or
+           not k.startswith(('TENON_', 'DFF_', 'PYTHON', 'LD_'))}
     supp = os.path.join(root, 'tests/check/lsan.supp')
     env.update(
         TENON_ROOT=root, TENON_VARIANT=variant, TENON_BUILD=os.path.join(root, 'build', variant),

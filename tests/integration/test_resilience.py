@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a killed process, a hostile function or a client that hangs up may and may not do to others.
 
-TENON_LONG=1 (scons check-long) makes the counts those of the issue: 10,000 kills, a minute of disconnects, 1,000 rounds
+TENON_TEST_LONG=1 (scons check-long) makes the counts those of the issue: 10,000 kills, a minute of disconnects, 1,000 rounds
 would be the weekly run. The quick counts are for every commit."""
 
 import collections
@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List
 import pytest
 from support.server import PATIENCE, Server, wait_for
 
-LONG = os.environ.get('TENON_LONG') == '1'
+LONG = os.environ.get('TENON_TEST_LONG') == '1'
 KILLS = 10000 if LONG else 300
 STORM_S = 60 if LONG else 5
 

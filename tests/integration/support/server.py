@@ -59,7 +59,9 @@ class Server:
         self.mark = 'TENON_TEST_MARK=' + uuid.uuid4().hex
         self.log_path = os.path.join(self.scratch, 'server.log')
         self.args = list(args) + (['--dev'] if dev else [])
-        self.env = dict(os.environ, **(env or {}))
+        # TENON_… of the tests themselves are no settings of the platform, which refuses what it does not know
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith('TENON_')}
+        self.env.update(env or {})
         self.env.update([self.mark.split('=')])
         for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):
             self.env[name] = ':'.join(x for x in (
