@@ -134,20 +134,34 @@ static PyObject *execute(struct task *t, struct script *s)
     return module;
 }
 
+static struct task_module *find_module(const struct task *t, PyObject *id)
+{
+    struct task_module *m = t->modules;
+    while (m != NULL && m->name != id && PyUnicode_Compare(m->name, id) != 0) {
+        m = m->next;
+    }
+    return m;
+}
+
 /* The module of a script; NULL without an exception: there is no such script. */
 static PyObject *import_script(struct task *t, PyObject *id)
 {
+    struct task_module *m = find_module(t, id);
     bool missing;
     Py_ssize_t n;
     const char *p;
-    for (struct task_module *m = t->modules; m != NULL; m = m->next) {
-        if (m->name == id || PyUnicode_Compare(m->name, id) == 0) {
-            return wait_ready(t, m) < 0 ? NULL : module_of(m);
+    if (m == NULL) {
+        p = PyUnicode_AsUTF8AndSize(id, &n);
+        struct script *s = p ? code_get((tn_str){p, (size_t)n}, &missing) : NULL;
+        if (s == NULL) {
+            return NULL;
+        }
+        m = find_module(t, id);  /* another thread may have been faster while we asked */
+        if (m == NULL) {
+            return execute(t, s);
         }
     }
-    p = PyUnicode_AsUTF8AndSize(id, &n);
-    struct script *s = p ? code_get((tn_str){p, (size_t)n}, &missing) : NULL;
-    return s ? execute(t, s) : NULL;
+    return wait_ready(t, m) < 0 ? NULL : module_of(m);
 }
 
 /* "__x" belongs to the set of the importing script. */

@@ -13,6 +13,8 @@
 
 static volatile sig_atomic_t expired, running;
 
+/* Not every build of every version exports it. Elsewhere faulthandler, which has it inside, answers a
+ * signal that we raise; it writes to a descriptor that was fixed at the start. */
 extern const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interp, PyThreadState *tstate)
     __attribute__((weak));
 
@@ -31,8 +33,28 @@ static PyObject *on_trip(PyObject *self, PyObject *args)
 
 static PyMethodDef trip_method = {"on_soft_timeout", on_trip, METH_VARARGS, NULL};
 
+#define STACK_SIGNAL (SIGRTMAX - 4)
+#define STACK_FD     900
+
+static int stacks_init(void)
+{
+    if (_Py_DumpTracebackThreads != NULL) {
+        return 0;
+    }
+    PyObject *m = PyImport_ImportModule("faulthandler");
+    PyObject *f = m ? PyObject_GetAttrString(m, "register") : NULL;
+    PyObject *done = f ? PyObject_CallFunction(f, "iiii", STACK_SIGNAL, STACK_FD, 1, 0) : NULL;
+    Py_XDECREF(done);
+    Py_XDECREF(f);
+    Py_XDECREF(m);
+    return done ? 0 : -1;
+}
+
 int timeout_init(void)
 {
+    if (stacks_init() < 0) {
+        return -1;
+    }
     PyObject *handler = PyCFunction_New(&trip_method, NULL);
     PyObject *signals = handler ? PyImport_ImportModule("_signal") : NULL;
     PyObject *old = signals ? PyObject_CallMethod(signals, "signal", "iO", TRIP_SIGNAL, handler) : NULL;
@@ -76,11 +98,15 @@ void timeout_soft(void)
 
 void timeout_dump(int fd)
 {
-    static const char none[] = "This Python version cannot dump stacks here.\n";
-    const char *failed = none;
-    if (_Py_DumpTracebackThreads != NULL) {
-        failed = _Py_DumpTracebackThreads(fd, NULL, PyGILState_GetThisThreadState());
+    if (_Py_DumpTracebackThreads == NULL) {
+        /* The worker is about to be killed: taking over a number of its own harms nobody. */
+        if (dup2(fd, STACK_FD) >= 0) {
+            raise(STACK_SIGNAL);
+            close(STACK_FD);
+        }
+        return;
     }
+    const char *failed = _Py_DumpTracebackThreads(fd, NULL, PyGILState_GetThisThreadState());
     if (failed != NULL && write(fd, failed, strlen(failed)) < 0) {
         return;
     }

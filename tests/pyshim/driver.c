@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct {
@@ -21,6 +23,7 @@ static struct {
     uint64_t generation, data_gen;
     uint32_t result_ttl, queue;
     int called, status_checked;
+    int want_stacks, stacks_fd;
     char what[256];         /* the call, for messages */
 } st;
 
@@ -40,6 +43,10 @@ static void fail(const char *fmt, ...)
 static void on_alarm(int sig)
 {
     (void)sig;
+    if (st.want_stacks) {
+        st.stacks_fd = memfd_create("stacks", MFD_CLOEXEC);
+        lang_python.dump_stacks(st.stacks_fd);
+    }
     lang_python.soft_timeout();
 }
 
@@ -83,6 +90,8 @@ static void do_call(char *words, const char *text)
                           .timeout_ms = 35000, .queue = st.queue ? st.queue : 1};
     struct itimerval soft = {{0, 0}, {0, 0}};
     end_call();
+    st.want_stacks = 0;
+    fake.asked_code = 0;
     snprintf(st.what, sizeof(st.what), "%s", id ? id : "?");
     dot = id ? strchr(id, '.') : NULL;
     c.func = str_of(dot ? dot + 1 : "");
@@ -92,6 +101,8 @@ static void do_call(char *words, const char *text)
             c.flags |= TN_CALL_DEBUG;
         } else if (strcmp(w, "nofunc") == 0) {
             c.flags |= TN_CALL_NO_FUNC;
+        } else if (strcmp(w, "stacks") == 0) {
+            st.want_stacks = 1;
         } else if (strncmp(w, "soft=", 5) == 0) {
             soft.it_value.tv_usec = atoi(w + 5) * 1000;
         }
@@ -293,6 +304,17 @@ static void section(char *head, char *text)
         has_lines("traceback", error_part("traceback"), text, 1);
     } else if (strcmp(head, "error-has") == 0) {
         has_lines("error", buf_str(&st.reply.error), text, 1);
+    } else if (strcmp(head, "generation") == 0) {
+        st.generation = strtoull(arg, NULL, 10);
+    } else if (strcmp(head, "asked") == 0) {
+        char count[16];
+        snprintf(count, sizeof(count), "%u", fake.asked_code);
+        same("questions for code", str_of(count), arg);
+    } else if (strcmp(head, "stacks-has") == 0) {
+        static char stacks[1 << 16];
+        ssize_t n = pread(st.stacks_fd, stacks, sizeof(stacks), 0);
+        has_lines("stacks", (tn_str){stacks, n > 0 ? (size_t)n : 0}, text, 1);
+        close(st.stacks_fd);
     } else if (strcmp(head, "retire") == 0) {
         same("retire", str_of(st.reply.retire ? "yes" : "no"), arg);
     } else if (strcmp(head, "log") == 0) {
@@ -358,12 +380,21 @@ int main(int argc, char **argv)
         return 2;
     }
     fake_set(&fake.settings, "TIMEZONE", "Asia/Shanghai");
+    st.generation = 100;
     sigaction(SIGALRM, &sa, NULL);
     if (lang_python.boot(&fake_lang_env, &err) != TN_OK) {
         fprintf(stderr, "boot: %s\n", err.msg);
         return 2;
     }
+    if (zygote_prepare() < 0) {
+        return 1;
+    }
     lang_python.freeze();
+    pid_t pid = fork();
+    if (pid != 0) {
+        int status = 1;
+        return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 2;
+    }
     if (lang_python.child(&fake_lang_env, &err) != TN_OK) {
         fprintf(stderr, "child: %s\n", err.msg);
         return 2;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The modes of the driver besides running case files. */
 #pragma once
-int bench(void);      /* microseconds per call */
+int bench(void);           /* microseconds per call */
+int zygote_prepare(void);  /* before the fork; 0 or -1 with a line on stderr */

@@ -11,6 +11,7 @@ struct fake_item {
 struct fake_env {
     struct fake_item *scripts, *vars, *settings;
     struct buf log;          /* printed lines */
+    struct buf compiled;     /* what code.get gives for the script "zygote__compiled" */
     char resource_root[256];
     unsigned asked_code, asked_env;
 };
