@@ -66,21 +66,23 @@ def family(tenon: Tenon) -> List[procs.Proc]:
     return procs.family(tenon.processes[-1].pid, 'no such mark')
 
 
-def workers(tenon: Tenon) -> List[int]:
-    """pids of the workers, without the zygote."""
-    all_ = family(tenon)
-    zygotes = {p.pid for p in all_ if p.exe == 'tenon-worker'}
-    return [p.pid for p in all_ if p.exe == 'tenon-worker' and p.ppid in zygotes]
+def workers(tenon: Tenon, group: str = 'default') -> Dict[int, int]:
+    """pid → calls so far of the workers of a group that can take calls."""
+    status = tenon.client.get('/monitor/platform/do/get')
+    return {w['pid']: w['calls'] for w in status['broker']['workers']
+            if w['group'] == group and w['state'] in ('idle', 'busy')}
 
 
 def worker_memory(tenon: Tenon, calls: int = 1000) -> Tuple[int, int]:
-    """Private bytes of a fresh worker and of the one that ran `calls` calls (the most of all workers)."""
-    fresh = min(private_bytes(pid) for pid in workers(tenon))
+    """Private bytes of the only worker when fresh and after `calls` calls. Needs workers_max 1."""
+    pid = next(iter(workers(tenon)))
+    fresh = private_bytes(pid)
     c = Calls(tenon.port, tenon.path)
     for _ in range(calls):
         c.one()
     c.close()
-    return fresh, max(private_bytes(pid) for pid in workers(tenon))
+    assert workers(tenon)[pid] >= calls, 'another worker took part'
+    return fresh, private_bytes(pid)
 
 
 def replacement(tenon: Tenon, times: int) -> List[float]:
@@ -94,7 +96,7 @@ def replacement(tenon: Tenon, times: int) -> List[float]:
         ordinary.append(time.perf_counter() - start)
     found: List[float] = []
     while len(found) < times:
-        pids = workers(tenon)
+        pids = list(workers(tenon))
         if len(pids) != 1:
             time.sleep(0.02)
             continue
