@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way of every managed request: trace, credential, privilege, validation, handler; and the way of
  * its answer back. */
+#include "form.h"
 #include "list.h"
 #include "schema.h"
 #include "session.h"

@@ -91,10 +91,10 @@ static void refuse(void *inst, tn_http_req *req, uint32_t status, const char *te
     if (status == 404) {
         struct str detail = {0};
         str_puts(&detail, "{\"method\":");
-        str_quote(&detail, req->method);
+        str_quote_any(&detail, req->method);
         str_puts(&detail, ",\"url\":");
         /* The query may hold a token; the path says what was not found. */
-        str_quote(&detail, req->path);
+        str_quote_any(&detail, req->path);
         str_char(&detail, '}');
         api_error(req, EClientNotFound, NULL, str_view(&detail), "No such route");
         str_free(&detail);

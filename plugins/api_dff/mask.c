@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reqDump of an error answer: method, URL and body with passwords, secrets and tokens masked. */
 #include "mask.h"
-#include "schema.h"
+#include "form.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,72 +45,6 @@ void mask_json(json_t *v)
     }
 }
 
-static bool is_utf8(tn_str t)
-{
-    json_t *s = json_stringn(t.s, t.n);
-    json_decref(s);
-    return s != NULL;
-}
-
-/* As a JSON string whatever the bytes are: JSON must be UTF-8. */
-static void quote_any(struct str *b, tn_str t)
-{
-    if (t.s == NULL || is_utf8(t)) {
-        str_quote(b, t.s != NULL ? t : TN_STR(""));
-        return;
-    }
-    char *copy = text_dup(t);
-    for (size_t i = 0; copy != NULL && i < t.n; i++) {
-        if ((unsigned char)copy[i] >= 0x80) {
-            copy[i] = '?';
-        }
-    }
-    str_quote(b, (tn_str){copy, copy != NULL ? t.n : 0});
-    free(copy);
-}
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void url_decode(struct str *b, tn_str t)
-{
-    for (size_t i = 0; i < t.n; i++) {
-        int hi, lo;
-        if (t.s[i] == '+') {
-            str_char(b, ' ');
-        } else if (t.s[i] == '%' && i + 2 < t.n && (hi = hex_value(t.s[i + 1])) >= 0 &&
-                   (lo = hex_value(t.s[i + 2])) >= 0) {
-            str_char(b, (char)(hi << 4 | lo));
-            i += 2;
-        } else {
-            str_char(b, t.s[i]);
-        }
-    }
-}
-
-/* Cuts the next "key=value" off a query or form text. */
-static bool next_pair(tn_str *rest, tn_str *key, tn_str *value)
-{
-    if (rest->n == 0) {
-        return false;
-    }
-    const char *amp = memchr(rest->s, '&', rest->n);
-    size_t n = amp != NULL ? (size_t)(amp - rest->s) : rest->n;
-    const char *eq = memchr(rest->s, '=', n);
-    size_t kn = eq != NULL ? (size_t)(eq - rest->s) : n;
-    *key = (tn_str){rest->s, kn};
-    *value = eq != NULL ? (tn_str){eq + 1, n - kn - 1} : (tn_str){NULL, 0};
-    size_t used = amp != NULL ? n + 1 : n;
-    *rest = (tn_str){rest->s + used, rest->n - used};
-    return true;
-}
-
 static void dump_url(struct str *b, tn_str target)
 {
     const char *q = memchr(target.s, '?', target.n);
@@ -119,12 +53,12 @@ static void dump_url(struct str *b, tn_str target)
     if (q != NULL) {
         tn_str rest = {q + 1, target.n - (size_t)(q - target.s) - 1}, key, value;
         char sep = '?';
-        while (next_pair(&rest, &key, &value)) {
+        while (form_next(&rest, &key, &value)) {
             str_char(&url, sep);
             sep = '&';
             str_text(&url, key);
             struct str name = {0};
-            url_decode(&name, key);
+            form_decode(&name, key);
             if (value.s != NULL) {
                 str_char(&url, '=');
                 str_text(&url, mask_key(str_view(&name)) ? TN_STR(MASK) : value);
@@ -132,26 +66,8 @@ static void dump_url(struct str *b, tn_str target)
             str_free(&name);
         }
     }
-    quote_any(b, str_view(&url));
+    str_quote_any(b, str_view(&url));
     str_free(&url);
-}
-
-json_t *form_parse(tn_str body)
-{
-    json_t *obj = json_object();
-    tn_str key, value;
-    while (next_pair(&body, &key, &value)) {
-        struct str k = {0}, v = {0};
-        url_decode(&k, key);
-        url_decode(&v, value);
-        if (k.n > 0 && k.s != NULL) {
-            json_t *text = json_stringn(str_view(&v).s, v.n);
-            json_object_set_new(obj, k.s, text != NULL ? text : json_string("<binary>"));
-        }
-        str_free(&k);
-        str_free(&v);
-    }
-    return obj;
 }
 
 /* The body as something that can be masked; NULL when it is opaque. */
@@ -206,7 +122,7 @@ static void dump_body(struct str *b, const tn_http_req *req)
 void api_req_dump(struct str *b, const tn_http_req *req)
 {
     str_puts(b, "{\"method\":");
-    quote_any(b, req->method);
+    str_quote_any(b, req->method);
     str_puts(b, ",\"url\":");
     dump_url(b, req->target.s != NULL ? req->target : TN_STR(""));
     if (req->body != NULL && req->body_len > 0) {

@@ -41,5 +41,3 @@ json_t *schema_query(const struct field *fields, const tn_http_req *req, char *w
 /* One query field by name, absent when not given (the last one wins). */
 tn_str query_arg(const tn_http_req *req, const char *name);
 bool query_flag(const tn_http_req *req, const char *name);  /* "_withCode=true" */
-/* application/x-www-form-urlencoded text as an object of strings (the last of equal names wins). */
-json_t *form_parse(tn_str body);

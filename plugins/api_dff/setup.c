@@ -71,10 +71,11 @@ static tn_rc hash_into(json_t *row, const char *password, tn_err *err)
     return rc;
 }
 
-/* A new password is shown once, then its text is unknown to everybody. */
+/* A new password is shown once, then nobody can read it anywhere. A warning, because deployments that
+ * come from DFF run with LOG_LEVEL=WARNING and would never see a notice. */
 static void password_show(const char *username, const char *password)
 {
-    api.host->log(CTX, TN_LOG_NOTICE, "admin password: %s (user name: %s, shown only once)", password,
+    api.host->log(CTX, TN_LOG_WARNING, "admin password: %s (user name: %s, shown only once)", password,
                   username);
     api.host->mask(CTX, text_of(password));
 }

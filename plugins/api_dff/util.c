@@ -85,6 +85,45 @@ void str_quote(struct str *b, tn_str t)
     str_char(b, '"');
 }
 
+/* Length of the UTF-8 sequence at p (RFC 3629 section 4), 0 when it is none. */
+static size_t utf8_len(const unsigned char *p, size_t left)
+{
+    static const struct {
+        unsigned char from, to, second_from, second_to, more;
+    } rows[] = {{0x00, 0x7F, 0, 0, 0},       {0xC2, 0xDF, 0x80, 0xBF, 1}, {0xE0, 0xE0, 0xA0, 0xBF, 2},
+                {0xE1, 0xEC, 0x80, 0xBF, 2}, {0xED, 0xED, 0x80, 0x9F, 2}, {0xEE, 0xEF, 0x80, 0xBF, 2},
+                {0xF0, 0xF0, 0x90, 0xBF, 3}, {0xF1, 0xF3, 0x80, 0xBF, 3}, {0xF4, 0xF4, 0x80, 0x8F, 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (p[0] < rows[i].from || p[0] > rows[i].to) {
+            continue;
+        }
+        size_t n = rows[i].more + 1u;
+        if (left < n || (n > 1 && (p[1] < rows[i].second_from || p[1] > rows[i].second_to))) {
+            return 0;
+        }
+        for (size_t k = 2; k < n; k++) {
+            if ((p[k] & 0xC0) != 0x80) {
+                return 0;
+            }
+        }
+        return n;
+    }
+    return 0;
+}
+
+void str_quote_any(struct str *b, tn_str t)
+{
+    struct str clean = {0};
+    for (size_t i = 0; i < t.n;) {
+        size_t n = utf8_len((const unsigned char *)t.s + i, t.n - i);
+        str_add(&clean, n > 0 ? t.s + i : "?", n > 0 ? n : 1);
+        i += n > 0 ? n : 1;
+    }
+    str_quote(b, str_view(&clean));
+    b->failed |= clean.failed;
+    str_free(&clean);
+}
+
 void str_printf(struct str *b, const char *fmt, ...)
 {
     va_list ap;

@@ -17,6 +17,8 @@ void str_text(struct str *b, tn_str t);
 void str_char(struct str *b, char c);
 void str_int(struct str *b, int64_t v);
 void str_quote(struct str *b, tn_str t);              /* as a JSON string with quotes */
+/* The same for bytes of any origin: what is no UTF-8 becomes "?" (JSON must be UTF-8); absent = "". */
+void str_quote_any(struct str *b, tn_str t);
 void str_printf(struct str *b, const char *fmt, ...) TN_PRINTF(2, 3);
 tn_str str_view(const struct str *b);                 /* borrowed; never absent (s != NULL) */
 void str_clear(struct str *b);                        /* keeps the memory */

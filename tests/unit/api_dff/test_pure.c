@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "plugins/api_dff/form.h"
 #include "plugins/api_dff/guard.h"
 #include "plugins/api_dff/list.h"
 #include "plugins/api_dff/mask.h"
@@ -288,6 +289,51 @@ static void long_bodies_are_cut_and_odd_bytes_survive(void **state)
     free(dump_of("/a?&&=&%zz=%", "application/x-www-form-urlencoded", "%ff=%fe&=&&x"));
 }
 
+static void odd_bytes_become_question_marks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {{"a\xff" "b", "\"a?b\""}, {"\xc3\xa4", "\"\xc3\xa4\""}, {"\xc0\x80", "\"??\""},
+                 {"\xed\xa0\x80", "\"???\""}, {"\xf4\x90\x80\x80", "\"????\""}, {"\xe4\xb8", "\"??\""},
+                 {"\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct str b = {0};
+        str_quote_any(&b, text_of(cases[i].in));
+        assert_string_equal(b.s, cases[i].out);
+        str_free(&b);
+    }
+}
+
+static void forms_become_objects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"", "{}"},
+        {"a=1&b=x+y%21&c", "{\"a\":\"1\",\"b\":\"x y!\",\"c\":\"\"}"},
+        {"a=1&a=2", "{\"a\":\"2\"}"},
+        {"data[id]=x&data[title]=t", "{\"data\":{\"id\":\"x\",\"title\":\"t\"}}"},
+        {"a[]=1&a[]=2", "{\"a\":[\"1\",\"2\"]}"},
+        {"a[b][]=1&a[b][]=2", "{\"a\":{\"b\":[\"1\",\"2\"]}}"},
+        {"a[][b]=1", "{\"a\":[{\"b\":\"1\"}]}"},
+        {"a=1&a[b]=2", "{\"a\":{\"b\":\"2\"}}"},
+        {"a[b]=1&a=2", "{\"a\":\"2\"}"},
+        {"[a]=1&a]=2&a[=3&a[b]c=4", "{\"[a]\":\"1\",\"a]\":\"2\",\"a[\":\"3\",\"a[b]c\":\"4\"}"},
+        {"a[b][c][d][e][f]=1", "{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":\"1\"}}}}}"},
+        {"%=1&%zz=2&%4=3", "{\"%\":\"1\",\"%zz\":\"2\",\"%4\":\"3\"}"},
+        {"%ff=1&x=%ff&%00=2&&=5", "{\"x\":\"<binary>\"}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *v = form_parse(text_of(cases[i].in));
+        char *text = json_dumps(v, JSON_COMPACT);
+        assert_string_equal(text, cases[i].out);
+        free(text);
+        json_decref(v);
+    }
+}
+
 /* ---- lists ------------------------------------------------------------------------------------------ */
 static void fields_keep_or_drop(void **state)
 {
@@ -339,6 +385,8 @@ int main(void)
         cmocka_unit_test(query_values_are_converted),
         cmocka_unit_test(secrets_never_come_back),
         cmocka_unit_test(long_bodies_are_cut_and_odd_bytes_survive),
+        cmocka_unit_test(odd_bytes_become_question_marks),
+        cmocka_unit_test(forms_become_objects),
         cmocka_unit_test(fields_keep_or_drop),
         cmocka_unit_test(waits_grow_from_the_threshold),
         cmocka_unit_test(error_codes_have_their_status),
