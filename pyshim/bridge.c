@@ -85,6 +85,18 @@ static PyObject *py_dumps(PyObject *self, PyObject *v)
     return ret;
 }
 
+/* dumps_plain(value) -> bytes of ASCII, with floats and escapes as Python's encoder writes them */
+static PyObject *py_dumps_plain(PyObject *self, PyObject *v)
+{
+    struct buf out = BUF_INIT(0);
+    (void)self;
+    PyObject *ret = value_out_plain(&out, v) < 0
+                        ? NULL
+                        : PyBytes_FromStringAndSize(buf_str(&out).s, (Py_ssize_t)out.len);
+    buf_finish(&out);
+    return ret;
+}
+
 static PyObject *py_print_line(PyObject *self, PyObject *text)
 {
     Py_ssize_t n;
@@ -202,6 +214,7 @@ static PyMethodDef bridge_methods[] = {
     {"setting", py_setting, METH_O, NULL},
     {"loads", py_loads, METH_VARARGS, NULL},
     {"dumps", py_dumps, METH_O, NULL},
+    {"dumps_plain", py_dumps_plain, METH_O, NULL},
     {"print_line", py_print_line, METH_O, NULL},
     {"state", py_state, METH_NOARGS, NULL},
     {"task", py_task, METH_NOARGS, NULL},

@@ -138,6 +138,8 @@ PyObject *value_in(tn_str text);
 PyObject *value_in_dict(tn_str text, const char *what);
 /* JSON by the rules of return values (spec 3.9); -1 with an exception set. */
 int value_out(struct buf *out, PyObject *v);
+/* The same in the dress of Python's encoder: 1.0 stays 1.0, other than ASCII is escaped. */
+int value_out_plain(struct buf *out, PyObject *v);
 /* Sets value_kind and value of the reply; -1 with an exception set. */
 int value_reply(struct lang_reply *reply, PyObject *v);
 /* A double as JavaScript prints it; -1 no memory. v is finite. */

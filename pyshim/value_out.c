@@ -17,6 +17,7 @@ struct nest {
 struct writer {
     struct buf *out;
     bool tolerant;
+    bool plain;     /* floats and text as Python's own encoder writes them */
     bool retry;     /* the fast form does not exist: start over */
     int depth;
 };
@@ -49,8 +50,9 @@ static inline int addc(struct writer *w, char c)
     return add(w, &c, 1);
 }
 
-/* End of the run that needs no escape: quotes, backslashes and controls do. */
-static const char *raw_end(const char *p, const char *end)
+/* End of the run that needs no escape: quotes, backslashes and controls do; with stop_high (all ones)
+ * everything above ASCII too. */
+static const char *raw_end(const char *p, const char *end, uint64_t stop_high)
 {
     const uint64_t ones = 0x0101010101010101ull, high = 0x8080808080808080ull;
     while (end - p >= 8) {
@@ -58,15 +60,36 @@ static const char *raw_end(const char *p, const char *end)
         memcpy(&v, p, 8);
         q = v ^ (ones * '"');
         s = v ^ (ones * '\\');
-        if ((((q - ones) & ~q) | ((s - ones) & ~s) | ((v - ones * 0x20) & ~v)) & high) {
+        if ((((q - ones) & ~q) | ((s - ones) & ~s) | ((v - ones * 0x20) & ~v) | (v & stop_high)) & high) {
             break;
         }
         p += 8;
     }
-    while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\') {
+    while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\' &&
+           !(stop_high && (unsigned char)*p >= 0x80)) {
         p++;
     }
     return p;
+}
+
+/* One character above ASCII as \uXXXX, a pair beyond the BMP; p is valid UTF-8. */
+static int put_escaped(struct writer *w, const char **p)
+{
+    const unsigned char *s = (const unsigned char *)*p;
+    int more = s[0] >= 0xF0 ? 3 : s[0] >= 0xE0 ? 2 : 1;
+    unsigned c = s[0] & (0x3Fu >> more);
+    char text[16];
+    for (int i = 1; i <= more; i++) {
+        c = c << 6 | (s[i] & 0x3F);
+    }
+    *p += more + 1;
+    if (c < 0x10000) {
+        snprintf(text, sizeof(text), "\\u%04x", c);
+    } else {
+        c -= 0x10000;
+        snprintf(text, sizeof(text), "\\u%04x\\u%04x", 0xD800 + (c >> 10), 0xDC00 + (c & 0x3FF));
+    }
+    return add(w, text, strlen(text));
 }
 
 static int put_utf8(struct writer *w, const char *p, size_t n)
@@ -77,7 +100,7 @@ static int put_utf8(struct writer *w, const char *p, size_t n)
         return -1;
     }
     for (;;) {
-        const char *stop = raw_end(p, end);
+        const char *stop = raw_end(p, end, w->plain ? ~0ull : 0);
         if (stop != p && add(w, p, (size_t)(stop - p)) < 0) {
             return -1;
         }
@@ -85,6 +108,13 @@ static int put_utf8(struct writer *w, const char *p, size_t n)
             return addc(w, '"');
         }
         unsigned char c = (unsigned char)*stop;
+        if (c >= 0x80) {
+            p = stop;
+            if (put_escaped(w, &p) < 0) {
+                return -1;
+            }
+            continue;
+        }
         char esc[6] = {'\\', (char)c, '0', '0', 0, 0};
         size_t m = 2;
         switch (c) {
@@ -164,6 +194,12 @@ static int put_double(struct writer *w, double v)
     if (!isfinite(v)) {
         w->retry = !w->tolerant;
         return add(w, "null", 4);
+    }
+    if (w->plain) {
+        char *text = PyOS_double_to_string(v, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
+        int rc = text ? add(w, text, strlen(text)) : -1;
+        PyMem_Free(text);
+        return rc;
     }
     return number_out(w->out, v) < 0 ? no_memory(w->out) : 0;
 }
@@ -461,9 +497,9 @@ static int put(struct writer *w, PyObject *v, const struct nest *up)
     return put_nested(w, v, up);
 }
 
-int value_out(struct buf *out, PyObject *v)
+static int write_value(struct buf *out, PyObject *v, bool plain)
 {
-    struct writer w = {out, false, false, 0};
+    struct writer w = {out, false, plain, false, 0};
     size_t from = out->len;
     if (PyDateTimeAPI == NULL) {
         PyDateTime_IMPORT;
@@ -474,11 +510,21 @@ int value_out(struct buf *out, PyObject *v)
     int rc = put(&w, v, NULL);
     if (rc == 0 && w.retry) {
         out->len = from;
-        w = (struct writer){out, true, false, 0};
+        w = (struct writer){out, true, plain, false, 0};
         rc = put(&w, v, NULL);
     }
     if (rc < 0) {
         out->len = from;
     }
     return rc;
+}
+
+int value_out(struct buf *out, PyObject *v)
+{
+    return write_value(out, v, false);
+}
+
+int value_out_plain(struct buf *out, PyObject *v)
+{
+    return write_value(out, v, true);
 }

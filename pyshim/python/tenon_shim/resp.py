@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Response objects: what a function returns to control the HTTP answer (spec 3.8, 2.8)."""
-import json
 import os
 import re
 import secrets
@@ -128,21 +127,12 @@ def resp_file(file_path, status_code=None, headers=None, allow_304=False, auto_d
 _EXT = re.compile(r"[A-Za-z0-9.+-]{1,64}(/[A-Za-z0-9.+-]{1,64})?\Z")
 
 
-def _large_text(data) -> str:
-    """JSON of the plain kind in one pass of Python's own encoder; whatever that does not take is
-    written by the rules of return values."""
-    try:
-        return json.dumps(data, allow_nan=False)
-    except (TypeError, ValueError):
-        return _tenon.dumps(data)
-
-
 def resp_large_data(data, content_type=None) -> Resp:
     """RESP_LARGE_DATA(data): the text goes into a file that is sent as it is."""
     if isinstance(data, str):
-        text, ext = data, "txt"
+        content, ext = data.encode("utf-8"), "txt"
     else:
-        text, ext = _large_text(data), "json"
+        content, ext = _tenon.dumps_plain(data), "json"
     if content_type:
         if not _EXT.match(content_type):
             raise ValueError("content_type must be a MIME type or an extension, not %r" % content_type)
@@ -157,8 +147,8 @@ def resp_large_data(data, content_type=None) -> Resp:
     name = "%s_%s_api-resp.%s" % (stamp, "".join(secrets.choice(chars) for _ in range(16)), ext)
     folder = os.path.join(resource_root(), ".downloads")
     os.makedirs(folder, mode=0o750, exist_ok=True)
-    with open(os.path.join(folder, name), "x", encoding="utf-8", newline="") as f:
-        f.write(text)
+    with open(os.path.join(folder, name), "xb") as f:
+        f.write(content)
     # While the result is cached, every hit sends the file again; the cleaner removes it by its stamp.
     cached = _tenon.task()[2] > 0
     return Resp(None, {"filePath": ".downloads/" + name, "autoDelete": not cached, "download": False,
