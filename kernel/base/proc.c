@@ -100,8 +100,9 @@ static pid_t parent_of(const char *pid)
 }
 
 /* Without CONFIG_PROC_CHILDREN (as on some containers and small kernels): ask every process. */
-static int scan_parents(struct pids *ret)
+int proc_children_scan(pid_t *ret, size_t cap)
 {
+    struct pids found = {ret, cap, 0};
     DIR *dir = opendir("/proc");
     if (dir == NULL) {
         return -1;
@@ -109,11 +110,11 @@ static int scan_parents(struct pids *ret)
     pid_t self = getpid();
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
         if (isdigit((unsigned char)e->d_name[0]) && parent_of(e->d_name) == self) {
-            pids_add(ret, (pid_t)strtol(e->d_name, NULL, 10));
+            pids_add(&found, (pid_t)strtol(e->d_name, NULL, 10));
         }
     }
     closedir(dir);
-    return 0;
+    return (int)found.n;
 }
 
 int proc_children(pid_t *ret, size_t cap)
@@ -134,11 +135,7 @@ int proc_children(pid_t *ret, size_t cap)
         }
     }
     closedir(tasks);
-    if (rc < 0) {
-        found.n = 0;
-        rc = scan_parents(&found);
-    }
-    return rc < 0 ? -1 : (int)found.n;
+    return rc < 0 ? proc_children_scan(ret, cap) : (int)found.n;
 }
 
 static bool is_kept(pid_t pid, const pid_t *keep, size_t nkeep)

@@ -9,6 +9,9 @@ int proc_subreaper(void);                                   /* orphans of descen
 /* Children of this process by /proc/self/task/self/children (works for the single-threaded
  * zygote and supervisor). Returns the count, at most cap are stored; -1 errno. */
 int proc_children(pid_t *ret, size_t cap);
+/* The same by the parents in /proc/PID/stat: slower, but every kernel has that; proc_children falls
+ * back to it by itself. */
+int proc_children_scan(pid_t *ret, size_t cap);
 /* SIGKILL and reap every child that is not in keep[], again and again until none is left (their own
  * children are adopted through sub-reaping). Returns how many were killed. */
 int proc_kill_strays(const pid_t *keep, size_t nkeep);

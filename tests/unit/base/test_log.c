@@ -101,6 +101,10 @@ static void secrets_are_masked(void **state)
         assert_null(strstr(line, "ZWhlaW0v"));
         assert_null(strstr(line, "Z2VoZWlt"));
     }
+    log_mask(TN_STR("prefix-and-more")); /* the longer one first, and the other way round */
+    log_mask(TN_STR("prefix-and"));
+    log_info("prefix-and-more|prefix-andx");
+    assert_non_null(strstr(logged(*state), "] *****|*****x\n"));
     log_info("geheim/\"1 and longer|short");
     assert_non_null(strstr(logged(*state), "] *****|short\n")); /* the longest one wins */
     log_mask(TN_STR("two\nlines")); /* masked before control characters are escaped */
