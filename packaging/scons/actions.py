@@ -2,8 +2,9 @@
 """What is not compiling: checks, formatting, lint, benchmarks, fuzzing and installing."""
 
 import os
-import shlex
 import subprocess
+
+from SCons.Script import COMMAND_LINE_TARGETS, GetOption
 
 HELP = '''
 scons                       build programs and plugins into build/<variant>
@@ -66,6 +67,17 @@ def source_tools(env):
     _phony(env, 'lint', [], ['packaging/scons/lint', '--pkg-config', '$PKG_CONFIG'])
 
 
+def _keep(nodes):
+    """Marks nodes and all that they are made of, so that -c leaves them."""
+    todo, seen = list(nodes), set()
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            node.set_noclean()
+            todo += node.all_children(scan=0)
+
+
 def install(env, programs):
     """install and install-<plugin>: env.Install only, so that `scons -c install` takes all away."""
     def under(*parts):
@@ -73,6 +85,9 @@ def install(env, programs):
         dest = env.subst('$DESTDIR')
         return dest.rstrip('/') + os.path.abspath(path) if dest else path
 
+    # `scons -c install` would take away what install depends on, too: the whole build
+    if GetOption('clean') and all(t.startswith('install') for t in COMMAND_LINE_TARGETS or ['all']):
+        _keep(programs + [node for _, node in env['built_plugins']])
     lib = '$libdir/tenon'
     common = [n for n in env.Install(under('$prefix', 'bin'), [p for p in programs if p.name != 'fas'])]
     if any(p.name == 'fas' for p in programs):

@@ -98,6 +98,7 @@ def test_install_and_uninstall(tmp_path) -> None:
     result = scons('-c', 'install', 'DESTDIR=%s' % tmp_path)
     assert result.returncode == 0, result.stdout[-2000:]
     assert files(str(tmp_path)) == []
+    assert os.path.exists(os.path.join(ROOT, 'build', VARIANT, 'bin/tenon'))  # the build itself stays
 
 
 @pytest.mark.skipif(VARIANT != 'release', reason='hardening flags belong to the release variant')
