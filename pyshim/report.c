@@ -29,6 +29,7 @@ PyObject *report_dict(bool debug)
 {
     PyObject *exc = fetch(), *ret = NULL;
     struct task *t = shim.task;
+    timeout_end();  /* what happened is known: the deadline must not interrupt the report */
     if (exc != NULL) {
         ret = PyObject_CallMethod(shim.m_report, "report", "OOO", exc, debug ? Py_True : Py_False,
                                   t && t->secrets ? t->secrets : Py_None);

@@ -201,5 +201,8 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
     clean(&t);
     shim.task = NULL;
     PyErr_Clear();
+#if PY_VERSION_HEX >= 0x030A0000
+    PyGC_Enable();  /* a script may have left it off */
+#endif
     shim.main_thread = PyEval_SaveThread();  /* threads that scripts left behind may run */
 }
