@@ -437,6 +437,14 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
         serve(&z);
         rc = 0;
     }
+    for (struct list *n; (n = list_pop_front(&z.children));) {
+        free(list_entry(n, struct child, node));  /* they leave at the end of their sockets */
+    }
+    for (struct list *n; (n = list_pop_front(&z.preloads));) {
+        struct preload *p = list_entry(n, struct preload, node);
+        fd_close(&p->fd);
+        free(p);
+    }
     free(rest);
     buf_finish(&problems.text);
     settings_finish(&z.settings);

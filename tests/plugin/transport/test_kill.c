@@ -140,18 +140,18 @@ static const struct hostile {
     unsigned answered_ms;  /* at the latest */
     const char *error;     /* part of the report */
 } hostiles[] = {
-    {"spin", TN_CALL_TIMEOUT, TIMEOUT_MS + 500, "TaskTimeout"},
-    {"sleep:60000", TN_CALL_TIMEOUT, TIMEOUT_MS + 500, "TaskTimeout"},
+    {"spin", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + 300, "TaskTimeout"},
+    {"sleep:60000", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + 300, "TaskTimeout"},
     {"hang", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + 300, "longer than its limit of 300 ms"},
     {"threads:30", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + 300, "TaskTimeout"},
-    {"daemon", TN_CALL_TIMEOUT, TIMEOUT_MS + 500, "TaskTimeout"},
-    {"crash:11", TN_CALL_CRASHED, 300, "killed by signal 11 (SIGSEGV)"},
-    {"crash:6", TN_CALL_CRASHED, 300, "killed by signal 6 (SIGABRT)"},
-    {"crash:9", TN_CALL_CRASHED, 300, "killed by signal 9 (SIGKILL)"},
-    {"crash:15", TN_CALL_CRASHED, 300, "killed by signal 15 (SIGTERM)"},
+    {"daemon", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + 300, "TaskTimeout"},
+    {"crash:11", TN_CALL_CRASHED, 1500, "killed by signal 11 (SIGSEGV)"},
+    {"crash:6", TN_CALL_CRASHED, 1500, "killed by signal 6 (SIGABRT)"},
+    {"crash:9", TN_CALL_CRASHED, 1500, "killed by signal 9 (SIGKILL)"},
+    {"crash:15", TN_CALL_CRASHED, 1500, "killed by signal 15 (SIGTERM)"},
     {"crash:19", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + 300, "longer than its limit"},
-    {"exit:3", TN_CALL_CRASHED, 300, "left with exit code 3"},
-    {"exit:0", TN_CALL_CRASHED, 300, "left with exit code 0"},
+    {"exit:3", TN_CALL_CRASHED, 1500, "left with exit code 3"},
+    {"exit:0", TN_CALL_CRASHED, 1500, "left with exit code 0"},
     {"close", TN_CALL_CRASHED, TIMEOUT_MS + GRACE_MS + 300, "closed its channel"},
     {"scribble", TN_CALL_CRASHED, TIMEOUT_MS + GRACE_MS + 300, "broke the protocol"},
 };
