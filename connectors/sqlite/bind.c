@@ -7,8 +7,8 @@
 
 static const char *type_name(unsigned type)
 {
-    static const char *const names[TN_T_TYPES] = {"null",    "bool", "int",  "float", "text", "bytes",
-                                                  "decimal", "time", "date", "list",  "map"};
+    static const char *const names[TN_T_TYPES] = {
+        "null", "bool", "int", "float", "text", "bytes", "decimal", "time", "date", "list", "map"};
     return type < TN_T_TYPES ? names[type] : "unknown";
 }
 
@@ -45,7 +45,8 @@ static int bind_date(sqlite3_stmt *stmt, int i, const tn_val *v)
     return sqlite3_bind_text(stmt, i, text, n, SQLITE_TRANSIENT);
 }
 
-/* The caller's memory outlives the statement's run, and bindings are cleared after it: no copies. */
+/* The caller's memory outlives the statement's run, and bindings are cleared after it: no copies.
+ * */
 static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v, tn_err *err)
 {
     int code;
@@ -78,8 +79,8 @@ static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v
         break;
     default:
         return sq_fail(err, TN_E_INVAL,
-                       "sqlite: parameter %d is a %s; give one parameter per value, or JSON text", i,
-                       type_name(v->type));
+                       "sqlite: parameter %d is a %s; give one parameter per value, or JSON text",
+                       i, type_name(v->type));
     }
     return code == SQLITE_OK ? TN_OK : sq_error(c, code, "binding a parameter", err);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define PROGRESS_OPS 2000              /* virtual machine steps between two looks at the clock */
+#define PROGRESS_OPS 2000                /* virtual machine steps between two looks at the clock */
 #define MAX_VALUE    (512 * 1024 * 1024) /* bytes of one value or row */
 
 /* Limits (sqlite3_limit): what one statement may ask for. SQLite's own ceilings are far higher. */
@@ -34,16 +34,16 @@ static const struct {
     const char *name;
     int reads;
 } pragmas[] = {
-    {"table_info", 0},      {"table_xinfo", 0},       {"table_list", 0},
-    {"index_list", 0},      {"index_info", 0},        {"index_xinfo", 0},
-    {"foreign_key_list", 0},{"foreign_key_check", 0}, {"integrity_check", 0},
-    {"quick_check", 0},     {"user_version", 0},      {"application_id", 0},
-    {"optimize", 0},        {"wal_checkpoint", 0},    {"incremental_vacuum", 0},
-    {"page_count", 1},      {"page_size", 1},         {"freelist_count", 1},
-    {"database_list", 1},   {"compile_options", 1},   {"function_list", 1},
-    {"collation_list", 1},  {"data_version", 1},      {"schema_version", 1},
-    {"encoding", 1},        {"journal_mode", 1},      {"synchronous", 1},
-    {"foreign_keys", 1},    {"auto_vacuum", 1},       {"busy_timeout", 1},
+    {"table_info", 0},       {"table_xinfo", 0},       {"table_list", 0},
+    {"index_list", 0},       {"index_info", 0},        {"index_xinfo", 0},
+    {"foreign_key_list", 0}, {"foreign_key_check", 0}, {"integrity_check", 0},
+    {"quick_check", 0},      {"user_version", 0},      {"application_id", 0},
+    {"optimize", 0},         {"wal_checkpoint", 0},    {"incremental_vacuum", 0},
+    {"page_count", 1},       {"page_size", 1},         {"freelist_count", 1},
+    {"database_list", 1},    {"compile_options", 1},   {"function_list", 1},
+    {"collation_list", 1},   {"data_version", 1},      {"schema_version", 1},
+    {"encoding", 1},         {"journal_mode", 1},      {"synchronous", 1},
+    {"foreign_keys", 1},     {"auto_vacuum", 1},       {"busy_timeout", 1},
 };
 
 uint64_t sq_now_ns(void)
@@ -203,7 +203,8 @@ tn_rc sq_reset(struct conn *c, tn_err *err)
     }
     /* Temporary tables would be seen by the next user: only a new handle is free of them. */
     sqlite3_stmt *stmt = NULL;
-    int code = sqlite3_prepare_v2(c->db, "SELECT 1 FROM sqlite_temp_schema LIMIT 1", -1, &stmt, NULL);
+    int code = sqlite3_prepare_v2(c->db, "SELECT 1 FROM sqlite_temp_schema LIMIT 1", -1, &stmt,
+                                  NULL);
     code = code == SQLITE_OK ? sqlite3_step(stmt) : code;
     sqlite3_finalize(stmt);
     if (code == SQLITE_ROW) {

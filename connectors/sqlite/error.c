@@ -83,7 +83,8 @@ static const struct {
     {SQLITE_READONLY_DBMOVED, TN_E_REMOTE, TN_ERR_CONN_BROKEN,
      "the file was moved or replaced while it was open", NULL},
     {SQLITE_READONLY, TN_E_DENIED, 0, "the file, its folder or the connector is read-only", NULL},
-    {SQLITE_AUTH, TN_E_DENIED, 0, "ATTACH, VACUUM INTO and most pragmas are switched off here", NULL},
+    {SQLITE_AUTH, TN_E_DENIED, 0, "ATTACH, VACUUM INTO and most pragmas are switched off here",
+     NULL},
     {SQLITE_TOOBIG, TN_E_LIMIT, 0, NULL, NULL},
     {SQLITE_NOMEM, TN_E_NOMEM, TN_ERR_RETRY, NULL, NULL},
     {SQLITE_RANGE, TN_E_INVAL, 0, NULL, NULL},
@@ -131,10 +132,10 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
     const char *text = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
     int os = db ? sqlite3_system_errno(db) : 0;
     if ((full & 0xff) == SQLITE_INTERRUPT) {
-        return c->timed_out ? sq_fail(err, TN_E_TIMEOUT, "sqlite %s: %s: the deadline passed",
-                                      c->conf->path, doing)
-                            : sq_fail(err, TN_E_CANCELED, "sqlite %s: %s: canceled", c->conf->path,
-                                      doing);
+        return c->timed_out
+                   ? sq_fail(err, TN_E_TIMEOUT, "sqlite %s: %s: the deadline passed", c->conf->path,
+                             doing)
+                   : sq_fail(err, TN_E_CANCELED, "sqlite %s: %s: canceled", c->conf->path, doing);
     }
     if (os == ENOSPC || os == EDQUOT) { /* the operating system says it clearer than an IOERR */
         full = full == SQLITE_IOERR_FSYNC ? full : SQLITE_FULL;
@@ -144,10 +145,11 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
         if (codes[i].code == full || codes[i].code == (full & 0xff)) {
             char detail[64] = "";
             if ((full & 0xff) == SQLITE_IOERR || (full & 0xff) == SQLITE_CANTOPEN) {
-                snprintf(detail, sizeof detail, os ? " (code %d, errno %d)" : " (code %d)", full, os);
+                snprintf(detail, sizeof detail, os ? " (code %d, errno %d)" : " (code %d)", full,
+                         os);
             }
-            report(err, codes[i].rc, codes[i].flags, full, "sqlite %s: %s: %s%s%s%s",
-                   c->conf->path, doing, text, detail, codes[i].advice ? "; " : "",
+            report(err, codes[i].rc, codes[i].flags, full, "sqlite %s: %s: %s%s%s%s", c->conf->path,
+                   doing, text, detail, codes[i].advice ? "; " : "",
                    codes[i].advice ? codes[i].advice : "");
             if (err && codes[i].state) {
                 snprintf(err->state, sizeof err->state, "%s", codes[i].state);

@@ -21,8 +21,7 @@ static const tn_field fields[] = {
     {TN_FIELD(struct config, journal), .dflt = "wal", .choices = journals,
      .doc = "wal: readers and the writer do not block each other; delete: one file, for network "
             "or read-mostly use."},
-    {TN_FIELD(struct config, foreign_keys), .dflt = "true",
-     .doc = "Enforce foreign keys."},
+    {TN_FIELD(struct config, foreign_keys), .dflt = "true", .doc = "Enforce foreign keys."},
     {TN_FIELD(struct config, max_result), .dflt = "256M", .min = 65536, .max = 4294967296,
      .doc = "Largest result of one query in memory, in bytes."},
     {.name = NULL},
@@ -145,7 +144,8 @@ static tn_rc text_argument(const tn_args *a, const char *name, tn_str *ret, tn_e
     return TN_OK;
 }
 
-static tn_rc run(struct conn *c, uint32_t method, const tn_args *args, void **ret_native, tn_err *err)
+static tn_rc run(struct conn *c, uint32_t method, const tn_args *args, void **ret_native,
+                 tn_err *err)
 {
     tn_str sql = {NULL, 0};
     int64_t number = 0;

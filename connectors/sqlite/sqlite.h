@@ -50,7 +50,7 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
 tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret, tn_err *err);
 tn_rc sq_reset(struct conn *c, tn_err *err);
 void sq_close(struct conn *c);
-int sq_expired(struct conn *c);          /* the deadline passed or somebody canceled */
+int sq_expired(struct conn *c);                    /* the deadline passed or somebody canceled */
 void sq_arm(struct conn *c, uint64_t deadline_ns); /* at the start of every operation */
 uint64_t sq_now_ns(void);
 
@@ -59,9 +59,11 @@ struct table; /* a result in memory */
 tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **ret, tn_err *err);
 tn_rc sq_exec(struct conn *c, tn_str sql, const tn_val *params, int64_t *ret_affected, tn_err *err);
 tn_rc sq_script(struct conn *c, tn_str sql, int64_t *ret_affected, tn_err *err);
-tn_rc sq_backup(struct conn *c, tn_str path, int64_t *ret_pages, tn_err *err);
 tn_rc sq_emit(const struct table *t, tn_sink *sink);
 void sq_table_free(struct table *t);
+
+/* backup.c */
+tn_rc sq_backup(struct conn *c, tn_str path, int64_t *ret_pages, tn_err *err);
 
 /* bind.c */
 tn_rc sq_bind(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, tn_err *err);

@@ -24,7 +24,7 @@ static tn_rc no_memory(tn_err *err)
     return err_set(err, TN_E_NOMEM, "no memory for a value");
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static tn_rc fits(const tn_column *col, tn_str text, tn_err *err)
 {
@@ -82,7 +82,8 @@ static tn_rc parse_int(const tn_column *col, uint32_t kind, tn_str raw, tn_val *
         return TN_OK;
     }
     /* JavaScript has one number type: 1.0 and 1e3 are integers too while they are exact. */
-    if (kind == TN_JSON_NUMBER && str_to_f64(raw, &f) && f == floor(f) && fabs(f) <= 9007199254740992.0) {
+    if (kind == TN_JSON_NUMBER && str_to_f64(raw, &f) && f == floor(f) &&
+        fabs(f) <= 9007199254740992.0) {
         ret->u.i = (int64_t)f;
         return TN_OK;
     }
@@ -113,7 +114,8 @@ static tn_rc parse_time(const tn_column *col, uint32_t kind, tn_str raw, struct 
             return rc;
         }
     }
-    return wrong(col, "a time like \"2026-01-31T12:00:00.000Z\" or microseconds since 1970", raw, err);
+    return wrong(col, "a time like \"2026-01-31T12:00:00.000Z\" or microseconds since 1970", raw,
+                 err);
 }
 
 static tn_rc parse_list(const tn_column *col, uint32_t kind, tn_str raw, struct arena *mem,
@@ -202,7 +204,8 @@ tn_rc cell_parse_filter(const tn_column *col, uint32_t kind, tn_str raw, struct 
     tn_str text;
     tn_rc rc;
     memset(ret, 0, sizeof *ret);
-    if (kind == TN_JSON_NULL || kind == TN_JSON_OBJECT || (kind == TN_JSON_ARRAY && col->type != TN_COL_JSON)) {
+    if (kind == TN_JSON_NULL || kind == TN_JSON_OBJECT ||
+        (kind == TN_JSON_ARRAY && col->type != TN_COL_JSON)) {
         return wrong(col, "compared with a text, number or boolean", raw, err);
     }
     switch (col->type) {
@@ -213,7 +216,8 @@ tn_rc cell_parse_filter(const tn_column *col, uint32_t kind, tn_str raw, struct 
                 return rc;
             }
             if (col->type == TN_COL_BOOL) {
-                kind = str_is(text, "true") || str_is(text, "false") ? TN_JSON_BOOL : TN_JSON_NUMBER;
+                kind = str_is(text, "true") || str_is(text, "false") ? TN_JSON_BOOL
+                                                                     : TN_JSON_NUMBER;
                 return parse_bool(col, kind, text, ret, err);
             }
             return parse_int(col, TN_JSON_NUMBER, text, ret, err);
@@ -246,10 +250,10 @@ int cell_next_item(tn_str array, size_t *at, tn_str *ret, uint32_t *ret_kind)
         return 0;
     }
     from = p;
-    *ret_kind = *p == '"'   ? TN_JSON_STRING
-                : *p == '[' ? TN_JSON_ARRAY
-                : *p == '{' ? TN_JSON_OBJECT
-                : *p == 'n' ? TN_JSON_NULL
+    *ret_kind = *p == '"'                ? TN_JSON_STRING
+                : *p == '['              ? TN_JSON_ARRAY
+                : *p == '{'              ? TN_JSON_OBJECT
+                : *p == 'n'              ? TN_JSON_NULL
                 : *p == 't' || *p == 'f' ? TN_JSON_BOOL
                                          : TN_JSON_NUMBER;
     for (; p < end && (depth > 0 || *p != ','); p++) {
@@ -271,7 +275,7 @@ int cell_next_item(tn_str array, size_t *at, tn_str *ret, uint32_t *ret_kind)
     return 1;
 }
 
-/* ---- times ------------------------------------------------------------------------------------ */
+/* ---- times ----------------------------------------------------------------------------------- */
 
 static int number(const char **p, const char *end, int width, int *ret)
 {
@@ -350,7 +354,7 @@ int cell_parse_time(tn_str text, int64_t *ret_us)
     return 1;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void write_list(struct buf *out, tn_str text)
 {

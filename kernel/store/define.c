@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables from entity definitions: missing tables, columns and indexes are made, nothing is dropped. */
+/* Tables from entity definitions: missing tables, columns and indexes are made, nothing is dropped.
+ * */
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
 #include "kernel/store/migrate.h"
@@ -12,7 +13,7 @@ tn_val val_str(const char *z)
     return v;
 }
 
-/* ---- small results ------------------------------------------------------------------------------ */
+/* ---- small results --------------------------------------------------------------------------- */
 
 struct text_sink {
     tn_sink sink;
@@ -66,7 +67,7 @@ tn_rc lease_int(struct lease *l, const char *sql, const tn_val *params, uint32_t
     return rc;
 }
 
-/* ---- what is there ------------------------------------------------------------------------------- */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 static void remember(void *user, tn_str name)
 {
@@ -103,7 +104,7 @@ tn_rc define_pending(struct lease *l, const tn_entity *entities, int *ret_new, i
     return TN_OK;
 }
 
-/* ---- making -------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /* "name" TYPE [NOT NULL] [DEFAULT literal]; defaults are literals of the definition's author. */
 static void add_column(struct stmt *q, const tn_column *c, int later)
@@ -165,7 +166,8 @@ static tn_rc add_missing(struct lease *l, struct stmt *q, const struct map *have
 }
 
 /* Index "<table>__<columns>"; columns is "a" or "a,b". */
-static tn_rc create_index(struct lease *l, struct stmt *q, const char *columns, int unique, tn_err *err)
+static tn_rc create_index(struct lease *l, struct stmt *q, const char *columns, int unique,
+                          tn_err *err)
 {
     tn_str rest = str_of(columns), name;
     char *index = arena_printf(&q->mem, "%s__%s", q->e->table, columns);

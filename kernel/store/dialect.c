@@ -16,17 +16,26 @@ static const struct dialect dialects[] = {
         .commit = "COMMIT",
         .rollback = "ROLLBACK",
         .seq_column = "INTEGER PRIMARY KEY AUTOINCREMENT",
-        .types = {[TN_COL_STR] = "TEXT", [TN_COL_TEXT] = "TEXT", [TN_COL_JSON] = "TEXT",
-                  [TN_COL_INT] = "INTEGER", [TN_COL_BOOL] = "INTEGER", [TN_COL_TIME] = "INTEGER",
+        .types = {[TN_COL_STR] = "TEXT",
+                  [TN_COL_TEXT] = "TEXT",
+                  [TN_COL_JSON] = "TEXT",
+                  [TN_COL_INT] = "INTEGER",
+                  [TN_COL_BOOL] = "INTEGER",
+                  [TN_COL_TIME] = "INTEGER",
                   [TN_COL_LIST] = "TEXT"},
-        .blank = {[TN_COL_STR] = "''", [TN_COL_TEXT] = "''", [TN_COL_JSON] = "'null'",
-                  [TN_COL_INT] = "0", [TN_COL_BOOL] = "0", [TN_COL_TIME] = "0",
+        .blank = {[TN_COL_STR] = "''",
+                  [TN_COL_TEXT] = "''",
+                  [TN_COL_JSON] = "'null'",
+                  [TN_COL_INT] = "0",
+                  [TN_COL_BOOL] = "0",
+                  [TN_COL_TIME] = "0",
                   [TN_COL_LIST] = "''"},
         .key_type = "TEXT",
         .columns = "SELECT name FROM pragma_table_info(?)",
         .tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
         .size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
-        /* A value that is no array has nothing. Numbers compare as numbers, everything else needs the same type: true is not 1. */
+        /* A value that is no array has nothing. Numbers compare as numbers, everything else needs
+         * the same type: true is not 1. */
         .json_has_all =
             "NOT EXISTS (SELECT 1 FROM json_each(%p) AS tn_want WHERE NOT EXISTS (SELECT 1 FROM "
             "json_each(CASE WHEN json_valid(%c) AND json_type(%c) = 'array' THEN %c ELSE '[]' END) "

@@ -46,7 +46,8 @@ tn_rc entity_get(struct store *s, const char *name, const tn_entity **ret, tn_er
     const tn_entity *e = map_get(&s->registry, str_of(name));
     pthread_rwlock_unlock(&s->registry_lock);
     if (!e) {
-        return err_set(err, TN_E_NOTFOUND, "the store has no entity named %s", name ? name : "(null)");
+        return err_set(err, TN_E_NOTFOUND, "the store has no entity named %s",
+                       name ? name : "(null)");
     }
     *ret = e;
     return TN_OK;
@@ -135,7 +136,8 @@ static tn_rc check_one(const tn_entity *e, tn_err *err)
     return rc ? rc : check_uniques(e, err);
 }
 
-/* Joins and the default order refer to other definitions, so they are checked after all are known. */
+/* Joins and the default order refer to other definitions, so they are checked after all are known.
+ * */
 static tn_rc check_references(struct store *s, const tn_entity *e, tn_err *err)
 {
     struct stmt q;
@@ -153,8 +155,9 @@ static tn_rc check_references(struct store *s, const tn_entity *e, tn_err *err)
             rc = wrong(e, err, "a join names an unknown column", j->on_right);
         }
         for (const char *const *c = j->columns; c && *c && rc == TN_OK; c++) {
-            rc = entity_column(other, str_of(*c)) ? TN_OK
-                                                  : wrong(e, err, "a join shows an unknown column", *c);
+            rc = entity_column(other, str_of(*c))
+                     ? TN_OK
+                     : wrong(e, err, "a join shows an unknown column", *c);
         }
     }
     if (rc == TN_OK) {

@@ -10,11 +10,11 @@
 #include <pthread.h>
 
 #define STORE_READERS_MAX 64
-#define STORE_READ_NS     (30 * 1000000000ull)  /* longest read */
-#define STORE_WRITE_NS    (60 * 1000000000ull)  /* longest write, and longest wait for the writer */
+#define STORE_READ_NS     (30 * 1000000000ull) /* longest read */
+#define STORE_WRITE_NS    (60 * 1000000000ull) /* longest write, and longest wait for the writer */
 #define STORE_SCRIPT_NS   (1800 * 1000000000ull) /* migrations and backups */
 
-/* ---- connections (pool.c) ---------------------------------------------------------------------- */
+/* ---- connections (pool.c) -------------------------------------------------------------------- */
 
 /* A place for one connection, opened when it is first needed and again after it broke. */
 struct slot {
@@ -69,7 +69,7 @@ tn_rc lease_begin(struct lease *l, tn_err *err);
 tn_rc lease_commit(struct lease *l, tn_err *err);
 void lease_rollback(struct lease *l);
 
-/* ---- entities (entity.c) ----------------------------------------------------------------------- */
+/* ---- entities (entity.c) --------------------------------------------------------------------- */
 
 extern const tn_column entity_seq, entity_create_time, entity_update_time;
 
@@ -81,7 +81,7 @@ tn_rc entity_get(struct store *s, const char *name, const tn_entity **ret, tn_er
 tn_rc entity_register(struct store *s, const tn_entity *entities, tn_err *err);
 uint32_t entity_joins(const tn_entity *e);
 
-/* ---- statements (build.c) ---------------------------------------------------------------------- */
+/* ---- statements (build.c, filter.c) ---------------------------------------------------------- */
 
 /* SQL text and its bound values, growing together. */
 struct stmt {
@@ -109,7 +109,8 @@ struct ref {
     const tn_column *col;
 };
 /* "column" or "alias.column"; marks the join it needs. TN_E_INVAL names it. */
-tn_rc stmt_resolve(struct stmt *q, const char *what, const char *name, struct ref *ret, tn_err *err);
+tn_rc stmt_resolve(struct stmt *q, const char *what, const char *name, struct ref *ret,
+                   tn_err *err);
 void stmt_ref(struct stmt *q, const struct ref *r);
 /* FROM with the joins that were marked so far. */
 tn_rc stmt_from(struct stmt *q, tn_err *err);
@@ -118,7 +119,7 @@ tn_rc stmt_order(struct stmt *q, const char *const *sort, uint32_t n, tn_err *er
 /* WHERE; fuzzy and marker from the list, which may be NULL. */
 tn_rc stmt_where(struct stmt *q, const tn_filter *f, uint32_t nf, const tn_list *list, tn_err *err);
 
-/* ---- cells (cell.c) ---------------------------------------------------------------------------- */
+/* ---- cells (cell.c) -------------------------------------------------------------------------- */
 
 /* A JSON value as what the column stores; memory from `mem`. TN_E_INVAL names column and value. */
 tn_rc cell_parse(const tn_column *col, uint32_t kind, tn_str raw, struct arena *mem, tn_val *ret,

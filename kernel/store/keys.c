@@ -39,10 +39,11 @@ struct keys {
     struct password_gate gate;
 };
 
-/* ---- derivation ------------------------------------------------------------------------------------ */
+/* ---- derivation ------------------------------------------------------------------------------ */
 
 /* BLAKE2b keyed with the master key. The label keeps our own uses apart from those of callers. */
-static void derive(const struct keys *k, const char *label, const char *purpose, uint8_t *ret, size_t n)
+static void derive(const struct keys *k, const char *label, const char *purpose, uint8_t *ret,
+                   size_t n)
 {
     crypto_generichash_state st;
     crypto_generichash_init(&st, k->secret->master, KEY_BYTES, n);
@@ -57,7 +58,7 @@ void keys_derive(struct keys *k, const char *purpose, uint8_t ret[32])
     derive(k, "tenon derive 1", purpose, ret, KEY_BYTES);
 }
 
-/* ---- sealing --------------------------------------------------------------------------------------- */
+/* ---- sealing --------------------------------------------------------------------------------- */
 
 /* What the tag covers beside the text: its place, and which key. */
 static char *bound(const char *id, tn_str aad, size_t *ret_n)
@@ -137,8 +138,8 @@ static tn_rc open_blob(struct keys *k, const uint8_t *blob, size_t n, tn_str aad
         return no_memory(err);
     }
     int bad = crypto_aead_xchacha20poly1305_ietf_decrypt(
-        (unsigned char *)to, &len, NULL, blob + NONCE, n - NONCE, (const unsigned char *)with, naad, blob,
-        k->secret->seal);
+        (unsigned char *)to, &len, NULL, blob + NONCE, n - NONCE, (const unsigned char *)with, naad,
+        blob, k->secret->seal);
     free(with);
     if (bad) {
         return err_set(err, TN_E_DENIED,
@@ -158,10 +159,11 @@ tn_rc keys_unseal(struct keys *k, tn_str sealed, tn_str aad, struct buf *ret, tn
         return rc;
     }
     if (!str_is(id, k->id)) {
-        return err_set(err, TN_E_DENIED,
-                       "a secret was sealed with key %.*s, this installation has key %s; restore the "
-                       "master.key that belongs to this database, or enter the secret again",
-                       id.n > 16 ? 16 : (int)id.n, id.s, k->id);
+        return err_set(
+            err, TN_E_DENIED,
+            "a secret was sealed with key %.*s, this installation has key %s; restore the "
+            "master.key that belongs to this database, or enter the secret again",
+            id.n > 16 ? 16 : (int)id.n, id.s, k->id);
     }
     uint8_t *blob = malloc(text.n / 4 * 3 + 4);
     if (!blob) {
@@ -179,7 +181,7 @@ tn_rc keys_unseal(struct keys *k, tn_str sealed, tn_str aad, struct buf *ret, tn
     return rc;
 }
 
-/* ---- the file -------------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static tn_rc read_key(const char *path, uint8_t key[KEY_BYTES], tn_err *err)
 {
@@ -193,10 +195,11 @@ static tn_rc read_key(const char *path, uint8_t key[KEY_BYTES], tn_err *err)
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         rc = err_set(err, TN_E_CONFIG, "the key file %s is not a regular file", path);
     } else if ((st.st_mode & 07177) != 0) {
-        rc = err_set(err, TN_E_CONFIG,
-                     "the key file %s has mode %04o; others may have read it: chmod 600 %s, and think "
-                     "about new secrets",
-                     path, (unsigned)(st.st_mode & 07777), path);
+        rc = err_set(
+            err, TN_E_CONFIG,
+            "the key file %s has mode %04o; others may have read it: chmod 600 %s, and think "
+            "about new secrets",
+            path, (unsigned)(st.st_mode & 07777), path);
     } else if (st.st_uid != geteuid()) {
         rc = err_set(err, TN_E_CONFIG, "the key file %s belongs to uid %u, not to ours (%u)", path,
                      (unsigned)st.st_uid, (unsigned)geteuid());
@@ -234,11 +237,12 @@ static tn_rc check_sentinel(struct keys *k, struct store *s, tn_err *err)
         rc = err_set(err, rc, "%s", why.msg);
     } else if ((rc = keys_unseal(k, buf_str(&sealed), aad, &plain, &why)) ||
                !str_is(buf_str(&plain), "tenon")) {
-        rc = err_set(err, TN_E_CONFIG,
-                     "master.key is not the key of this database (%s). Put the right master.key back, "
-                     "or delete row '" SENTINEL "' of table tn_meta: then every stored secret has to be "
-                     "entered again",
-                     why.msg);
+        rc = err_set(
+            err, TN_E_CONFIG,
+            "master.key is not the key of this database (%s). Put the right master.key back, "
+            "or delete row '" SENTINEL "' of table tn_meta: then every stored secret has to be "
+            "entered again",
+            why.msg);
     }
     buf_finish(&sealed);
     buf_finish(&plain);
@@ -260,11 +264,12 @@ static tn_rc load_key(struct keys *k, const char *data, struct store *s, tn_err 
     tn_rc rc = s ? meta_get(s, SENTINEL, &sealed, &why) : TN_E_NOTFOUND;
     buf_finish(&sealed);
     if (rc == TN_OK) {
-        return err_set(err, TN_E_CONFIG,
-                       "%s is missing, but the database has secrets that were sealed with it: put it "
-                       "back from a backup, or delete row '" SENTINEL "' of table tn_meta and enter every "
-                       "secret again",
-                       path);
+        return err_set(
+            err, TN_E_CONFIG,
+            "%s is missing, but the database has secrets that were sealed with it: put it "
+            "back from a backup, or delete row '" SENTINEL "' of table tn_meta and enter every "
+            "secret again",
+            path);
     }
     return rc == TN_E_NOTFOUND ? make_key(path, k->secret->master, err)
                                : err_set(err, rc, "%s", why.msg);
@@ -325,7 +330,7 @@ void keys_close(struct keys *k)
     free(k);
 }
 
-/* ---- passwords --------------------------------------------------------------------------------------- */
+/* ---- passwords ------------------------------------------------------------------------------- */
 
 tn_rc keys_password_hash(struct keys *k, tn_str password, struct buf *ret, tn_err *err)
 {

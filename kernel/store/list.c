@@ -62,7 +62,7 @@ static const tn_sink_ops row_ops = {
     .table_end = on_table_end,
 };
 
-/* ---- columns ----------------------------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
 static int named(const char *const *names, uint32_t n, const char *name)
 {
@@ -83,7 +83,8 @@ static tn_rc show(struct stmt *q, struct row_sink *s, const char *alias, const c
         return err_set(err, TN_E_LIMIT, "entity %s shows more than %d columns", q->e->name,
                        SHOWN_MAX);
     }
-    char *key = arena_printf(&q->mem, "%s\"%s%s\":", s->n ? "," : "", prefix ? prefix : "", col->name);
+    char *key = arena_printf(&q->mem, "%s\"%s%s\":", s->n ? "," : "", prefix ? prefix : "",
+                             col->name);
     if (!key) {
         return err_set(err, TN_E_NOMEM, "no memory for a list");
     }
@@ -142,7 +143,7 @@ static tn_rc select_columns(struct stmt *q, struct row_sink *s, const tn_list *l
     return rc;
 }
 
-/* ---- statements ---------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 /* FROM comes before what decides which joins it needs: build the end first, then put it behind. */
 static tn_rc add_from_where(struct stmt *q, const tn_list *l, int count, tn_err *err)

@@ -21,7 +21,8 @@ static const char own_tables[] =
     "CREATE TABLE IF NOT EXISTS tn_migration (owner VARCHAR(64) NOT NULL, number INTEGER NOT NULL, "
     "title VARCHAR(256) NOT NULL, hash VARCHAR(64) NOT NULL, doneTime BIGINT NOT NULL, "
     "PRIMARY KEY (owner, number));"
-    "CREATE TABLE IF NOT EXISTS tn_meta (name VARCHAR(64) NOT NULL PRIMARY KEY, value TEXT NOT NULL);";
+    "CREATE TABLE IF NOT EXISTS tn_meta (name VARCHAR(64) NOT NULL PRIMARY KEY, "
+    "value TEXT NOT NULL);";
 
 tn_rc migrate_prepare(struct store *s, tn_err *err)
 {
@@ -46,7 +47,7 @@ tn_rc migrate_prepare(struct store *s, tn_err *err)
     return rc;
 }
 
-/* ---- tn_meta --------------------------------------------------------------------------------------- */
+/* ---- tn_meta --------------------------------------------------------------------------------- */
 
 static void append(void *user, tn_str text)
 {
@@ -60,7 +61,8 @@ tn_rc meta_get(struct store *s, const char *key, struct buf *ret, tn_err *err)
     size_t before = ret->len;
     tn_rc rc = lease_take(s, NULL, 0, &l, err);
     if (rc == TN_OK) {
-        rc = lease_texts(&l, "SELECT value FROM tn_meta WHERE name = ?", &name, 1, append, ret, err);
+        rc = lease_texts(&l, "SELECT value FROM tn_meta WHERE name = ?", &name, 1, append, ret,
+                         err);
         lease_give(&l);
     }
     return rc == TN_OK && ret->len == before
@@ -78,9 +80,11 @@ tn_rc meta_put(struct store *s, const char *key, tn_str value, tn_err *err)
         return rc;
     }
     rc = lease_begin(&l, err);
-    rc = rc ? rc : lease_exec(&l, TN_STR("UPDATE tn_meta SET value = ? WHERE name = ?"), v, 2, &n, err);
+    rc = rc ? rc
+            : lease_exec(&l, TN_STR("UPDATE tn_meta SET value = ? WHERE name = ?"), v, 2, &n, err);
     if (rc == TN_OK && n == 0) {
-        rc = lease_exec(&l, TN_STR("INSERT INTO tn_meta (value, name) VALUES (?, ?)"), v, 2, &n, err);
+        rc = lease_exec(&l, TN_STR("INSERT INTO tn_meta (value, name) VALUES (?, ?)"), v, 2, &n,
+                        err);
     }
     rc = rc ? rc : lease_commit(&l, err);
     if (rc) {
@@ -90,7 +94,7 @@ tn_rc meta_put(struct store *s, const char *key, tn_str value, tn_err *err)
     return rc;
 }
 
-/* ---- checks before anything changes ----------------------------------------------------------------- */
+/* ---- checks before anything changes ---------------------------------------------------------- */
 
 static void hash_of(const tn_migration *m, char ret[HASH_TEXT])
 {
@@ -114,8 +118,8 @@ static tn_rc recorded(struct lease *l, const char *owner, const tn_migration *m,
 {
     tn_val v[2] = {val_str(owner), {.type = TN_T_INT, .u.i = m->seq}};
     buf_clear(ret);
-    return lease_texts(l, "SELECT hash FROM tn_migration WHERE owner = ? AND number = ?", v, 2, append,
-                       ret, err);
+    return lease_texts(l, "SELECT hash FROM tn_migration WHERE owner = ? AND number = ?", v, 2,
+                       append, ret, err);
 }
 
 /* Refuses a newer database, edited migrations and a table whose numbers do not rise. */
@@ -126,14 +130,16 @@ static tn_rc check_migrations(struct lease *l, const char *owner, const tn_migra
     tn_val v = val_str(owner);
     int64_t newest = 0;
     uint32_t last = 0;
-    tn_rc rc = lease_int(l, "SELECT max(number) FROM tn_migration WHERE owner = ?", &v, 1, &newest, err);
+    tn_rc rc = lease_int(l, "SELECT max(number) FROM tn_migration WHERE owner = ?", &v, 1, &newest,
+                         err);
     *ret_pending = 0;
     for (const tn_migration *m = migrations; m && m->seq && rc == TN_OK; m++) {
         char want[HASH_TEXT];
         if (m->seq <= last || !m->dialect || !m->sql || !m->title) {
-            rc = err_set(err, TN_E_INVAL,
-                         "migration %u of %s: numbers must rise, and title, dialect and SQL be given",
-                         m->seq, owner);
+            rc = err_set(
+                err, TN_E_INVAL,
+                "migration %u of %s: numbers must rise, and title, dialect and SQL be given",
+                m->seq, owner);
             break;
         }
         last = m->seq;
@@ -144,18 +150,20 @@ static tn_rc check_migrations(struct lease *l, const char *owner, const tn_migra
         if ((rc = recorded(l, owner, m, &hash, err)) == TN_OK && hash.len == 0) {
             *ret_pending = 1;
         } else if (rc == TN_OK && !str_is(buf_str(&hash), want)) {
-            rc = err_set(err, TN_E_CONFIG,
-                         "migration %u of %s (%s) was edited after it had run: the database has %.12s, "
-                         "this program %.12s; migrations never change, add a new one",
-                         m->seq, owner, m->title, hash.data, want);
+            rc = err_set(
+                err, TN_E_CONFIG,
+                "migration %u of %s (%s) was edited after it had run: the database has %.12s, "
+                "this program %.12s; migrations never change, add a new one",
+                m->seq, owner, m->title, hash.data, want);
         }
     }
     buf_finish(&hash);
     if (rc == TN_OK && newest > (int64_t)last) {
-        rc = err_set(err, TN_E_CONFIG,
-                     "the database is newer than this program: %s is at migration %lld, the program "
-                     "knows %u; use a newer version, or restore a backup from %s/backup",
-                     owner, (long long)newest, last, l->s->data);
+        rc = err_set(
+            err, TN_E_CONFIG,
+            "the database is newer than this program: %s is at migration %lld, the program "
+            "knows %u; use a newer version, or restore a backup from %s/backup",
+            owner, (long long)newest, last, l->s->data);
     }
     return rc;
 }
@@ -174,10 +182,11 @@ static tn_rc check_space(struct lease *l, const char *folder, int64_t *ret_size,
     /* The copy, and as much again for what the migration rewrites. */
     uint64_t need = 2 * (uint64_t)size + SPACE_OVER, have = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (have < need) {
-        return err_set(err, TN_E_LIMIT,
-                       "upgrading the database needs %llu MiB free in %s, there are %llu; free some "
-                       "space and start again, nothing was changed",
-                       (unsigned long long)(need >> 20) + 1, folder, (unsigned long long)(have >> 20));
+        return err_set(
+            err, TN_E_LIMIT,
+            "upgrading the database needs %llu MiB free in %s, there are %llu; free some "
+            "space and start again, nothing was changed",
+            (unsigned long long)(need >> 20) + 1, folder, (unsigned long long)(have >> 20));
     }
     *ret_size = size;
     return TN_OK;
@@ -217,7 +226,7 @@ static tn_rc back_up(struct lease *l, const char *owner, tn_err *err)
     return rc;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static tn_rc record(struct lease *l, const char *owner, const tn_migration *m, tn_err *err)
 {
@@ -228,13 +237,15 @@ static tn_rc record(struct lease *l, const char *owner, const tn_migration *m, t
                    val_str(m->title),
                    val_str(hash),
                    {.type = TN_T_INT, .u.i = clock_wall_us()}};
-    return lease_exec(l,
-                      TN_STR("INSERT INTO tn_migration (owner, number, title, hash, doneTime) VALUES "
-                             "(?, ?, ?, ?, ?)"),
-                      v, 5, NULL, err);
+    return lease_exec(
+        l,
+        TN_STR("INSERT INTO tn_migration (owner, number, title, hash, doneTime) VALUES "
+               "(?, ?, ?, ?, ?)"),
+        v, 5, NULL, err);
 }
 
-static tn_rc run_one(struct lease *l, const char *owner, const tn_migration *m, int fresh, tn_err *err)
+static tn_rc run_one(struct lease *l, const char *owner, const tn_migration *m, int fresh,
+                     tn_err *err)
 {
     int run = !(fresh && (m->flags & TN_MIGRATION_UPGRADE));
     tn_rc rc = lease_begin(l, err);
@@ -255,13 +266,14 @@ static tn_rc run_one(struct lease *l, const char *owner, const tn_migration *m, 
     return rc;
 }
 
-static tn_rc run_pending(struct lease *l, const char *owner, const tn_migration *migrations, int fresh,
-                         tn_err *err)
+static tn_rc run_pending(struct lease *l, const char *owner, const tn_migration *migrations,
+                         int fresh, tn_err *err)
 {
     struct buf hash = BUF_INIT(0);
     tn_rc rc = TN_OK;
     for (const tn_migration *m = migrations; m && m->seq && rc == TN_OK; m++) {
-        if (applies(l->s, m) && (rc = recorded(l, owner, m, &hash, err)) == TN_OK && hash.len == 0) {
+        if (applies(l->s, m) && (rc = recorded(l, owner, m, &hash, err)) == TN_OK &&
+            hash.len == 0) {
             rc = run_one(l, owner, m, fresh, err);
         }
     }

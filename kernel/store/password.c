@@ -78,7 +78,8 @@ static int acceptable(tn_str phc, char text[crypto_pwhash_STRBYTES])
     }
     memset(text, 0, crypto_pwhash_STRBYTES);
     memcpy(text, phc.s, phc.n);
-    return sscanf(text, "$argon2id$v=19$m=%6u,t=%3u,p=%2u$%n", &memory, &passes, &lanes, &end) == 3 &&
+    return sscanf(text, "$argon2id$v=19$m=%6u,t=%3u,p=%2u$%n", &memory, &passes, &lanes, &end) ==
+               3 &&
            end > 0 && memory <= MEMORY_MAX_KB && passes <= PASSES_MAX && lanes == 1;
 }
 

@@ -39,10 +39,11 @@ static tn_rc take_writer(struct store *s, tn_err *err)
 {
     pthread_t self = pthread_self();
     if (s->lost[0]) {
-        return err_set(err, TN_E_UNAVAIL,
-                       "the store takes no changes since a sync to disk failed (%s); check the disk "
-                       "and restart",
-                       s->lost);
+        return err_set(
+            err, TN_E_UNAVAIL,
+            "the store takes no changes since a sync to disk failed (%s); check the disk "
+            "and restart",
+            s->lost);
     }
     if (s->writer.busy && pthread_equal(s->owner, self)) {
         return err_set(err, TN_E_INVAL, "this thread has an open transaction: pass it to the call");
@@ -53,8 +54,7 @@ static tn_rc take_writer(struct store *s, tn_err *err)
         after(&until, STORE_WRITE_NS);
         cond_init(&w.cond);
         list_push_back(&s->waiters, &w.link);
-        while (!w.granted && pthread_cond_timedwait(&w.cond, &s->lock, &until) != ETIMEDOUT) {
-        }
+        while (!w.granted && pthread_cond_timedwait(&w.cond, &s->lock, &until) != ETIMEDOUT) {}
         pthread_cond_destroy(&w.cond);
         if (!w.granted) {
             list_del(&w.link);
@@ -157,7 +157,7 @@ void lease_give(struct lease *l)
     l->s = NULL;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* What an error means for the connection, the transaction and for writing at all. */
 static void judge(struct lease *l, tn_rc rc, const tn_err *e)

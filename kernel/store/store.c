@@ -94,7 +94,7 @@ void store_close(struct store *s)
     free(s);
 }
 
-/* ---- transactions ------------------------------------------------------------------------------ */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 tn_rc store_begin(struct store *s, struct store_txn **ret, tn_err *err)
 {

@@ -7,13 +7,14 @@
 #include <tenon/entity.h>
 
 struct store;
-/* Opens the store in `data` through connector plugin `pi` (attached with its configuration: for sqlite
- * the file is <data>/config.db), creating it when empty. readers: pooled read connections. */
-tn_rc store_open(struct plug_inst *pi, const char *data, unsigned readers, struct store **ret, tn_err *err);
+/* Opens the store in `data` through connector plugin `pi` (attached with its configuration; for
+ * sqlite the file is <data>/config.db), creating it when empty. readers: read connections. */
+tn_rc store_open(struct plug_inst *pi, const char *data, unsigned readers, struct store **ret,
+                 tn_err *err);
 void store_close(struct store *s);
-/* Table definitions of one vocabulary: creates missing tables, columns and indexes, runs new numbered
- * migrations of `owner` (hash-checked, each in one transaction, after a backup copy). A database that
- * is newer than the binary is refused with a clear message. */
+/* Table definitions of one vocabulary: creates missing tables, columns and indexes, runs new
+ * numbered migrations of `owner` (hash-checked, each in one transaction, after a backup copy). A
+ * database that is newer than the binary is refused with a clear message. */
 tn_rc store_define(struct store *s, const char *owner, const tn_entity *entities,
                    const tn_migration *migrations, tn_err *err);
 
@@ -35,13 +36,15 @@ tn_rc store_sql(struct store *s, struct store_txn *t, const char *sql, tn_str pa
 
 /* kernel/store/keys.c: the installation's key ring and what hangs on it (see tn_host_auth). */
 struct keys;
-/* <data>/master.key (0600, 32 random bytes, made on first start; refuses a wrong mode or size), and a
- * sentinel in the store that must decrypt. Memory locked and kept out of dumps. */
+/* <data>/master.key (0600, 32 random bytes, made on first start; refuses a wrong mode or size), and
+ * a sentinel in the store that must decrypt. Memory locked and kept out of dumps. */
 tn_rc keys_open(const char *data, struct store *s, struct keys **ret, tn_err *err);
 void keys_close(struct keys *k);
-tn_rc keys_seal(struct keys *k, tn_str plain, tn_str aad, struct buf *ret, tn_err *err);   /* any thread */
-tn_rc keys_unseal(struct keys *k, tn_str sealed, tn_str aad, struct buf *ret, tn_err *err);/* any thread */
-void keys_derive(struct keys *k, const char *purpose, uint8_t ret[32]);                    /* any thread */
+tn_rc keys_seal(struct keys *k, tn_str plain, tn_str aad, struct buf *ret,
+                tn_err *err); /* any thread, like the next two */
+tn_rc keys_unseal(struct keys *k, tn_str sealed, tn_str aad, struct buf *ret,
+                  tn_err *err);
+void keys_derive(struct keys *k, const char *purpose, uint8_t ret[32]);
 tn_rc keys_password_hash(struct keys *k, tn_str password, struct buf *ret, tn_err *err);
 tn_rc keys_password_verify(struct keys *k, tn_str password, tn_str phc, tn_err *err);
 

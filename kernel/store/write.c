@@ -31,8 +31,9 @@ static tn_rc read_members(struct stmt *q, tn_str row, struct members **ret, tn_e
         return rc;
     }
     if (kind != TN_JSON_OBJECT || all->n == MEMBERS_MAX) {
-        return err_set(err, TN_E_INVAL, "a row of entity %s must be a JSON object of less than %d keys",
-                       q->e->name, MEMBERS_MAX);
+        return err_set(err, TN_E_INVAL,
+                       "a row of entity %s must be a JSON object of less than %d keys", q->e->name,
+                       MEMBERS_MAX);
     }
     for (uint32_t i = 0; i < all->n; i++) {
         tn_json_member *m = &all->m[i];
@@ -59,10 +60,12 @@ static const tn_json_member *find(const struct members *all, const char *name)
 }
 
 /* Own columns; of the kernel's three those that `allow` names. */
-static tn_rc own_column(const tn_entity *e, tn_str name, int insert, const tn_column **ret, tn_err *err)
+static tn_rc own_column(const tn_entity *e, tn_str name, int insert, const tn_column **ret,
+                        tn_err *err)
 {
     const tn_column *c = entity_column(e, name);
-    if (!c || c == &entity_seq || (!insert && (c == &entity_create_time || c == &entity_update_time))) {
+    if (!c || c == &entity_seq ||
+        (!insert && (c == &entity_create_time || c == &entity_update_time))) {
         return err_set(err, TN_E_INVAL, "entity %s has no column %.*s that can be set", e->name,
                        name.n > 200 ? 200 : (int)name.n, name.s);
     }
@@ -70,7 +73,7 @@ static tn_rc own_column(const tn_entity *e, tn_str name, int insert, const tn_co
     return TN_OK;
 }
 
-/* ---- insert ------------------------------------------------------------------------------------- */
+/* ---- insert ---------------------------------------------------------------------------------- */
 
 static tn_rc insert_id(struct stmt *q, const tn_json_member *given, tn_val *ret, tn_err *err)
 {
@@ -78,10 +81,12 @@ static tn_rc insert_id(struct stmt *q, const tn_json_member *given, tn_val *ret,
     const tn_column *col = entity_column(e, TN_STR("id"));
     if (given && given->kind != TN_JSON_NULL) {
         tn_rc rc = cell_parse(col, given->kind, given->value, &q->mem, ret, err);
-        return rc || ret->n ? rc
-                            : err_set(err, TN_E_INVAL, "entity %s: the id must not be empty", e->name);
+        return rc || ret->n
+                   ? rc
+                   : err_set(err, TN_E_INVAL, "entity %s: the id must not be empty", e->name);
     }
-    size_t prefix = strlen(e->id_prefix ? e->id_prefix : ""), random = e->id_random ? e->id_random : 12;
+    size_t prefix = strlen(e->id_prefix ? e->id_prefix : ""),
+           random = e->id_random ? e->id_random : 12;
     char *id = arena_alloc(&q->mem, prefix + random + 1);
     if (!id) {
         return err_set(err, TN_E_NOMEM, "no memory for an id");
@@ -194,15 +199,15 @@ tn_rc store_insert(struct store *s, struct store_txn *t, const char *entity, tn_
     return rc;
 }
 
-/* ---- update and remove ---------------------------------------------------------------------------- */
+/* ---- update and remove ----------------------------------------------------------------------- */
 
 /* The rows are chosen by their seq in a query of its own, which may join like a list does. */
 static tn_rc add_chosen(struct stmt *q, const tn_filter *f, uint32_t nf, tn_err *err)
 {
     struct buf head = q->sql;
     if (nf == 0) {
-        return err_set(err, TN_E_INVAL,
-                       "entity %s: changing all rows needs a filter that says so", q->e->name);
+        return err_set(err, TN_E_INVAL, "entity %s: changing all rows needs a filter that says so",
+                       q->e->name);
     }
     buf_init(&q->sql, head.max);
     tn_rc rc = stmt_where(q, f, nf, NULL, err);
@@ -292,7 +297,7 @@ tn_rc store_remove(struct store *s, struct store_txn *t, const char *entity, con
     return change(s, t, entity, f, nf, NULL, ret_count, err);
 }
 
-/* ---- free SQL -------------------------------------------------------------------------------------- */
+/* ---- free SQL -------------------------------------------------------------------------------- */
 
 /* Statements that begin so only read in every dialect; everything else goes to the writer. */
 static int only_reads(const char *sql)
@@ -361,7 +366,8 @@ struct sql_sink {
 
 static tn_rc on_table_end(tn_sink *sink, int64_t affected)
 {
-    struct sql_sink *s = container_of(container_of(sink, struct json_sink, sink), struct sql_sink, json);
+    struct sql_sink *s = container_of(container_of(sink, struct json_sink, sink), struct sql_sink,
+                                      json);
     s->affected = affected;
     return s->base->table_end(sink, affected);
 }

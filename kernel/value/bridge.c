@@ -183,7 +183,7 @@ tn_rc bridge_from_json(const json_t *j, struct arena *a, tn_val *ret, tn_err *er
     return from_json(j, a, 0, ret, err);
 }
 
-/* ---- the sink ------------------------------------------------------------------------------- */
+/* ---- the sink -------------------------------------------------------------------------------- */
 
 static struct bridge_sink *self(tn_sink *sink)
 {

@@ -73,7 +73,14 @@ static tn_rc scan_escape(struct scan *s)
         return fail(s, s->end, "a string is not closed");
     }
     switch (*s->p++) {
-    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
         return TN_OK;
     case 'u':
         break;
@@ -97,8 +104,8 @@ static tn_rc scan_escape(struct scan *s)
 
 #define ONES  0x0101010101010101ull
 #define HIGHS 0x8080808080808080ull
-/* Nonzero when one of the eight bytes is a control, '"', '\\' or not ASCII; its lowest set bit is then
- * in the first such byte (borrows only travel upwards). */
+/* Nonzero when one of the eight bytes is a control, '"', '\\' or not ASCII; its lowest set bit is
+ * then in the first such byte (borrows only travel upwards). */
 static inline uint64_t special8(const char *p)
 {
     uint64_t w;
@@ -318,8 +325,17 @@ static tn_rc scan_value(struct scan *s, uint32_t *ret_kind)
     case 'n':
         *ret_kind = TN_JSON_NULL;
         return scan_word(s, "null", 4);
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9':
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
         *ret_kind = TN_JSON_NUMBER;
         return scan_number(s);
     default:

@@ -57,7 +57,8 @@ static void put(struct out *o, const char *s, size_t n)
 
 size_t json_quote(tn_str s, char *out, size_t cap)
 {
-    static const char names[32] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    static const char names[32] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     struct out o = {out, 0, out ? cap : 0};
     const char *p = s.s ? s.s : "", *end = p + s.n;
     put(&o, "\"", 1);
@@ -155,8 +156,8 @@ static size_t unescape(const char *p, const char *end, char out[4], size_t *ret_
         *ret_n = put_utf8(u, out);
         return 5;
     }
-    if (u <= 0xdbff && end - p >= 11 && p[5] == '\\' && p[6] == 'u' && hex4(p + 7, end, &low) == 0 &&
-        low >= 0xdc00 && low <= 0xdfff) {
+    if (u <= 0xdbff && end - p >= 11 && p[5] == '\\' && p[6] == 'u' &&
+        hex4(p + 7, end, &low) == 0 && low >= 0xdc00 && low <= 0xdfff) {
         *ret_n = put_utf8(0x10000 + ((u - 0xd800) << 10 | (low - 0xdc00)), out);
         return 11;
     }
@@ -246,7 +247,8 @@ int json_key_eq(const tn_json_member *a, const tn_json_member *b)
 
 uint64_t json_key_hash(const tn_json_member *m)
 {
-    /* In chunks, so that an escaped key hashes like its plain form without a buffer for all of it. */
+    /* In chunks, so that an escaped key hashes like its plain form without a buffer for all of it.
+     * */
     char text[256];
     uint64_t hash = 0;
     struct cursor c;

@@ -117,8 +117,8 @@ static tn_rc write_items(struct buf *out, const tn_val *v, uint32_t depth, tn_er
         if (map) {
             const tn_val *key = &v->u.map[i].key;
             if (key->type != TN_T_STR) {
-                return err_set(err, TN_E_INVAL, "a map key of type %d cannot be JSON: keys are text",
-                               key->type);
+                return err_set(err, TN_E_INVAL,
+                               "a map key of type %d cannot be JSON: keys are text", key->type);
             }
             buf_quote(out, (tn_str){key->u.s, key->n});
             buf_addc(out, ':');
@@ -184,7 +184,7 @@ tn_rc json_write(struct buf *out, const tn_val *v, tn_err *err)
     return write_val(out, v, 0, err);
 }
 
-/* ---- the sink ------------------------------------------------------------------------------- */
+/* ---- the sink -------------------------------------------------------------------------------- */
 
 static struct json_sink *self(tn_sink *sink)
 {

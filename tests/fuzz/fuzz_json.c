@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON: what the scanner accepts, Jansson accepts; unquoting and quoting agree; nothing reads past the
- * end; the bridge gives back what it took. */
+/* JSON: what the scanner accepts, Jansson accepts; unquoting and quoting agree; nothing reads past
+ * the end; the bridge gives back what it took. */
 #include "kernel/base/arena.h"
 #include "kernel/base/str.h"
 #include "kernel/value/bridge.h"
@@ -30,7 +30,8 @@ static void check_string(tn_str raw)
     must(str_utf8_valid((tn_str){text, n}), "unquoted text is not UTF-8");
     size_t q = json_quote((tn_str){text, n}, again, 6 * n + 2);
     must(q <= 6 * n + 2, "quoting needs more than six bytes for one");
-    must(json_scan((tn_str){again, q}, NULL, NULL, 0, NULL, NULL) == TN_OK, "quoted text is no JSON");
+    must(json_scan((tn_str){again, q}, NULL, NULL, 0, NULL, NULL) == TN_OK,
+         "quoted text is no JSON");
     must(json_unquote((tn_str){again, q}, back, n) == n && memcmp(back, text, n) == 0,
          "quoting and unquoting disagree");
     free(text);
@@ -43,11 +44,13 @@ static void check_members(tn_str text)
     tn_json_member few[2], m[64];
     uint32_t kind, n = 0, k = 0;
     must(json_scan(text, &kind, m, 64, &n, NULL) == TN_OK, "refused with members");
-    must(json_scan(text, &kind, few, 2, &k, NULL) == TN_OK && k == (n < 2 ? n : 2), "few members differ");
+    must(json_scan(text, &kind, few, 2, &k, NULL) == TN_OK && k == (n < 2 ? n : 2),
+         "few members differ");
     must(kind == TN_JSON_OBJECT || n == 0, "members of what is no object");
     for (uint32_t i = 0; i < n; i++) {
         uint32_t inner;
-        must(m[i].value.s >= text.s && m[i].value.s + m[i].value.n <= text.s + text.n, "value outside");
+        must(m[i].value.s >= text.s && m[i].value.s + m[i].value.n <= text.s + text.n,
+             "value outside");
         must(json_scan(m[i].value, &inner, NULL, 0, NULL, NULL) == TN_OK && inner == m[i].kind,
              "a member's value is no JSON of its kind");
         if (m[i].flags & TN_JSON_KEY_ESCAPED) {
@@ -73,7 +76,8 @@ static void check_bridge(tn_str text)
     must(bridge_to_json(&v, &back, NULL) == TN_OK, "value to tree");
     must(json_equal(tree, back), "the bridge changed a value");
     must(json_write(&out, &v, NULL) == TN_OK, "value to text");
-    must(json_scan(buf_str(&out), NULL, NULL, 0, NULL, NULL) == TN_OK, "the written text is no JSON");
+    must(json_scan(buf_str(&out), NULL, NULL, 0, NULL, NULL) == TN_OK,
+         "the written text is no JSON");
     buf_finish(&out);
     arena_finish(&a);
     json_decref(tree);
@@ -106,8 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     } else {
         must((rc == TN_E_INVAL || rc == TN_E_LIMIT) && err.msg[0], "an error without a text");
-        /* The other way round: what Jansson accepts is ours, too, within our bounds. (It takes a NUL
-         * byte for the end of the text, which RFC 8259 does not.) */
+        /* The other way round: what Jansson accepts is ours, too, within our bounds. (It takes a
+         * NUL byte for the end of the text, which RFC 8259 does not.) */
         json_t *tree = size && memchr(copy, '\0', size)
                            ? NULL
                            : json_loadb(copy, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);

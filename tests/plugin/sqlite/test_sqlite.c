@@ -107,8 +107,8 @@ static tn_val str_val(const char *s)
 }
 
 /* The record of one call, or "rc N". */
-static const char *call_on(void *on, const char *name, const char *arg, const tn_val *params, uint32_t n,
-                           uint64_t deadline_ns)
+static const char *call_on(void *on, const char *name, const char *arg, const tn_val *params,
+                           uint32_t n, uint64_t deadline_ns)
 {
     tn_val pos[2] = {str_val(arg ? arg : ""), {.type = TN_T_LIST, .n = n, .u.list = params}};
     tn_args args = {.pos = pos, .npos = arg ? (params ? 2u : 1u) : 0u};
@@ -139,15 +139,19 @@ static void types_come_out(void **state)
 {
     (void)state;
     assert_string_equal(
-        call("query", "SELECT 1 AS i, 2.5 AS f, 'h\xc3\xa9' AS s, x'00ff' AS b, NULL AS n, '' AS e, x'' AS eb, "
-                      "-9223372036854775808 AS min"),
+        call(
+            "query",
+            "SELECT 1 AS i, 2.5 AS f, 'h\xc3\xa9' AS s, x'00ff' AS b, NULL AS n, '' AS e, x'' AS eb, "
+            "-9223372036854775808 AS min"),
         "table i:INT f:FLOAT s:STR b:BYTES n:NULL e:STR eb:BYTES min:INT\n"
         "row 1 2.5 \"h\xc3\xa9\" bytes:00ff null \"\" bytes: -9223372036854775808\ntable_end -1\n");
     assert_string_equal(call("query", "SELECT 1 AS a, 'x' AS a UNION ALL SELECT 2.5, NULL"),
                         "table a:NULL a:STR\nrow 1 \"x\"\nrow 2.5 null\ntable_end -1\n");
     assert_string_equal(call("query", "SELECT 1 AS a WHERE 0"), "table a:NULL\ntable_end -1\n");
-    assert_string_equal(call("query", "SELECT CAST(x'ff61' AS TEXT) AS bad"), "table bad:BYTES\nrow bytes:ff61\ntable_end -1\n");
-    assert_string_equal(call("query", "SELECT 'a' || char(0) || 'b' AS nul"), "table nul:STR\nrow \"a\\u0000b\"\ntable_end -1\n");
+    assert_string_equal(call("query", "SELECT CAST(x'ff61' AS TEXT) AS bad"),
+                        "table bad:BYTES\nrow bytes:ff61\ntable_end -1\n");
+    assert_string_equal(call("query", "SELECT 'a' || char(0) || 'b' AS nul"),
+                        "table nul:STR\nrow \"a\\u0000b\"\ntable_end -1\n");
 }
 
 static void values_go_in_bound(void **state)
@@ -167,7 +171,10 @@ static void values_go_in_bound(void **state)
     };
     (void)state;
     assert_string_equal(
-        call_on(conn, "query", "SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f, ? AS g, ? AS h, ? AS i, ? AS j", v, 10, 0),
+        call_on(
+            conn, "query",
+            "SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f, ? AS g, ? AS h, ? AS i, ? AS j",
+            v, 10, 0),
         "table a:NULL b:INT c:INT d:FLOAT e:STR f:BYTES g:STR h:STR i:STR j:STR\n"
         "row null 1 -9223372036854775808 0.10000000000000001 \"'; -\" bytes:00ff \"12.50\" "
         "\"2026-01-01 00:00:00.123456+00:00\" \"1969-12-31 23:59:59.999999\" \"2022-01-08\"\ntable_end -1\n");
@@ -179,10 +186,12 @@ static void values_go_in_bound(void **state)
     assert_string_equal(call_on(conn, "query", "SELECT 1", v, 1, 0), "rc -2");
     assert_string_equal(call("query", "SELECT ?"), "rc -2");
     /* By name; a scalar is a list of one. */
-    const tn_pair pairs[] = {{{.type = TN_T_STR, .n = 1, .u.s = "b"}, {.type = TN_T_INT, .u.i = 2}},
-                             {{.type = TN_T_STR, .n = 1, .u.s = "a"}, {.type = TN_T_INT, .u.i = 1}}};
-    const tn_pair kw[] = {{{.type = TN_T_STR, .n = 3, .u.s = "sql"}, str_val("SELECT :a AS a, @b AS b")},
-                          {{.type = TN_T_STR, .n = 6, .u.s = "params"}, {.type = TN_T_MAP, .n = 2, .u.map = pairs}}};
+    const tn_pair pairs[] = {
+        {{.type = TN_T_STR, .n = 1, .u.s = "b"}, {.type = TN_T_INT, .u.i = 2}},
+        {{.type = TN_T_STR, .n = 1, .u.s = "a"}, {.type = TN_T_INT, .u.i = 1}}};
+    const tn_pair kw[] = {
+        {{.type = TN_T_STR, .n = 3, .u.s = "sql"}, str_val("SELECT :a AS a, @b AS b")},
+        {{.type = TN_T_STR, .n = 6, .u.s = "params"}, {.type = TN_T_MAP, .n = 2, .u.map = pairs}}};
     tn_args args = {.nkw = 2, .kw = kw};
     tn_result r;
     struct record_sink sink;
@@ -205,22 +214,27 @@ static void values_go_in_bound(void **state)
 static void changes_and_scripts(void **state)
 {
     (void)state;
-    assert_string_equal(call("script", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b); -- c\n"
-                                       "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2);;"),
+    assert_string_equal(call("script",
+                             "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b); -- c\n"
+                             "INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2);;"),
                         "scalar 2\n");
     assert_string_equal(call("non_query", "UPDATE t SET b = 5"), "scalar 2\n");
     assert_string_equal(call("non_query", "CREATE TABLE u (x)"), "scalar 0\n");
     assert_string_equal(call("non_query", "DELETE FROM t WHERE id = 9"), "scalar 0\n");
     assert_string_equal(call("query", "DELETE FROM t WHERE id = 2"), "table\ntable_end 1\n");
-    assert_string_equal(call("query", "INSERT INTO t VALUES (3, 'z', 3) RETURNING id"), "table id:INT\nrow 3\ntable_end -1\n");
+    assert_string_equal(call("query", "INSERT INTO t VALUES (3, 'z', 3) RETURNING id"),
+                        "table id:INT\nrow 3\ntable_end -1\n");
     assert_string_equal(call("query", "SELECT 1; SELECT 2"), "rc -2");
     assert_string_equal(call("query", "SELECT 1; nonsense"), "rc -2");
-    assert_string_equal(call("query", "SELECT 1 AS a; -- only a comment\n /* and another */ ;"), "table a:INT\nrow 1\ntable_end -1\n");
+    assert_string_equal(call("query", "SELECT 1 AS a; -- only a comment\n /* and another */ ;"),
+                        "table a:INT\nrow 1\ntable_end -1\n");
     assert_string_equal(call("query", ""), "rc -2");
     assert_string_equal(call("query", " -- nothing"), "rc -2");
-    assert_string_equal(call("script", "CREATE TABLE v (x); SELECT nope; CREATE TABLE w (x)"), "rc -9");
+    assert_string_equal(call("script", "CREATE TABLE v (x); SELECT nope; CREATE TABLE w (x)"),
+                        "rc -9");
     assert_non_null(strstr(err.msg, "statement 2 of the script"));
-    assert_string_equal(call("query", "SELECT count(*) AS n FROM sqlite_schema WHERE name = 'w'"), "table n:INT\nrow 0\ntable_end -1\n");
+    assert_string_equal(call("query", "SELECT count(*) AS n FROM sqlite_schema WHERE name = 'w'"),
+                        "table n:INT\nrow 0\ntable_end -1\n");
     /* A table that changes under a cached statement. */
     assert_string_equal(call("query", "SELECT * FROM u"), "table x:NULL\ntable_end -1\n");
     assert_string_equal(call("non_query", "ALTER TABLE u ADD COLUMN y"), "scalar 0\n");
@@ -259,24 +273,29 @@ static void errors_are_told_apart(void **state)
         {"SELECT zeroblob(600000000)", TN_E_LIMIT, "", ""},
     };
     (void)state;
-    call("script", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b); INSERT INTO t VALUES (1, 'x', 1);"
-                   "CREATE TABLE two (a NOT NULL, b, UNIQUE (a, b)); INSERT INTO two VALUES (1, 2);"
-                   "CREATE TABLE wide (averylongname UNIQUE); INSERT INTO wide VALUES (1);");
+    call(
+        "script",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b); INSERT INTO t VALUES (1, 'x', 1);"
+        "CREATE TABLE two (a NOT NULL, b, UNIQUE (a, b)); INSERT INTO two VALUES (1, 2);"
+        "CREATE TABLE wide (averylongname UNIQUE); INSERT INTO wide VALUES (1);");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char want[16];
         snprintf(want, sizeof want, "rc %d", cases[i].rc);
         const char *got = call("query", cases[i].sql);
-        if (strcmp(got, want) != 0 || strcmp(err.state, cases[i].state) != 0 || !strstr(err.msg, cases[i].msg)) {
+        if (strcmp(got, want) != 0 || strcmp(err.state, cases[i].state) != 0 ||
+            !strstr(err.msg, cases[i].msg)) {
             fail_msg("%s: %s [%s] %s", cases[i].sql, got, err.state, err.msg);
         }
         assert_true(err.native != 0 || cases[i].rc == TN_E_INVAL);
     }
-    assert_string_equal(call("query", "PRAGMA synchronous"), "table synchronous:INT\nrow 2\ntable_end -1\n");
+    assert_string_equal(call("query", "PRAGMA synchronous"),
+                        "table synchronous:INT\nrow 2\ntable_end -1\n");
     assert_string_equal(call("non_query", "VACUUM"), "scalar 0\n");
     assert_int_equal(access("/tmp/x.db", F_OK), -1);
 }
 
-static const char endless[] = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
+static const char endless[] =
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
 
 static void deadlines_hold(void **state)
 {
@@ -317,15 +336,18 @@ static void locks_are_waited_for_and_reported(void **state)
     assert_string_equal(call("begin", NULL), "scalar null\n");
     assert_string_equal(call("non_query", "INSERT INTO t VALUES (1)"), "scalar 1\n");
     uint64_t start = clock_mono_ns();
-    assert_string_equal(call_on(other, "non_query", "INSERT INTO t VALUES (2)", NULL, 0, 0), "rc -8");
+    assert_string_equal(call_on(other, "non_query", "INSERT INTO t VALUES (2)", NULL, 0, 0),
+                        "rc -8");
     assert_true(err.flags & TN_ERR_RETRY);
     assert_true(clock_mono_ns() - start > 150 * NS_PER_MS);
     start = clock_mono_ns(); /* the deadline is nearer than busy_timeout */
     assert_string_equal(call_on(other, "begin", NULL, NULL, 0, start + 20 * NS_PER_MS), "rc -8");
     assert_true(clock_mono_ns() - start < 150 * NS_PER_MS);
-    assert_string_equal(call_on(other, "query", "SELECT count(*) AS n FROM t", NULL, 0, 0), "table n:INT\nrow 0\ntable_end -1\n");
+    assert_string_equal(call_on(other, "query", "SELECT count(*) AS n FROM t", NULL, 0, 0),
+                        "table n:INT\nrow 0\ntable_end -1\n");
     assert_string_equal(call("commit", NULL), "scalar null\n");
-    assert_string_equal(call_on(other, "non_query", "INSERT INTO t VALUES (2)", NULL, 0, 0), "scalar 1\n");
+    assert_string_equal(call_on(other, "non_query", "INSERT INTO t VALUES (2)", NULL, 0, 0),
+                        "scalar 1\n");
     assert_string_equal(call("rollback", NULL), "scalar null\n"); /* nothing to roll back */
     ops->close(inst.inst, other, TN_CLOSE_NORMAL);
 }
@@ -338,7 +360,8 @@ static void reset_leaves_no_trace(void **state)
     call("non_query", "INSERT INTO t VALUES (1)");
     call("non_query", "CREATE TEMP TABLE secret AS SELECT 1 AS x");
     assert_int_equal(ops->reset(inst.inst, conn, &err), TN_OK);
-    assert_string_equal(call("query", "SELECT count(*) AS n FROM t"), "table n:INT\nrow 0\ntable_end -1\n");
+    assert_string_equal(call("query", "SELECT count(*) AS n FROM t"),
+                        "table n:INT\nrow 0\ntable_end -1\n");
     assert_string_equal(call("query", "SELECT * FROM secret"), "rc -9");
     call("non_query", "CREATE TEMP TABLE secret AS SELECT 1 AS x"); /* outside a transaction too */
     assert_int_equal(ops->reset(inst.inst, conn, &err), TN_OK);
@@ -354,8 +377,10 @@ static void backups_are_whole(void **state)
     (void)state;
     snprintf(to, sizeof to, "%s/copy.db", dir);
     snprintf(part, sizeof part, "%s.part", to);
-    call("script", "CREATE TABLE t (x); INSERT INTO t SELECT randomblob(1000) FROM (WITH RECURSIVE n(x) AS (SELECT 1 "
-                   "UNION ALL SELECT x + 1 FROM n LIMIT 2000) SELECT x FROM n);");
+    call(
+        "script",
+        "CREATE TABLE t (x); INSERT INTO t SELECT randomblob(1000) FROM (WITH RECURSIVE n(x) AS (SELECT 1 "
+        "UNION ALL SELECT x + 1 FROM n LIMIT 2000) SELECT x FROM n);");
     assert_memory_equal(call("backup", to), "scalar ", 7);
     assert_int_equal(stat(to, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
@@ -371,8 +396,9 @@ static void backups_are_whole(void **state)
     void *c;
     attach(&copy, "c.readonly", "true");
     assert_int_equal(ops->open(copy.inst, 0, &c, &err), TN_OK);
-    assert_string_equal(call_on(c, "query", "SELECT count(*) AS n, sum(length(x)) AS b FROM t", NULL, 0, 0),
-                        "table n:INT b:INT\nrow 2000 2000000\ntable_end -1\n");
+    assert_string_equal(
+        call_on(c, "query", "SELECT count(*) AS n, sum(length(x)) AS b FROM t", NULL, 0, 0),
+        "table n:INT b:INT\nrow 2000 2000000\ntable_end -1\n");
     assert_string_equal(call_on(c, "non_query", "DELETE FROM t", NULL, 0, 0), "rc -5");
     ops->close(copy.inst, c, TN_CLOSE_NORMAL);
     plug_detach(&copy);
@@ -383,16 +409,19 @@ static void limits_and_settings(void **state)
 {
     static const struct {
         const char *key, *value;
-    } refused[] = {{"c.synchronous", "off"}, {"c.journal", "memory"}, {"c.nope", "1"}, {"c.max_result", "1"}};
+    } refused[] = {
+        {"c.synchronous", "off"}, {"c.journal", "memory"}, {"c.nope", "1"}, {"c.max_result", "1"}};
     struct plug_inst small;
     void *c;
     (void)state;
     attach(&small, "c.max_result", "65536");
     assert_int_equal(ops->open(small.inst, 0, &c, &err), TN_OK);
-    assert_string_equal(call_on(c, "query", "SELECT zeroblob(60000) AS b", NULL, 0, 0)[0] == 't' ? "" : "x", "");
+    assert_string_equal(
+        call_on(c, "query", "SELECT zeroblob(60000) AS b", NULL, 0, 0)[0] == 't' ? "" : "x", "");
     assert_string_equal(call_on(c, "query", "SELECT zeroblob(66000) AS b", NULL, 0, 0), "rc -10");
     assert_non_null(strstr(err.msg, "max_result"));
-    assert_string_equal(call_on(c, "query", endless, NULL, 0, clock_mono_ns() + 20 * NS_PER_MS), "rc -6");
+    assert_string_equal(call_on(c, "query", endless, NULL, 0, clock_mono_ns() + 20 * NS_PER_MS),
+                        "rc -6");
     ops->close(small.inst, c, TN_CLOSE_NORMAL);
     plug_detach(&small);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
@@ -437,9 +466,17 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(types_come_out), TEST(values_go_in_bound), TEST(changes_and_scripts), TEST(errors_are_told_apart),
-        TEST(deadlines_hold), TEST(cancel_works), TEST(locks_are_waited_for_and_reported), TEST(reset_leaves_no_trace),
-        TEST(backups_are_whole), TEST(limits_and_settings), TEST(wrong_arguments),
+        TEST(types_come_out),
+        TEST(values_go_in_bound),
+        TEST(changes_and_scripts),
+        TEST(errors_are_told_apart),
+        TEST(deadlines_hold),
+        TEST(cancel_works),
+        TEST(locks_are_waited_for_and_reported),
+        TEST(reset_leaves_no_trace),
+        TEST(backups_are_whole),
+        TEST(limits_and_settings),
+        TEST(wrong_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, last_teardown);
 }

@@ -116,8 +116,9 @@ static int f_shm_unmap(sqlite3_file *f, int gone)
 static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *out, int flags, int *ret_flags)
 {
     static const sqlite3_io_methods methods = {
-        2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_unlock, f_reserved,
-        f_control, f_sector, f_traits, f_shm_map, f_shm_lock, f_shm_barrier, f_shm_unmap, NULL, NULL};
+        2,          f_close,       f_read,      f_write,   f_truncate, f_sync,   f_size,
+        f_lock,     f_unlock,      f_reserved,  f_control, f_sector,   f_traits, f_shm_map,
+        f_shm_lock, f_shm_barrier, f_shm_unmap, NULL,      NULL};
     struct file *f = (struct file *)out;
     (void)v;
     f->base.pMethods = NULL;
@@ -137,7 +138,8 @@ void faulty_install(struct plug *plug)
     if (real_vfs) {
         return;
     }
-    void *p = dlsym(plug->handle, "sqlite3_vfs_find"), *q = dlsym(plug->handle, "sqlite3_vfs_register");
+    void *p = dlsym(plug->handle, "sqlite3_vfs_find"),
+         *q = dlsym(plug->handle, "sqlite3_vfs_register");
     if (!p || !q) {
         fprintf(stderr, "faulty: the plugin's SQLite library has no VFS functions\n");
         exit(1);

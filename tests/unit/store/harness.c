@@ -132,8 +132,14 @@ const char *harness_sql(struct harness *h, const char *sql, const char *params)
     return text;
 }
 
-#define END  {.name = NULL}
-#define COL(n, t, ...) {.name = n, .type = TN_COL_##t, __VA_ARGS__}
+#define END                                                                                        \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
+#define COL(n, t, ...)                                                                             \
+    {                                                                                              \
+        .name = n, .type = TN_COL_##t, __VA_ARGS__                                                 \
+    }
 static const tn_column shelf[] = {
     COL("id", STR, .max_len = 64, .flags = TN_COL_NOT_NULL),
     COL("room", STR, .max_len = 16),
@@ -170,11 +176,25 @@ static const tn_join book_joins[] = {
 };
 static const char *const all_uniques[] = {"s,i", NULL};
 const tn_entity test_entities[] = {
-    {.name = "shelf", .alias = "shlf", .table = "t_shelf", .id_prefix = "shlf-", .columns = shelf,
+    {.name = "shelf",
+     .alias = "shlf",
+     .table = "t_shelf",
+     .id_prefix = "shlf-",
+     .columns = shelf,
      .order = "shlf.seq DESC"},
-    {.name = "book", .alias = "book", .table = "t_book", .id_prefix = "book-", .columns = book,
-     .joins = book_joins, .order = "book.title, book.seq DESC"},
-    {.name = "all", .alias = "a", .table = "t_all", .id_prefix = "all-", .id_random = 16,
-     .columns = all, .uniques = all_uniques},
+    {.name = "book",
+     .alias = "book",
+     .table = "t_book",
+     .id_prefix = "book-",
+     .columns = book,
+     .joins = book_joins,
+     .order = "book.title, book.seq DESC"},
+    {.name = "all",
+     .alias = "a",
+     .table = "t_all",
+     .id_prefix = "all-",
+     .id_random = 16,
+     .columns = all,
+     .uniques = all_uniques},
     {.name = NULL},
 };

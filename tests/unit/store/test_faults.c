@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Broken disks, full disks, damaged files, busy files: a clear error, no crash, nothing acknowledged is
- * lost (reliability P-04, P-05, P-06). */
+/* Broken disks, full disks, damaged files, busy files: a clear error, no crash, nothing
+ * acknowledged is lost (reliability P-04, P-05, P-06). */
 #include "faulty.h"
 #include "harness.h"
 #include "kernel/base/fd.h"
@@ -166,8 +166,8 @@ static void every_io_error(void **state)
     static const struct {
         unsigned kind;
         int forever;
-    } modes[] = {{FAULT_WRITE, 0}, {FAULT_WRITE, 1}, {FAULT_SYNC, 0}, {FAULT_TRUNC, 0}, {FAULT_OPEN, 0},
-                 {FAULT_READ, 0},  {FAULT_READ, 1}};
+    } modes[] = {{FAULT_WRITE, 0}, {FAULT_WRITE, 1}, {FAULT_SYNC, 0}, {FAULT_TRUNC, 0},
+                 {FAULT_OPEN, 0},  {FAULT_READ, 0},  {FAULT_READ, 1}};
     int round = 0;
     (void)state;
     for (size_t m = 0; m < sizeof modes / sizeof modes[0]; m++) {
@@ -179,7 +179,8 @@ static void every_io_error(void **state)
             harness_close_store(&h);
             faulty_arm(modes[m].kind, at, modes[m].forever, 0);
             tn_rc rc = harness_try_open(&h, &err);
-            if (rc == TN_OK && (rc = store_define(h.store, "test", test_entities, NULL, &err)) == TN_OK) {
+            if (rc == TN_OK &&
+                (rc = store_define(h.store, "test", test_entities, NULL, &err)) == TN_OK) {
                 acked = work(round, &in_txn);
             } else {
                 assert_clear(rc, &err);
@@ -189,10 +190,13 @@ static void every_io_error(void **state)
             faulty_arm(0, 0, 0, 0);
             harness_reopen(&h);
             assert_int_equal(store_define(h.store, "test", test_entities, NULL, &err), TN_OK);
-            assert_string_equal(harness_sql(&h, "PRAGMA integrity_check", NULL), "[{\"integrity_check\":\"ok\"}]");
-            snprintf(sql, sizeof sql, "SELECT count(*) AS n FROM t_all WHERE id LIKE 'r%d-%%'", round);
+            assert_string_equal(harness_sql(&h, "PRAGMA integrity_check", NULL),
+                                "[{\"integrity_check\":\"ok\"}]");
+            snprintf(sql, sizeof sql, "SELECT count(*) AS n FROM t_all WHERE id LIKE 'r%d-%%'",
+                     round);
             assert_true(number(sql) >= acked);
-            snprintf(sql, sizeof sql, "SELECT count(*) AS n FROM t_all WHERE id LIKE 't%d-%%'", round);
+            snprintf(sql, sizeof sql, "SELECT count(*) AS n FROM t_all WHERE id LIKE 't%d-%%'",
+                     round);
             int64_t all = number(sql);
             assert_true(all == 0 || all == 3); /* whole or not at all */
             assert_true(all >= in_txn);
@@ -275,7 +279,9 @@ static void damaged_files(void **state)
         use_damaged();
     }
     unlink(file_path("config.db-wal"));
-    assert_int_equal(fd_write_file(file_path("config.db"), "this is no database at all, but some text", 41, 0600), 0);
+    assert_int_equal(fd_write_file(file_path("config.db"),
+                                   "this is no database at all, but some text", 41, 0600),
+                     0);
     assert_int_equal(harness_try_open(&h, &err), TN_E_REMOTE);
     assert_non_null(strstr(err.msg, "not a SQLite database"));
     assert_string_equal(err.state, "XX001");
@@ -339,7 +345,8 @@ static void a_full_tmpfs(void **state)
     assert_int_equal(store_insert(h.store, NULL, "all", str_of(row), NULL, &err), TN_OK);
     assert_int_equal(list_all(&n, &err), TN_OK);
     assert_int_equal(n, i + 1);
-    assert_string_equal(harness_sql(&h, "PRAGMA integrity_check", NULL), "[{\"integrity_check\":\"ok\"}]");
+    assert_string_equal(harness_sql(&h, "PRAGMA integrity_check", NULL),
+                        "[{\"integrity_check\":\"ok\"}]");
     free(row);
     harness_close_store(&h);
     assert_int_equal(umount(dir), 0);
@@ -351,8 +358,12 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_failed_sync_stops_writing), TEST(a_full_disk_recovers_by_itself), TEST(every_io_error),
-        TEST(damaged_files), TEST(another_process_holds_the_lock), TEST(a_full_tmpfs),
+        TEST(a_failed_sync_stops_writing),
+        TEST(a_full_disk_recovers_by_itself),
+        TEST(every_io_error),
+        TEST(damaged_files),
+        TEST(another_process_holds_the_lock),
+        TEST(a_full_tmpfs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

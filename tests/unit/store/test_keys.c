@@ -47,7 +47,8 @@ static int teardown(void **state)
 
 static void seals_and_opens(void **state)
 {
-    const tn_str texts[] = {TN_STR(""), TN_STR("x"), TN_STR("p\0q"), TN_STR("a longer secret of some words")};
+    const tn_str texts[] = {TN_STR(""), TN_STR("x"), TN_STR("p\0q"),
+                            TN_STR("a longer secret of some words")};
     const tn_str aad = TN_STR("t|c|id");
     tn_err err = TN_ERR_INIT;
     (void)state;
@@ -183,19 +184,23 @@ static void passwords(void **state)
     assert_int_equal(keys_password_verify(k, TN_STR("s3cret"), buf_str(&phc), &err), TN_OK);
     assert_int_equal(keys_password_verify(k, TN_STR("s3cret "), buf_str(&phc), &err), TN_E_DENIED);
     assert_int_equal(keys_password_verify(k, TN_STR(""), buf_str(&phc), &err), TN_E_DENIED);
-    assert_int_equal(keys_password_verify(k, TN_STR("s3cret"), (tn_str){NULL, 0}, &err), TN_E_DENIED);
+    assert_int_equal(keys_password_verify(k, TN_STR("s3cret"), (tn_str){NULL, 0}, &err),
+                     TN_E_DENIED);
     assert_int_equal(keys_password_verify(k, TN_STR("s3cret"), TN_STR("plain"), &err), TN_E_DENIED);
     /* A hash that asks for a gigabyte is not computed. */
-    assert_int_equal(keys_password_verify(k, TN_STR("s3cret"),
-                                          TN_STR("$argon2id$v=19$m=999999,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaA"), &err),
+    assert_int_equal(keys_password_verify(
+                         k, TN_STR("s3cret"),
+                         TN_STR("$argon2id$v=19$m=999999,t=2,p=1$c2FsdHNhbHRzYWx0$aGFzaA"), &err),
                      TN_E_DENIED);
     assert_int_equal(keys_password_hash(k, TN_STR(""), &phc, &err), TN_E_INVAL);
     assert_int_equal(keys_password_hash(k, (tn_str){longest, 1025}, &phc, &err), TN_E_INVAL);
     buf_clear(&phc);
     assert_int_equal(keys_password_hash(k, (tn_str){longest, 1024}, &phc, &err), TN_OK);
     assert_int_equal(keys_password_verify(k, (tn_str){longest, 1024}, buf_str(&phc), &err), TN_OK);
-    assert_int_equal(keys_password_verify(k, (tn_str){longest, 1023}, buf_str(&phc), &err), TN_E_DENIED);
-    assert_int_equal(keys_password_verify(k, (tn_str){longest, 1025}, buf_str(&phc), &err), TN_E_DENIED);
+    assert_int_equal(keys_password_verify(k, (tn_str){longest, 1023}, buf_str(&phc), &err),
+                     TN_E_DENIED);
+    assert_int_equal(keys_password_verify(k, (tn_str){longest, 1025}, buf_str(&phc), &err),
+                     TN_E_DENIED);
     buf_clear(&phc);
     assert_int_equal(keys_password_hash(k, TN_STR("x"), &phc, &err), TN_OK);
     assert_int_equal(keys_password_verify(k, TN_STR("x"), buf_str(&phc), &err), TN_OK);
@@ -256,9 +261,14 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(seals_and_opens), TEST(notices_every_change), TEST(derives_by_purpose),
-        TEST(the_file_is_checked), TEST(the_key_does_not_survive_a_fork), TEST(passwords),
-        TEST(an_unknown_user_takes_as_long), TEST(many_hashes_at_once),
+        TEST(seals_and_opens),
+        TEST(notices_every_change),
+        TEST(derives_by_purpose),
+        TEST(the_file_is_checked),
+        TEST(the_key_does_not_survive_a_fork),
+        TEST(passwords),
+        TEST(an_unknown_user_takes_as_long),
+        TEST(many_hashes_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The entity engine against a naive model: random rows, random filters, sorts and pages. Seed and round
- * are printed when they disagree; TN_SEED repeats a run. */
+/* The entity engine against a naive model: random rows, random filters, sorts and pages. Seed and
+ * round are printed when they disagree; TN_SEED repeats a run. */
 #include "harness.h"
 #include "kernel/base/str.h"
 
@@ -70,7 +70,8 @@ static void fill(void)
         if (r->has_s) {
             quote(s, r->s);
         }
-        int n = snprintf(text, sizeof text, "{\"id\":\"%d\",\"t\":%s,\"b\":%s", k, s, r->b ? "true" : "false");
+        int n = snprintf(text, sizeof text, "{\"id\":\"%d\",\"t\":%s,\"b\":%s", k, s,
+                         r->b ? "true" : "false");
         if (r->has_i) {
             n += snprintf(text + n, sizeof text - (size_t)n, ",\"i\":%lld", (long long)r->i);
         }
@@ -87,12 +88,18 @@ static void fill(void)
 static int compare(uint32_t op, int order)
 {
     switch (op) {
-    case TN_OP_EQ: return order == 0;
-    case TN_OP_NE: return order != 0;
-    case TN_OP_LT: return order < 0;
-    case TN_OP_LE: return order <= 0;
-    case TN_OP_GT: return order > 0;
-    default: return order >= 0;
+    case TN_OP_EQ:
+        return order == 0;
+    case TN_OP_NE:
+        return order != 0;
+    case TN_OP_LT:
+        return order < 0;
+    case TN_OP_LE:
+        return order <= 0;
+    case TN_OP_GT:
+        return order > 0;
+    default:
+        return order >= 0;
     }
 }
 
@@ -108,8 +115,10 @@ struct cond {
 static void random_cond(struct cond *c, tn_filter *f)
 {
     static const char *const names[] = {"t", "a.i", "w", "b"};
-    static const uint32_t text_ops[] = {TN_OP_EQ, TN_OP_NE, TN_OP_LT, TN_OP_GE, TN_OP_LIKE, TN_OP_PRELIKE, TN_OP_ISNULL};
-    static const uint32_t int_ops[] = {TN_OP_EQ, TN_OP_NE, TN_OP_LT, TN_OP_LE, TN_OP_GT, TN_OP_GE, TN_OP_IN, TN_OP_ISNULL, TN_OP_BOOL};
+    static const uint32_t text_ops[] = {TN_OP_EQ,   TN_OP_NE,      TN_OP_LT,    TN_OP_GE,
+                                        TN_OP_LIKE, TN_OP_PRELIKE, TN_OP_ISNULL};
+    static const uint32_t int_ops[] = {TN_OP_EQ, TN_OP_NE, TN_OP_LT,     TN_OP_LE,  TN_OP_GT,
+                                       TN_OP_GE, TN_OP_IN, TN_OP_ISNULL, TN_OP_BOOL};
     memset(c, 0, sizeof *c);
     c->column = (int)rnd(4);
     c->op = c->column == 0 ? text_ops[rnd(7)] : c->column == 3 ? TN_OP_BOOL : int_ops[rnd(9)];
@@ -126,7 +135,8 @@ static void random_cond(struct cond *c, tn_filter *f)
     } else if (c->op == TN_OP_IN) {
         int at = snprintf(c->json, sizeof c->json, "[");
         for (int k = 0; k < c->nn && k < 3; k++) {
-            at += snprintf(c->json + at, sizeof c->json - (size_t)at, "%s%lld", k ? ", " : "", (long long)c->n[k]);
+            at += snprintf(c->json + at, sizeof c->json - (size_t)at, "%s%lld", k ? ", " : "",
+                           (long long)c->n[k]);
         }
         snprintf(c->json + at, sizeof c->json - (size_t)at, "]");
     } else {
@@ -180,7 +190,8 @@ static int by_i(const void *x, const void *y)
 
 static void agrees_with_the_model(void **state)
 {
-    static const char *const omit[] = {"seq", "s", "t", "j", "jn", "i", "b", "w", "l", "d", "createTime", "updateTime"};
+    static const char *const omit[] = {"seq", "s", "t", "j", "jn",         "i",
+                                       "b",   "w", "l", "d", "createTime", "updateTime"};
     static const char *const sort[] = {"i"};
     tn_err err = TN_ERR_INIT;
     const char *given = getenv("TN_SEED");
@@ -207,15 +218,22 @@ static void agrees_with_the_model(void **state)
                 ids[n++] = k;
             }
         }
-        tn_list l = {.size = sizeof l, .flags = TN_LIST_COUNT, .filters = filters, .nfilters = (uint32_t)nf,
-                     .omit = omit, .nomit = 12, .limit = (int64_t)rnd(12) - 1, .offset = rnd(3) ? 0 : rnd(10)};
+        tn_list l = {.size = sizeof l,
+                     .flags = TN_LIST_COUNT,
+                     .filters = filters,
+                     .nfilters = (uint32_t)nf,
+                     .omit = omit,
+                     .nomit = 12,
+                     .limit = (int64_t)rnd(12) - 1,
+                     .offset = rnd(3) ? 0 : rnd(10)};
         if (rnd(2)) {
             l.sort = sort;
             l.nsort = 1;
             qsort(ids, (size_t)n, sizeof ids[0], by_i);
         }
         buf_addc(&want, '[');
-        for (int k = (int)l.offset, shown = 0; k < n && (l.limit < 0 || shown < l.limit); k++, shown++) {
+        for (int k = (int)l.offset, shown = 0; k < n && (l.limit < 0 || shown < l.limit);
+             k++, shown++) {
             buf_printf(&want, "%s{\"id\":\"%d\"}", shown ? "," : "", ids[k]);
         }
         buf_addc(&want, ']');
@@ -224,8 +242,9 @@ static void agrees_with_the_model(void **state)
             for (int k = 0; k < nf; k++) {
                 print_error("%s op %u %s\n", filters[k].column, filters[k].op, conds[k].json);
             }
-            fail_msg("seed %llu round %d: %s\n got %s (%lld)\nwant %s (%d)", (unsigned long long)first, round,
-                     rc ? err.msg : "", got.data ? got.data : "", (long long)total, want.data, n);
+            fail_msg("seed %llu round %d: %s\n got %s (%lld)\nwant %s (%d)",
+                     (unsigned long long)first, round, rc ? err.msg : "", got.data ? got.data : "",
+                     (long long)total, want.data, n);
         }
         buf_finish(&got);
         buf_finish(&want);

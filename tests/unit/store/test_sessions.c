@@ -242,8 +242,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(live_and_end), TEST(seven_days_are_the_end), TEST(drops), TEST(survive_a_restart_hashed),
-        TEST(lists), TEST(many_threads),
+        TEST(live_and_end), TEST(seven_days_are_the_end),
+        TEST(drops),        TEST(survive_a_restart_hashed),
+        TEST(lists),        TEST(many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

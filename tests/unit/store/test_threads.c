@@ -48,7 +48,8 @@ static void write_pair(int me, long i)
     char row[96];
     tn_rc rc = store_begin(h.store, &t, &err);
     for (int k = 0; k < 2 && rc == TN_OK; k++) {
-        snprintf(row, sizeof row, "{\"id\":\"p%d-%ld-%d\",\"i\":%ld,\"d\":\"PAIR\"}", me, i, k, i * 2 + k);
+        snprintf(row, sizeof row, "{\"id\":\"p%d-%ld-%d\",\"i\":%ld,\"d\":\"PAIR\"}", me, i, k,
+                 i * 2 + k);
         if ((rc = store_insert(h.store, t, "all", str_of(row), NULL, &err))) {
             store_rollback(h.store, t);
         }
@@ -86,11 +87,13 @@ static void *reader(void *user)
         tn_err err = TN_ERR_INIT;
         struct buf rows = BUF_INIT(0);
         int64_t total = -1;
-        tn_list l = {.size = sizeof l, .flags = TN_LIST_COUNT, .filters = &f, .nfilters = 1, .limit = 5};
+        tn_list l = {
+            .size = sizeof l, .flags = TN_LIST_COUNT, .filters = &f, .nfilters = 1, .limit = 5};
         if (store_list(h.store, NULL, "all", &l, &rows, &total, &err) != TN_OK) {
             failed(&err);
         } else if (total > 5 && total % 2) {
-            snprintf(err.msg, sizeof err.msg, "half a transaction is visible: %lld rows", (long long)total);
+            snprintf(err.msg, sizeof err.msg, "half a transaction is visible: %lld rows",
+                     (long long)total);
             failed(&err);
         }
         buf_finish(&rows);
@@ -108,7 +111,8 @@ static void writers_and_readers(void **state)
     harness_open(&h, NULL);
     assert_int_equal(store_define(h.store, "test", test_entities, NULL, &err), TN_OK);
     for (int i = 0; i < WRITERS + READERS; i++) {
-        assert_int_equal(pthread_create(&t[i], NULL, i < WRITERS ? writer : reader, (void *)(intptr_t)i), 0);
+        assert_int_equal(
+            pthread_create(&t[i], NULL, i < WRITERS ? writer : reader, (void *)(intptr_t)i), 0);
     }
     nanosleep(&two, NULL);
     atomic_store(&stop, 1);
@@ -126,8 +130,10 @@ static void writers_and_readers(void **state)
     assert_true(readings > 0 && in_txn > 0);
     char want[64];
     snprintf(want, sizeof want, "[{\"n\":%ld,\"p\":%ld}]", singles + in_txn, (long)in_txn);
-    assert_string_equal(harness_sql(&h, "SELECT count(*) AS n, sum(d = 'PAIR') AS p FROM t_all", NULL), want);
-    print_message("%ld single rows, %ld in transactions, %ld lists in 2 s\n", singles, (long)in_txn, (long)readings);
+    assert_string_equal(
+        harness_sql(&h, "SELECT count(*) AS n, sum(d = 'PAIR') AS p FROM t_all", NULL), want);
+    print_message("%ld single rows, %ld in transactions, %ld lists in 2 s\n", singles, (long)in_txn,
+                  (long)readings);
     harness_close(&h);
 }
 

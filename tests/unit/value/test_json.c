@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON scanning and quoting: what RFC 8259 allows, what it forbids, and every bound from both sides. */
+/* JSON scanning and quoting: what RFC 8259 allows, what it forbids, and every bound from both
+ * sides. */
 #include "kernel/base/str.h"
 #include "kernel/value/json.h"
 
@@ -12,48 +13,199 @@
 #include <cmocka.h>
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
-#define RAW(lit) {(lit), sizeof(lit) - 1}
+#define RAW(lit)                                                                                   \
+    {                                                                                              \
+        (lit), sizeof(lit) - 1                                                                     \
+    }
 
 static const tn_str good[] = {
-    RAW("0"), RAW("-0"), RAW("1"), RAW("-1"), RAW("10"), RAW("123456789012345678901234567890"),
-    RAW("1.0"), RAW("0.1"), RAW("-0.0"), RAW("1e1"), RAW("1E1"), RAW("1e+1"), RAW("1e-1"),
-    RAW("0e0"), RAW("1.5e300"), RAW("1e400"), RAW("\"\""), RAW("\"a\""), RAW("\"\\\"\""),
-    RAW("\"\\\\\""), RAW("\"\\/\\b\\f\\n\\r\\t\""), RAW("\"\\u0000\""), RAW("\"\\u00e9\""),
-    RAW("\"\\uD834\\uDd1e\""), RAW("\"\\uffff\""), RAW("\"\x7f\""), RAW("\"\xc2\x80\""),
-    RAW("\"\xe0\xa0\x80\""), RAW("\"\xed\x9f\xbf\""), RAW("\"\xee\x80\x80\""),
-    RAW("\"\xf0\x90\x80\x80\""), RAW("\"\xf4\x8f\xbf\xbf\""), RAW("\"\xe2\x80\xa8\""),
-    RAW("\"abcdefgh\""), RAW("\"abcdefg\\n\""), RAW("\"abcdefghijklmnop\xc3\xa9zzzzzzzz\""),
-    RAW("true"), RAW("false"), RAW("null"), RAW(" null "), RAW("\t\r\n null\n"), RAW("[]"),
-    RAW("[ ]"), RAW("{}"), RAW("{ }"), RAW("[1]"), RAW("[1,2]"), RAW("[ 1 , 2 ]"), RAW("[[],[[]]]"),
-    RAW("[{}]"), RAW("{\"a\":1}"), RAW("{\"a\":1,\"b\":[{}]}"), RAW("{\"\":0}"),
-    RAW("{ \"a\" : { \"b\" : { } } , \"c\" : [ ] }"), RAW("{\"a\":{\"b\":1},\"c\":[1,{\"d\":2}]}"),
-    RAW("[\"a\",1.5,null,true,{\"k\":\"v\"}]"), RAW("[0,-0,0.0e-0]"),
+    RAW("0"),
+    RAW("-0"),
+    RAW("1"),
+    RAW("-1"),
+    RAW("10"),
+    RAW("123456789012345678901234567890"),
+    RAW("1.0"),
+    RAW("0.1"),
+    RAW("-0.0"),
+    RAW("1e1"),
+    RAW("1E1"),
+    RAW("1e+1"),
+    RAW("1e-1"),
+    RAW("0e0"),
+    RAW("1.5e300"),
+    RAW("1e400"),
+    RAW("\"\""),
+    RAW("\"a\""),
+    RAW("\"\\\"\""),
+    RAW("\"\\\\\""),
+    RAW("\"\\/\\b\\f\\n\\r\\t\""),
+    RAW("\"\\u0000\""),
+    RAW("\"\\u00e9\""),
+    RAW("\"\\uD834\\uDd1e\""),
+    RAW("\"\\uffff\""),
+    RAW("\"\x7f\""),
+    RAW("\"\xc2\x80\""),
+    RAW("\"\xe0\xa0\x80\""),
+    RAW("\"\xed\x9f\xbf\""),
+    RAW("\"\xee\x80\x80\""),
+    RAW("\"\xf0\x90\x80\x80\""),
+    RAW("\"\xf4\x8f\xbf\xbf\""),
+    RAW("\"\xe2\x80\xa8\""),
+    RAW("\"abcdefgh\""),
+    RAW("\"abcdefg\\n\""),
+    RAW("\"abcdefghijklmnop\xc3\xa9zzzzzzzz\""),
+    RAW("true"),
+    RAW("false"),
+    RAW("null"),
+    RAW(" null "),
+    RAW("\t\r\n null\n"),
+    RAW("[]"),
+    RAW("[ ]"),
+    RAW("{}"),
+    RAW("{ }"),
+    RAW("[1]"),
+    RAW("[1,2]"),
+    RAW("[ 1 , 2 ]"),
+    RAW("[[],[[]]]"),
+    RAW("[{}]"),
+    RAW("{\"a\":1}"),
+    RAW("{\"a\":1,\"b\":[{}]}"),
+    RAW("{\"\":0}"),
+    RAW("{ \"a\" : { \"b\" : { } } , \"c\" : [ ] }"),
+    RAW("{\"a\":{\"b\":1},\"c\":[1,{\"d\":2}]}"),
+    RAW("[\"a\",1.5,null,true,{\"k\":\"v\"}]"),
+    RAW("[0,-0,0.0e-0]"),
 };
 
 static const tn_str bad[] = {
-    RAW(""), RAW(" "), RAW("\xef\xbb\xbf{}"), RAW("\0"), RAW("nul"), RAW("nulL"), RAW("True"),
-    RAW("nullx"), RAW("null null"), RAW("NaN"), RAW("Infinity"), RAW("-Infinity"), RAW("undefined"),
-    RAW("'a'"), RAW("+1"), RAW("01"), RAW("-01"), RAW("00"), RAW("-"), RAW("--1"), RAW("1."),
-    RAW(".5"), RAW("1.e1"), RAW("1e"), RAW("1e+"), RAW("1E-"), RAW("0x10"), RAW("1_0"), RAW("1a"),
-    RAW("- 1"), RAW("1 2"), RAW("0.1.2"), RAW("1e1.5"), RAW("\""), RAW("\"a"), RAW("\"a\\"),
-    RAW("\"\\"), RAW("\"\\u"), RAW("\"\\u123"), RAW("\"\\u12g4\""), RAW("\"\\x41\""), RAW("\"\\a\""),
-    RAW("\"\\'\""), RAW("\"\\U0041\""), RAW("\"\n\""), RAW("\"\t\""), RAW("\"\x1f\""), RAW("\"\0\""),
-    RAW("\"\\ud800\""), RAW("\"\\udc00\""), RAW("\"\\ud800\\ud800\""), RAW("\"\\ud800x\""),
-    RAW("\"\\ud800\\n\""), RAW("\"\\udc00\\ud800\""), RAW("\"\\ud800\\u0041\""), RAW("\"\\ud83d"),
-    RAW("\"\x80\""), RAW("\"\xc0\x80\""), RAW("\"\xc1\xbf\""), RAW("\"\xc3\""), RAW("\"\xc3\x28\""),
-    RAW("\"\xe0\x9f\xbf\""), RAW("\"\xe2\x82\""), RAW("\"\xed\xa0\x80\""), RAW("\"\xed\xbf\xbf\""),
-    RAW("\"\xf0\x8f\xbf\xbf\""), RAW("\"\xf4\x90\x80\x80\""), RAW("\"\xf5\x80\x80\x80\""),
-    RAW("\"\xf8\x88\x80\x80\x80\""), RAW("\"\xff\""), RAW("\"\xfe\""), RAW("\"abcdefgh\xe2\x82\""),
-    RAW("\"\xf0\x90\x80\""), RAW("\"\xe2"), RAW("["), RAW("]"), RAW("[1"), RAW("[1,"), RAW("[1,]"),
-    RAW("[,1]"), RAW("[,]"), RAW("[1,,2]"), RAW("[1 2]"), RAW("[1}"), RAW("[1]]"), RAW("[[1]"),
-    RAW("{"), RAW("}"), RAW("{]"), RAW("[}"), RAW("{\"a\"}"), RAW("{\"a\":}"), RAW("{\"a\":1,}"),
-    RAW("{,}"), RAW("{,\"a\":1}"), RAW("{\"a\" 1}"), RAW("{\"a\"::1}"), RAW("{a:1}"), RAW("{'a':1}"),
-    RAW("{1:1}"), RAW("{null:1}"), RAW("{\"a\":1 \"b\":2}"), RAW("{\"a\":1}}"), RAW("{\"a\":1"),
-    RAW("{\"a\":1,"), RAW("{\"a\""), RAW("{\"a\":"), RAW("{\"a\":1]"), RAW("[\"a\":1]"),
-    RAW("{\"a\",1}"), RAW("/**/1"), RAW("1//x"), RAW("[1]x"), RAW("\x0b"
-                                                                 "1"),
-    RAW("\x0c[]"), RAW("1\0"), RAW("[1]\0"), RAW("{\"a\xff\":1}"), RAW("\xa0[]"), RAW("[true,fals]"),
-    RAW("[\"\\\"]"), RAW("{\"\\ud800\":1}"), RAW("#1"), RAW("*"), RAW(":"), RAW(","),
+    RAW(""),
+    RAW(" "),
+    RAW("\xef\xbb\xbf{}"),
+    RAW("\0"),
+    RAW("nul"),
+    RAW("nulL"),
+    RAW("True"),
+    RAW("nullx"),
+    RAW("null null"),
+    RAW("NaN"),
+    RAW("Infinity"),
+    RAW("-Infinity"),
+    RAW("undefined"),
+    RAW("'a'"),
+    RAW("+1"),
+    RAW("01"),
+    RAW("-01"),
+    RAW("00"),
+    RAW("-"),
+    RAW("--1"),
+    RAW("1."),
+    RAW(".5"),
+    RAW("1.e1"),
+    RAW("1e"),
+    RAW("1e+"),
+    RAW("1E-"),
+    RAW("0x10"),
+    RAW("1_0"),
+    RAW("1a"),
+    RAW("- 1"),
+    RAW("1 2"),
+    RAW("0.1.2"),
+    RAW("1e1.5"),
+    RAW("\""),
+    RAW("\"a"),
+    RAW("\"a\\"),
+    RAW("\"\\"),
+    RAW("\"\\u"),
+    RAW("\"\\u123"),
+    RAW("\"\\u12g4\""),
+    RAW("\"\\x41\""),
+    RAW("\"\\a\""),
+    RAW("\"\\'\""),
+    RAW("\"\\U0041\""),
+    RAW("\"\n\""),
+    RAW("\"\t\""),
+    RAW("\"\x1f\""),
+    RAW("\"\0\""),
+    RAW("\"\\ud800\""),
+    RAW("\"\\udc00\""),
+    RAW("\"\\ud800\\ud800\""),
+    RAW("\"\\ud800x\""),
+    RAW("\"\\ud800\\n\""),
+    RAW("\"\\udc00\\ud800\""),
+    RAW("\"\\ud800\\u0041\""),
+    RAW("\"\\ud83d"),
+    RAW("\"\x80\""),
+    RAW("\"\xc0\x80\""),
+    RAW("\"\xc1\xbf\""),
+    RAW("\"\xc3\""),
+    RAW("\"\xc3\x28\""),
+    RAW("\"\xe0\x9f\xbf\""),
+    RAW("\"\xe2\x82\""),
+    RAW("\"\xed\xa0\x80\""),
+    RAW("\"\xed\xbf\xbf\""),
+    RAW("\"\xf0\x8f\xbf\xbf\""),
+    RAW("\"\xf4\x90\x80\x80\""),
+    RAW("\"\xf5\x80\x80\x80\""),
+    RAW("\"\xf8\x88\x80\x80\x80\""),
+    RAW("\"\xff\""),
+    RAW("\"\xfe\""),
+    RAW("\"abcdefgh\xe2\x82\""),
+    RAW("\"\xf0\x90\x80\""),
+    RAW("\"\xe2"),
+    RAW("["),
+    RAW("]"),
+    RAW("[1"),
+    RAW("[1,"),
+    RAW("[1,]"),
+    RAW("[,1]"),
+    RAW("[,]"),
+    RAW("[1,,2]"),
+    RAW("[1 2]"),
+    RAW("[1}"),
+    RAW("[1]]"),
+    RAW("[[1]"),
+    RAW("{"),
+    RAW("}"),
+    RAW("{]"),
+    RAW("[}"),
+    RAW("{\"a\"}"),
+    RAW("{\"a\":}"),
+    RAW("{\"a\":1,}"),
+    RAW("{,}"),
+    RAW("{,\"a\":1}"),
+    RAW("{\"a\" 1}"),
+    RAW("{\"a\"::1}"),
+    RAW("{a:1}"),
+    RAW("{'a':1}"),
+    RAW("{1:1}"),
+    RAW("{null:1}"),
+    RAW("{\"a\":1 \"b\":2}"),
+    RAW("{\"a\":1}}"),
+    RAW("{\"a\":1"),
+    RAW("{\"a\":1,"),
+    RAW("{\"a\""),
+    RAW("{\"a\":"),
+    RAW("{\"a\":1]"),
+    RAW("[\"a\":1]"),
+    RAW("{\"a\",1}"),
+    RAW("/**/1"),
+    RAW("1//x"),
+    RAW("[1]x"),
+    RAW("\x0b"
+        "1"),
+    RAW("\x0c[]"),
+    RAW("1\0"),
+    RAW("[1]\0"),
+    RAW("{\"a\xff\":1}"),
+    RAW("\xa0[]"),
+    RAW("[true,fals]"),
+    RAW("[\"\\\"]"),
+    RAW("{\"\\ud800\":1}"),
+    RAW("#1"),
+    RAW("*"),
+    RAW(":"),
+    RAW(","),
 };
 
 /* From a block of exactly its size, so that the sanitizer sees a read past the end. */
@@ -92,7 +244,8 @@ static void refuses_everything_else(void **state)
 /* Every beginning of a good object is bad: nothing is accepted that is cut. */
 static void refuses_every_cut(void **state)
 {
-    const tn_str text = TN_STR("{\"a\":[1.5e1,\"\\ud834\\udd1e\xc3\xa9\",true,{\"b\":null}],\"c\":\"\"}");
+    const tn_str text = TN_STR(
+        "{\"a\":[1.5e1,\"\\ud834\\udd1e\xc3\xa9\",true,{\"b\":null}],\"c\":\"\"}");
     (void)state;
     for (size_t n = 0; n < text.n; n++) {
         assert_int_equal(scan_exact((tn_str){text.s, n}, NULL), TN_E_INVAL);
@@ -161,8 +314,9 @@ static void returns_members(void **state)
     tn_json_member m[8];
     uint32_t kind = 99, n = 99;
     (void)state;
-    tn_str text = TN_STR(" {\"n\":null, \"b\" : true,\"i\":-1.5,\"s\":\"a\\n\",\"a\":[1,{\"x\":2}] ,"
-                         "\"o\":{\"a\":{}}, \"\\u0065\":0 } ");
+    tn_str text = TN_STR(
+        " {\"n\":null, \"b\" : true,\"i\":-1.5,\"s\":\"a\\n\",\"a\":[1,{\"x\":2}] ,"
+        "\"o\":{\"a\":{}}, \"\\u0065\":0 } ");
     assert_int_equal(json_scan(text, &kind, m, 8, &n, NULL), TN_OK);
     assert_int_equal(kind, TN_JSON_OBJECT);
     assert_int_equal(n, 7);
@@ -170,9 +324,12 @@ static void returns_members(void **state)
         const char *key, *value;
         uint32_t kind, flags;
     } want[] = {
-        {"n", "null", TN_JSON_NULL, 0},       {"b", "true", TN_JSON_BOOL, 0},
-        {"i", "-1.5", TN_JSON_NUMBER, 0},     {"s", "\"a\\n\"", TN_JSON_STRING, 0},
-        {"a", "[1,{\"x\":2}]", TN_JSON_ARRAY, 0}, {"o", "{\"a\":{}}", TN_JSON_OBJECT, 0},
+        {"n", "null", TN_JSON_NULL, 0},
+        {"b", "true", TN_JSON_BOOL, 0},
+        {"i", "-1.5", TN_JSON_NUMBER, 0},
+        {"s", "\"a\\n\"", TN_JSON_STRING, 0},
+        {"a", "[1,{\"x\":2}]", TN_JSON_ARRAY, 0},
+        {"o", "{\"a\":{}}", TN_JSON_OBJECT, 0},
         {"\"\\u0065\"", "0", TN_JSON_NUMBER, TN_JSON_KEY_ESCAPED},
     };
     for (uint32_t i = 0; i < n; i++) {
@@ -193,8 +350,8 @@ static void last_duplicate_wins(void **state)
     tn_json_member m[8];
     uint32_t n = 0;
     (void)state;
-    assert_int_equal(json_scan(TN_STR("{\"a\":1,\"b\":2,\"a\":[3],\"\\u0062\":4,\"b\\u0000\":5}"), NULL,
-                               m, 8, &n, NULL),
+    assert_int_equal(json_scan(TN_STR("{\"a\":1,\"b\":2,\"a\":[3],\"\\u0062\":4,\"b\\u0000\":5}"),
+                               NULL, m, 8, &n, NULL),
                      TN_OK);
     assert_int_equal(n, 3);
     assert_true(str_is(m[0].value, "[3]"));
@@ -223,8 +380,8 @@ static void wide_objects(void **state)
     char dup[4096];
     size_t at = (size_t)sprintf(dup, "{");
     for (int i = 0; i < 100; i++) { /* 50 keys, each twice, every second time escaped */
-        at += (size_t)sprintf(dup + at, i < 50 ? "%s\"x%d\":%d" : "%s\"\\u0078%d\":%d", i ? "," : "",
-                              i % 50, i);
+        at += (size_t)sprintf(dup + at, i < 50 ? "%s\"x%d\":%d" : "%s\"\\u0078%d\":%d",
+                              i ? "," : "", i % 50, i);
     }
     at += (size_t)sprintf(dup + at, "}");
     assert_int_equal(json_scan((tn_str){dup, at}, NULL, m, 100, &n, NULL), TN_OK);
@@ -321,12 +478,18 @@ static void round_trips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepts_what_rfc8259_allows), cmocka_unit_test(refuses_everything_else),
-        cmocka_unit_test(refuses_every_cut),           cmocka_unit_test(names_the_offset),
-        cmocka_unit_test(bounds_the_depth),            cmocka_unit_test(bounds_the_keys),
-        cmocka_unit_test(returns_members),             cmocka_unit_test(last_duplicate_wins),
-        cmocka_unit_test(wide_objects),                cmocka_unit_test(quotes),
-        cmocka_unit_test(unquotes),                    cmocka_unit_test(round_trips),
+        cmocka_unit_test(accepts_what_rfc8259_allows),
+        cmocka_unit_test(refuses_everything_else),
+        cmocka_unit_test(refuses_every_cut),
+        cmocka_unit_test(names_the_offset),
+        cmocka_unit_test(bounds_the_depth),
+        cmocka_unit_test(bounds_the_keys),
+        cmocka_unit_test(returns_members),
+        cmocka_unit_test(last_duplicate_wins),
+        cmocka_unit_test(wide_objects),
+        cmocka_unit_test(quotes),
+        cmocka_unit_test(unquotes),
+        cmocka_unit_test(round_trips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

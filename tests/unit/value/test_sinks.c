@@ -13,14 +13,24 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define STR(s_)   {.type = TN_T_STR, .n = sizeof(s_) - 1, .u.s = s_}
-#define INT(i_)   {.type = TN_T_INT, .u.i = i_}
-#define FLOAT(f_) {.type = TN_T_FLOAT, .u.f = f_}
-#define COUNT(a)  (sizeof(a) / sizeof(a)[0])
+#define STR(s_)                                                                                    \
+    {                                                                                              \
+        .type = TN_T_STR, .n = sizeof(s_) - 1, .u.s = s_                                           \
+    }
+#define INT(i_)                                                                                    \
+    {                                                                                              \
+        .type = TN_T_INT, .u.i = i_                                                                \
+    }
+#define FLOAT(f_)                                                                                  \
+    {                                                                                              \
+        .type = TN_T_FLOAT, .u.f = f_                                                              \
+    }
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 static const uint8_t raw[] = {0xff, 0x00, 0x10, 0x80};
 static const tn_val items[] = {INT(1), STR("x"), {.type = TN_T_NULL}};
-static const tn_pair pairs[] = {{STR("k\""), INT(1)}, {STR("l"), {.type = TN_T_LIST, .n = 3, .u.list = items}}};
+static const tn_pair pairs[] = {{STR("k\""), INT(1)},
+                                {STR("l"), {.type = TN_T_LIST, .n = 3, .u.list = items}}};
 
 static void writes_every_type(void **state)
 {
@@ -33,9 +43,15 @@ static void writes_every_type(void **state)
         {{.type = TN_T_BOOL}, "false"},
         {INT(INT64_MIN), "-9223372036854775808"},
         {INT(INT64_MAX), "9223372036854775807"},
-        {FLOAT(0.1), "0.1"}, {FLOAT(1), "1.0"}, {FLOAT(-0.0), "-0.0"}, {FLOAT(1e300), "1e+300"},
-        {FLOAT(1.0 / 3), "0.3333333333333333"}, {FLOAT(5e-324), "4.94065645841247e-324"},
-        {FLOAT(NAN), "null"}, {FLOAT(INFINITY), "null"}, {FLOAT(-INFINITY), "null"},
+        {FLOAT(0.1), "0.1"},
+        {FLOAT(1), "1.0"},
+        {FLOAT(-0.0), "-0.0"},
+        {FLOAT(1e300), "1e+300"},
+        {FLOAT(1.0 / 3), "0.3333333333333333"},
+        {FLOAT(5e-324), "4.94065645841247e-324"},
+        {FLOAT(NAN), "null"},
+        {FLOAT(INFINITY), "null"},
+        {FLOAT(-INFINITY), "null"},
         {STR("a\"\n"), "\"a\\\"\\n\""},
         {{.type = TN_T_STR, .flags = TN_V_JSON, .n = 7, .u.s = "[1, 2 ]"}, "[1, 2 ]"},
         {{.type = TN_T_STR, .flags = TN_V_JSON, .n = 2, .u.s = "[1"}, "\"[1\""},
@@ -45,7 +61,8 @@ static void writes_every_type(void **state)
         {{.type = TN_T_BYTES, .n = 2, .u.b = raw}, "\"/wA=\""},
         {{.type = TN_T_BYTES, .n = 0}, "\"\""},
         {{.type = TN_T_DECIMAL, .n = 5, .u.s = "12.50"}, "12.50"},
-        {{.type = TN_T_DECIMAL, .n = 30, .u.s = "123456789012345678901234567890"}, "123456789012345678901234567890"},
+        {{.type = TN_T_DECIMAL, .n = 30, .u.s = "123456789012345678901234567890"},
+         "123456789012345678901234567890"},
         {{.type = TN_T_DECIMAL, .n = 3, .u.s = "NaN"}, "\"NaN\""},
         {{.type = TN_T_DECIMAL, .n = 4, .u.s = "1e,2"}, "\"1e,2\""},
         {{.type = TN_T_TIME, .u.i = 0}, "\"1970-01-01T00:00:00.000Z\""},
@@ -56,7 +73,8 @@ static void writes_every_type(void **state)
         {{.type = TN_T_DATE, .u.i = 11016}, "\"2000-02-29\""},
         {{.type = TN_T_DATE, .u.i = -719162}, "\"0001-01-01\""},
         {{.type = TN_T_LIST, .n = 3, .u.list = items}, "[1,\"x\",null]"},
-        {{.type = TN_T_LIST}, "[]"}, {{.type = TN_T_MAP}, "{}"},
+        {{.type = TN_T_LIST}, "[]"},
+        {{.type = TN_T_MAP}, "{}"},
         {{.type = TN_T_MAP, .n = 2, .u.map = pairs}, "{\"k\\\"\":1,\"l\":[1,\"x\",null]}"},
     };
     (void)state;
@@ -126,7 +144,8 @@ static tn_rc describe(tn_sink *s)
     rc = rc ? rc : s->ops->list_end(s);
     return rc ? rc : s->ops->map_end(s);
 }
-#define WANT "{\"rows\":[{\"id\":1,\"n\\\"\":\"a\"},{\"id\":2,\"n\\\"\":null}],\"list\":[7,[1,\"x\",null],{}]}"
+#define WANT                                                                                       \
+    "{\"rows\":[{\"id\":1,\"n\\\"\":\"a\"},{\"id\":2,\"n\\\"\":null}],\"list\":[7,[1,\"x\",null],{}]}"
 
 static void sinks_agree(void **state)
 {
@@ -141,8 +160,10 @@ static void sinks_agree(void **state)
     assert_string_equal(json.data, WANT);
     record_sink_init(&r, &record);
     assert_int_equal(describe(&r.sink), TN_OK);
-    assert_string_equal(record.data, "map -1\nkey \"rows\"\ntable id:INT n\":STR\nrow 1 \"a\"\nrow 2 null\ntable_end -1\n"
-                                     "key \"list\"\nlist 3\nscalar 7\nscalar [1 \"x\" null]\nmap 0\nmap_end\nlist_end\nmap_end\n");
+    assert_string_equal(
+        record.data,
+        "map -1\nkey \"rows\"\ntable id:INT n\":STR\nrow 1 \"a\"\nrow 2 null\ntable_end -1\n"
+        "key \"list\"\nlist 3\nscalar 7\nscalar [1 \"x\" null]\nmap 0\nmap_end\nlist_end\nmap_end\n");
     bridge_sink_init(&b, &err);
     assert_null(bridge_sink_take(&b));
     assert_int_equal(describe(&b.sink), TN_OK);
@@ -215,7 +236,8 @@ static void trees_become_values(void **state)
     json_decref(tree);
     json_decref(back);
     assert_int_equal(bridge_parse(TN_STR("[\"\\ud800\"]"), &tree, &err), TN_E_INVAL);
-    assert_int_equal(bridge_parse(TN_STR("123456789012345678901234567890"), &tree, &err), TN_E_INVAL);
+    assert_int_equal(bridge_parse(TN_STR("123456789012345678901234567890"), &tree, &err),
+                     TN_E_INVAL);
     assert_int_equal(bridge_parse(TN_STR("{\"a\":1,}"), &tree, &err), TN_E_INVAL);
     arena_finish(&a);
 }
@@ -223,8 +245,9 @@ static void trees_become_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_every_type), cmocka_unit_test(refuses_what_is_no_json), cmocka_unit_test(sinks_agree),
-        cmocka_unit_test(sinks_refuse_nonsense), cmocka_unit_test(trees_become_values),
+        cmocka_unit_test(writes_every_type),   cmocka_unit_test(refuses_what_is_no_json),
+        cmocka_unit_test(sinks_agree),         cmocka_unit_test(sinks_refuse_nonsense),
+        cmocka_unit_test(trees_become_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
