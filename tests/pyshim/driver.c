@@ -369,7 +369,7 @@ static void run_file(const char *path)
     fclose(f);
 }
 
-int main(int argc, char **argv)
+int driver_main(int argc, char **argv)
 {
     tn_err err = TN_ERR_INIT;
     struct sigaction sa = {.sa_handler = on_alarm};
