@@ -45,8 +45,8 @@ static int bind_date(sqlite3_stmt *stmt, int i, const tn_val *v)
     return sqlite3_bind_text(stmt, i, text, n, SQLITE_TRANSIENT);
 }
 
-/* The caller's memory outlives the statement's run, and bindings are cleared after it: no copies.
- * */
+/* The caller's memory outlives the statement's run, and bindings are cleared after it: no
+ * copies. */
 static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v, tn_err *err)
 {
     int code;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables from entity definitions: missing tables, columns and indexes are made, nothing is dropped.
- * */
+/* Tables from entity definitions: missing tables, columns and indexes are made, nothing is
+ * dropped. */
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
 #include "kernel/store/migrate.h"

@@ -136,8 +136,8 @@ static tn_rc check_one(const tn_entity *e, tn_err *err)
     return rc ? rc : check_uniques(e, err);
 }
 
-/* Joins and the default order refer to other definitions, so they are checked after all are known.
- * */
+/* Joins and the default order refer to other definitions, so they are checked after all are
+ * known. */
 static tn_rc check_references(struct store *s, const tn_entity *e, tn_err *err)
 {
     struct stmt q;

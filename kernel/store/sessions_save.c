@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions in table tn_session: loading them, and the thread that writes what changed in batches.
- * */
+/* Sessions in table tn_session: loading them, and the thread that writes what changed in
+ * batches. */
 #include "kernel/base/err.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"

@@ -247,8 +247,8 @@ int json_key_eq(const tn_json_member *a, const tn_json_member *b)
 
 uint64_t json_key_hash(const tn_json_member *m)
 {
-    /* In chunks, so that an escaped key hashes like its plain form without a buffer for all of it.
-     * */
+    /* In chunks, so that an escaped key hashes like its plain form without a buffer for all of
+     * it. */
     char text[256];
     uint64_t hash = 0;
     struct cursor c;

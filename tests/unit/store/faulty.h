@@ -9,8 +9,8 @@
 #define FAULT_TRUNC (1u << 3)
 #define FAULT_READ  (1u << 4)
 
-/* Becomes the default VFS of the SQLite library that the plugin is linked with. Once per process.
- * */
+/* Becomes the default VFS of the SQLite library that the plugin is linked with. Once per
+ * process. */
 void faulty_install(struct plug *plug);
 /* at: the n-th (1 = next) of the kinds fails; forever: and all after it; code: SQLITE_FULL ... or 0
  * = the I/O error of the operation. at == 0: nothing fails. Also restarts the counting. */
