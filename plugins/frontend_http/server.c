@@ -50,6 +50,7 @@ void conn_phase(struct conn *c, enum phase phase)
 {
     c->phase = (uint8_t)phase;
     c->phase_ns = fe_host->now_ns();
+    c->peeked = false;
 }
 
 void conn_kill(struct conn *c)
@@ -100,10 +101,25 @@ static bool body_too_slow(const struct conn *c, uint64_t age)
     return c->ex->received < due;
 }
 
+/* libmicrohttpd takes a short read for an empty socket; when data and the end of the stream came
+ * together, its edge-triggered epoll never tells it about the end. One look in every phase finds it. */
+static bool ended(struct conn *c)
+{
+    char byte;
+    if (c->peeked) {
+        return false;
+    }
+    c->peeked = true;
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static bool overdue(struct conn *c, uint64_t now)
 {
     const struct fe_conf *conf = c->server->conf;
     uint64_t age = now - c->phase_ns;
+    if (age > GONE_NS && c->phase <= PHASE_BODY && ended(c)) {
+        return true;
+    }
     switch (c->phase) {
     case PHASE_NEW:
     case PHASE_HEAD:
