@@ -87,7 +87,12 @@ int buf_adds(struct buf *b, const char *s)
 
 int buf_addc(struct buf *b, char c)
 {
-    return buf_add(b, &c, 1);
+    if (b->failed || (b->cap - b->len < 2 && buf_reserve(b, 1) == NULL)) {
+        return -1;
+    }
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
+    return 0;
 }
 
 int buf_addstr(struct buf *b, tn_str s)

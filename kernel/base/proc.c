@@ -171,16 +171,14 @@ static bool reap(pid_t pid, int *killed)
  * bounded by the time limit. */
 int proc_kill_strays(const pid_t *keep, size_t nkeep)
 {
-    enum { BATCH = 512, IDLE_NS = 500000 };
-    pid_t pids[BATCH];
+    enum { STRAYS = 512, IDLE_NS = 500000 };
+    const size_t cap = nkeep + STRAYS; /* whatever is kept, strays are among what is stored */
+    pid_t *pids = malloc(cap * sizeof *pids);
     uint64_t end = real_ns() + 2 * NS_PER_S;
     int killed = 0;
-    for (;;) {
-        int n = proc_children(pids, BATCH);
-        if (n < 0) {
-            return killed;
-        }
-        size_t stored = n < BATCH ? (size_t)n : BATCH, strays = 0, reaped = 0;
+    while (pids != NULL) {
+        int n = proc_children(pids, cap);
+        size_t stored = n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap, strays = 0, reaped = 0;
         for (size_t i = 0; i < stored; i++) {
             if (is_kept(pids[i], keep, nkeep)) {
                 continue;
@@ -197,13 +195,15 @@ int proc_kill_strays(const pid_t *keep, size_t nkeep)
         for (size_t i = 0; i < stored; i++) {
             reaped += !is_kept(pids[i], keep, nkeep) && reap(pids[i], &killed);
         }
-        if ((strays == 0 && n <= BATCH) || real_ns() >= end) {
-            return killed;
+        if (strays == 0 || real_ns() >= end) {
+            break;
         }
         if (reaped == 0) {
             nanosleep(&(struct timespec){0, IDLE_NS}, NULL);
         }
     }
+    free(pids);
+    return killed;
 }
 
 long proc_memory(pid_t pid, const char *field)

@@ -11,6 +11,7 @@
 #include "kernel/plug/plug.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,21 @@ static void not_even_plugins(void **state)
     plug_print(&r, 0, &out);
     assert_non_null(strstr(out.data, "connector  frozen           1.0.0     Built from"));
     assert_non_null(strstr(out.data, "Not used:\n"));
+    buf_clear(&out);
+    plug_print(&r, 1, &out);
+    json_t *all = json_loadb(out.data, out.len, 0, NULL), *one;
+    size_t i, usable = 0;
+    assert_int_equal(json_array_size(all), r.nreports);
+    json_array_foreach(all, i, one)
+    {
+        bool good = json_object_get(one, "problem") == NULL;
+        assert_non_null(json_object_get(one, "file"));
+        assert_int_equal(json_object_get(one, "config") != NULL, good);
+        assert_int_equal(json_array_size(json_object_get(one, "methods")), good);
+        usable += good;
+    }
+    assert_int_equal(usable, 1);
+    json_decref(all);
     buf_finish(&out);
     plug_registry_finish(&r);
 }
