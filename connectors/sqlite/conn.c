@@ -2,11 +2,12 @@
 /* One SQLite connection: opened hardened, bounded by deadlines, brought back to its first state. */
 #include "sqlite.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PROGRESS_OPS 2000                /* virtual machine steps between two looks at the clock */
 #define MAX_VALUE    (512 * 1024 * 1024) /* bytes of one value or row */
@@ -150,11 +151,25 @@ static tn_rc configure(struct conn *c, tn_err *err)
     return TN_OK;
 }
 
+/* A new file is for its owner alone (the log beside it takes the same mode); SQLite would ask the
+ * umask. Only a file that is not there is touched: closing a descriptor of one that is in use would
+ * drop the locks of this process on it (fcntl(2), "Advisory record locking"). */
+static void make_private(const struct config *conf)
+{
+    if (!conf->readonly && strcmp(conf->path, ":memory:") != 0) {
+        int fd = open(conf->path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+}
+
 static tn_rc open_db(struct conn *c, tn_err *err)
 {
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (c->conf->readonly ? SQLITE_OPEN_READONLY
                                    : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    make_private(c->conf);
     int code = sqlite3_open_v2(c->conf->path, &c->db, flags, NULL);
     tn_rc rc = code == SQLITE_OK ? configure(c, err) : sq_error(c, code, "opening", err);
     if (rc) {

@@ -446,6 +446,20 @@ static void limits_and_settings(void **state)
     snprintf(db, sizeof db, "%s", was);
 }
 
+static void files_are_private(void **state)
+{
+    static const char *const names[] = {"", "-wal", "-shm"};
+    struct stat st;
+    (void)state;
+    call("script", "CREATE TABLE t (x)");
+    for (size_t i = 0; i < 3; i++) {
+        char path[240];
+        snprintf(path, sizeof path, "%s%s", db, names[i]);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+    }
+}
+
 static void wrong_arguments(void **state)
 {
     tn_val number = {.type = TN_T_INT};
@@ -476,6 +490,7 @@ int main(void)
         TEST(reset_leaves_no_trace),
         TEST(backups_are_whole),
         TEST(limits_and_settings),
+        TEST(files_are_private),
         TEST(wrong_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, last_teardown);
