@@ -187,6 +187,18 @@ static size_t quote_clean(const char *p, size_t n)
     return i;
 }
 
+/* str_utf8_step() with a short way for most characters of three bytes (U+1000 to U+CFFF, U+E000 to
+ * U+FFFF: CJK, kana, Hangul). */
+static inline int multibyte(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    if (n >= 3 && u[0] > 0xE0 && u[0] <= 0xEF && u[0] != 0xED && (u[1] & 0xC0) == 0x80 &&
+        (u[2] & 0xC0) == 0x80) {
+        return 3;
+    }
+    return str_utf8_step(p, n);
+}
+
 int buf_quote(struct buf *b, tn_str s)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -200,7 +212,7 @@ int buf_quote(struct buf *b, tn_str s)
         /* Valid multi-byte characters join the run, so that Chinese text is one copy as well. */
         int step = 0;
         while (i + run < s.n && (unsigned char)s.s[i + run] >= 0x80 &&
-               (step = str_utf8_step(s.s + i + run, s.n - i - run)) > 0) {
+               (step = multibyte(s.s + i + run, s.n - i - run)) > 0) {
             run += (size_t)step;
         }
         buf_add(b, s.s + i, run);
