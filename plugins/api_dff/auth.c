@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX api.host->ctx
-#define AUTH api.host->auth
+#define CTX         api.host->ctx
+#define AUTH        api.host->auth
 #define SESSION_TTL 86400
 
 static json_t *wait_detail(int64_t seconds)
@@ -166,7 +166,8 @@ static void change_password(struct api_req *r)
         goto undo_user;
     }
     json_t *patch = json_pack("{s:s}", "passwordHash", phc.s);
-    tn_rc rc = r->dry_run ? TN_OK : store_patch(NULL, "user", "id", text_of(r->user.id), patch, &err);
+    tn_rc rc = r->dry_run ? TN_OK
+                          : store_patch(NULL, "user", "id", text_of(r->user.id), patch, &err);
     json_decref(patch);
     api.host->free(CTX, phc.s);
     if (rc != TN_OK) {
@@ -182,7 +183,7 @@ undo_user:
     json_decref(user);
 }
 
-/* ---- profile ---------------------------------------------------------------------------------------- */
+/* ---- profile --------------------------------------------------------------------------------- */
 static json_t *nothing_if_empty(const json_t *list)
 {
     return json_array_size(list) > 0 ? json_incref((json_t *)list) : json_array();
@@ -222,7 +223,8 @@ static void captcha_get(struct api_req *r)
     api_send(r->http, &s, 200, "image/svg+xml", &svg, NULL);
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 #define REQ FF_REQUIRED
 static const struct field sign_in_data[] = {
     {.name = "username", .type = F_STR, .flags = REQ, .max = 30},
@@ -259,11 +261,14 @@ const struct api_route auth_routes[] = {
      NULL, 0},
     {"POST", "/api/v1/auth/do/sign-in", "public", "Signs in with name and password", sign_in, NULL,
      sign_in_body, NULL, 0},
-    {"GET", "/api/v1/auth/do/sign-out", "public", "Ends the session", sign_out, NULL, NULL, NULL, 0},
+    {"GET", "/api/v1/auth/do/sign-out", "public", "Ends the session", sign_out, NULL, NULL, NULL,
+     0},
     {"POST", "/api/v1/auth/do/change-password", "sign-in", "Changes the caller's password",
      change_password, NULL, change_body, NULL, API_TOKEN_ONLY},
-    {"GET", "/api/v1/auth/profile/do/get", "sign-in", "The caller's own user row", profile_get, NULL,
+    {"GET", "/api/v1/auth/profile/do/get", "sign-in", "The caller's own user row", profile_get,
+     NULL,
      NULL, NULL, 0},
     {"POST", "/api/v1/auth/profile/do/modify", "sign-in", "Changes the caller's own name and mail",
      profile_modify, NULL, profile_body, NULL, API_TOKEN_ONLY},
     {.method = NULL}};
+/* clang-format on */

@@ -10,7 +10,7 @@
 #define TTL_NS (300ull * 1000000000)
 
 static struct captcha {
-    char key[33];        /* md5 of category and token */
+    char key[33]; /* md5 of category and token */
     char digits[5];
     bool used;
     uint64_t until;
@@ -82,9 +82,11 @@ static const char *const strokes[10] = {
 static void draw_digit(struct str *svg, int digit, int at, const uint8_t *noise)
 {
     int x0 = 12 + at * 26 + noise[0] % 5, y0 = 6 + noise[1] % 8, scale = 4;
-    str_printf(svg, "<polyline fill=\"none\" stroke=\"#%02x%02x%02x\" stroke-width=\"2\" transform=\""
-                    "rotate(%d %d %d)\" points=\"", 32 + noise[2] % 96, 32 + noise[3] % 96,
-               32 + noise[4] % 96, (int)(noise[5] % 31) - 15, x0 + 8, y0 + 12);
+    str_printf(svg,
+               "<polyline fill=\"none\" stroke=\"#%02x%02x%02x\" stroke-width=\"2\" transform=\""
+               "rotate(%d %d %d)\" points=\"",
+               32 + noise[2] % 96, 32 + noise[3] % 96, 32 + noise[4] % 96,
+               (int)(noise[5] % 31) - 15, x0 + 8, y0 + 12);
     for (const char *p = strokes[digit]; *p != '\0'; p++) {
         if (p[1] == ',') {
             int wobble = noise[6 + (unsigned)(p[0] + p[2]) % 8] % 3 - 1;
@@ -119,8 +121,8 @@ void captcha_make(tn_str category, tn_str token, struct str *svg)
     }
     const uint8_t *n = noise + 4 + 56;
     for (int i = 0; i < 4; i++, n += 4) {
-        str_printf(svg, "<path d=\"M%d %d Q60 %d %d %d\" fill=\"none\" stroke=\"#999\"/>", n[0] % 20,
-                   n[1] % 40, n[2] % 40, 100 + n[3] % 20, n[2] % 40);
+        str_printf(svg, "<path d=\"M%d %d Q60 %d %d %d\" fill=\"none\" stroke=\"#999\"/>",
+                   n[0] % 20, n[1] % 40, n[2] % 40, 100 + n[3] % 20, n[2] % 40);
     }
     str_puts(svg, "</svg>");
 }

@@ -269,8 +269,12 @@ static json_t *many_rows(struct change *c, const char *sub)
     if (f.n == 0 && !f.failed) {
         api_fail(c->r, EBizCondition, sub, NULL, "At least one condition should been specified");
     } else {
-        tn_list q = {.size = sizeof q, .filters = f.f, .nfilters = f.n, .extra = c->crud->extra,
-                     .nextra = names_count(c->crud->extra), .limit = -1};
+        tn_list q = {.size = sizeof q,
+                     .filters = f.f,
+                     .nfilters = f.n,
+                     .extra = c->crud->extra,
+                     .nextra = names_count(c->crud->extra),
+                     .limit = -1};
         rows = f.failed ? (api.host->fail(&err, TN_E_INVAL, "too many filters"), NULL)
                         : store_rows(c->txn, c->crud->entity, &q, NULL, &err);
         if (rows == NULL) {
@@ -311,7 +315,8 @@ static void change_many(struct api_req *r, const char *sub, const char *key, boo
     json_t *ids = json_array(), *old;
     size_t i;
     bool ok = true;
-    json_array_foreach(rows, i, old) {
+    json_array_foreach(rows, i, old)
+    {
         json_t *patch = remove ? NULL : many_patch(json_object_get(r->body, "data"), old);
         ok = remove ? delete_one(&c, old) : modify_one(&c, old, patch);
         json_decref(patch);

@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Add, modify, delete and their many-forms by one engine (spec 0.7); an entity is a row of this table
- * and a few hooks. */
+/* Add, modify, delete and their many-forms by one engine (spec 0.7); an entity is a row of this
+ * table and a few hooks. */
 #pragma once
 #include "list.h"
 #include "schema.h"
 #include "store.h"
 
 struct crud;
-/* One running change. Everything happens in one transaction; hooks that return false have answered. */
+/* One running change. Everything happens in one transaction; hooks that return false have answered.
+ */
 struct change {
     struct api_req *r;
     const struct crud *crud;
     tn_txn *txn;
-    json_t *answer;     /* data of the answer; hooks may add members */
+    json_t *answer; /* data of the answer; hooks may add members */
 };
 struct crud {
-    const char *entity;         /* tn_entity.name */
-    const char *label;          /* in "No such data" {entity, id} */
-    const char *dup_sub;        /* EBizCondition sub-code of a taken id; NULL: EClientDuplicated */
-    const char *url;            /* "/api/v1/sync/": answers carry url + id; NULL = none */
-    const char *const *extra;   /* hidden columns the hooks want in `old` */
-    bool origin;                /* add sets origin and originId to the caller */
-    bool pin;                   /* isPinned stands for pinTime */
+    const char *entity;       /* tn_entity.name */
+    const char *label;        /* in "No such data" {entity, id} */
+    const char *dup_sub;      /* EBizCondition sub-code of a taken id; NULL: EClientDuplicated */
+    const char *url;          /* "/api/v1/sync/": answers carry url + id; NULL = none */
+    const char *const *extra; /* hidden columns the hooks want in `old` */
+    bool origin;              /* add sets origin and originId to the caller */
+    bool pin;                 /* isPinned stands for pinTime */
     /* Optional; `data` holds the validated fields and becomes the row or the patch. */
     bool (*before_add)(struct change *c, json_t *data);
     bool (*before_modify)(struct change *c, const json_t *old, json_t *data);
@@ -31,10 +32,10 @@ struct crud {
 };
 /* run() of routes whose data is a struct crud. */
 void crud_add(struct api_req *r);
-void crud_modify(struct api_req *r);       /* :id */
-void crud_delete(struct api_req *r);       /* :id */
+void crud_modify(struct api_req *r); /* :id */
+void crud_delete(struct api_req *r); /* :id */
 void crud_add_many(struct api_req *r);
-void crud_modify_many(struct api_req *r);  /* filters from the route's query table */
+void crud_modify_many(struct api_req *r); /* filters from the route's query table */
 void crud_delete_many(struct api_req *r);
 
 /* EClientNotFound "No such data" {entity, id}. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way of every managed request: trace, credential, privilege, validation, handler; and the way of
- * its answer back. */
+/* The way of every managed request: trace, credential, privilege, validation, handler; and the way
+ * of its answer back. */
 #include "form.h"
 #include "list.h"
 #include "schema.h"
@@ -13,7 +13,7 @@
 
 #define JSON_TYPE "application/json; charset=utf-8"
 
-/* ---- answers ---------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 static void stamp_req(struct api_stamp *s, struct api_req *r)
 {
     api_stamp_as(s, r->http, r->trace);
@@ -71,7 +71,10 @@ void api_ok_page(struct api_req *r, json_t *data_take, json_t *page_info_take)
     api_send(r->http, &s, 200, JSON_TYPE, &b, NULL);
 }
 
-void api_ok(struct api_req *r, json_t *data_take) { api_ok_page(r, data_take, NULL); }
+void api_ok(struct api_req *r, json_t *data_take)
+{
+    api_ok_page(r, data_take, NULL);
+}
 
 void api_fail(struct api_req *r, enum api_code code, const char *sub, json_t *detail_take,
               const char *fmt, ...)
@@ -92,17 +95,27 @@ void api_fail(struct api_req *r, enum api_code code, const char *sub, json_t *de
 void api_fail_err(struct api_req *r, const tn_err *err)
 {
     switch (err->rc) {
-    case TN_E_NOTFOUND: api_fail(r, EClientNotFound, NULL, NULL, "%s", err->msg); return;
-    case TN_E_CONFLICT: api_fail(r, EClientDuplicated, err->state[0] != '\0' ? err->state : NULL,
-                                 NULL, "%s", err->msg); return;
-    case TN_E_INVAL: api_fail(r, EClientBadRequest, NULL, NULL, "%s", err->msg); return;
-    case TN_E_LIMIT: api_fail(r, ESysLimitReached, NULL, NULL, "%s", err->msg); return;
-    default: break;
+    case TN_E_NOTFOUND:
+        api_fail(r, EClientNotFound, NULL, NULL, "%s", err->msg);
+        return;
+    case TN_E_CONFLICT:
+        api_fail(r, EClientDuplicated, err->state[0] != '\0' ? err->state : NULL, NULL, "%s",
+                 err->msg);
+        return;
+    case TN_E_INVAL:
+        api_fail(r, EClientBadRequest, NULL, NULL, "%s", err->msg);
+        return;
+    case TN_E_LIMIT:
+        api_fail(r, ESysLimitReached, NULL, NULL, "%s", err->msg);
+        return;
+    default:
+        break;
     }
     api.host->log(api.host->ctx, TN_LOG_ERROR, "%.*s %.*s (%s): %s", (int)r->http->method.n,
                   r->http->method.s, (int)r->http->path.n, r->http->path.s, r->trace, err->msg);
     api_fail(r, ESys, NULL, NULL, "%s",
-             api.dev ? err->msg : "An unexpected error occurred, the log names it by this trace id");
+             api.dev ? err->msg
+                     : "An unexpected error occurred, the log names it by this trace id");
 }
 
 tn_str api_param(const struct api_req *r, uint32_t i)
@@ -110,7 +123,7 @@ tn_str api_param(const struct api_req *r, uint32_t i)
     return i < r->nparams ? r->params[i] : (tn_str){NULL, 0};
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 static void req_free(void *user)
 {
     struct api_req *r = user;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All stored entities of the DFF vocabulary (spec Appendix B) as tables. Names are contract: rows are
- * returned with these keys and scripts query these tables. */
+/* All stored entities of the DFF vocabulary (spec Appendix B) as tables. Names are contract: rows
+ * are returned with these keys and scripts query these tables. */
 #include "entities.h"
 
-#define STR(n, len, fl, df)  {.name = n, .type = TN_COL_STR, .max_len = len, .flags = fl, .dflt = df}
+/* One column a phrase, one entity a row. */
+/* clang-format off */
+#define STR(n, len, fl, df) \
+    {.name = n, .type = TN_COL_STR, .max_len = len, .flags = fl, .dflt = df}
 #define TEXT(n, fl)          {.name = n, .type = TN_COL_TEXT, .flags = fl}
 #define JSON(n, fl)          {.name = n, .type = TN_COL_JSON, .flags = fl}
 #define INT(n, fl, df)       {.name = n, .type = TN_COL_INT, .flags = fl, .dflt = df}
@@ -28,7 +31,8 @@ NAMES scpt_shown[] = {"id", "title", "description", "publishVersion", NULL};
 NAMES func_scpt_shown[] = {"id", "title", "description", "publishVersion", "codeMD5", NULL};
 NAMES sset_shown[] = {"id", "title", "description", NULL};
 NAMES apia_shown[] = {"id", "title", "type", NULL};
-NAMES scpt_sset_shown[] = {"id", "title", "description", "origin", "originId", "lockedByUserId", NULL};
+NAMES scpt_sset_shown[] = {"id", "title", "description", "origin", "originId", "lockedByUserId",
+    NULL};
 /* Joined users show up under "_lu_" and are renamed to lockedByUserUsername by the row hooks. */
 NAMES lock_shown[] = {"username", "name", NULL};
 NAMES smkt_shown[] = {"id", "title", "type", "configJSON", NULL};
@@ -54,7 +58,8 @@ COLUMNS task_record_func[] = {
     JSON("funcCallKwargsJSON", 0), STR("origin", 64, NN | IDX, "'UNKNOWN'"),
     STR("originId", 256, NN | IDX, "'UNKNOWN'"), STR("cronExpr", 64, 0, NULL),
     JSON("callChainJSON", 0), INT("triggerTimeMs", NN | IDX, NULL), INT("startTimeMs", NN, NULL),
-    INT("endTimeMs", NN, NULL), TEXT("eta", 0), INT("delay", NN, NULL), INT("queue", NN | IDX, NULL),
+    INT("endTimeMs", NN, NULL), TEXT("eta", 0), INT("delay", NN, NULL), INT("queue", NN | IDX,
+    NULL),
     INT("timeout", NN, NULL), INT("expires", NN, NULL), BOOL("ignoreResult"),
     STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", 0),
     TEXT("tracebackTEXT", 0), TEXT("nonCriticalErrorsTEXT", 0), TEXT("printLogsTEXT", 0),
@@ -88,7 +93,8 @@ COLUMNS connector[] = {ID(64), STR("title", 256, 0, NULL), TEXT("description", 0
                        TIME("pinTime"), END};
 
 COLUMNS cron_job[] = {
-    ID(64), STR("funcId", 256, NN, NULL), JSON("funcCallKwargsJSON", 0), STR("cronExpr", 64, 0, NULL),
+    ID(64), STR("funcId", 256, NN, NULL), JSON("funcCallKwargsJSON", 0), STR("cronExpr", 64, 0,
+    NULL),
     STR("timezone", 256, 0, NULL), JSON("tagsJSON", 0), STR("scope", 256, NN, "'GLOBAL'"),
     STR("configMD5", 32, 0, NULL), TIME("expireTime"), STR("origin", 64, NN | IDX, "'UNKNOWN'"),
     STR("originId", 64, NN | IDX, "'UNKNOWN'"), INT("taskRecordLimit", 0, NULL), BOOL("isDisabled"),
@@ -137,14 +143,16 @@ static const tn_join script_joins[] = {
 
 COLUMNS script_market[] = {
     ID(64), STR("title", 256, 0, NULL), TEXT("description", 0), STR("type", 64, NN, NULL),
-    JSON("configJSON", 0), JSON("extraJSON", 0), STR("lockedByUserId", 64, 0, NULL), TIME("pinTime"),
+    JSON("configJSON", 0), JSON("extraJSON", 0), STR("lockedByUserId", 64, 0, NULL),
+    TIME("pinTime"),
     END};
 
 COLUMNS script_publish_history[] = {
     ID(64), STR("scriptId", 64, NN | IDX, NULL), INT("scriptPublishVersion", NN, NULL),
     TEXT("scriptCode_cache", NN), TEXT("note", 0), END};
 
-COLUMNS script_recover_point[] = {ID(64), STR("type", 64, NN, "'manual'"), JSON("tableDumpJSON", HID),
+COLUMNS script_recover_point[] = {ID(64), STR("type", 64, NN, "'manual'"), JSON("tableDumpJSON",
+    HID),
                                   TEXT("exportData", HID), TEXT("note", 0), END};
 
 COLUMNS script_set[] = {
@@ -159,7 +167,8 @@ COLUMNS script_set_export_history[] = {ID(64), TEXT("note", 0), JSON("summaryJSO
 COLUMNS script_set_import_history[] = {ID(64), TEXT("note", 0), JSON("summaryJSON", NN), END};
 
 COLUMNS access_key[] = {
-    ID(64), STR("userId", 64, NN | IDX, NULL), STR("title", 256, NN, NULL), TEXT("secretCipher", HID),
+    ID(64), STR("userId", 64, NN | IDX, NULL), STR("title", 256, NN, NULL), TEXT("secretCipher",
+    HID),
     TEXT("webhookURL", 0), TEXT("webhookEvents", 0), BOOL("allowWebhookEcho"), END};
 static const tn_join ak_joins[] = {
     {"user", "u", "ak.userId", "id", "u_", ak_user_shown}, NO_JOIN};
@@ -185,7 +194,8 @@ const tn_entity api_entities[] = {
     PLAIN("taskRecord", "task", "biz_main_task_record", "task-", task_record),
     ENTITY("taskRecordFunc", "task", "biz_main_task_record_func", "task-", 12, task_record_func,
            task_func_joins, NULL, "task.seq DESC"),
-    ENTITY("apiAuth", "apia", "biz_main_api_auth", "apia-", 12, api_auth, NULL, NULL, "apia.seq ASC"),
+    ENTITY("apiAuth", "apia", "biz_main_api_auth", "apia-", 12, api_auth, NULL, NULL,
+    "apia.seq ASC"),
     ENTITY("syncAPI", "sapi", "biz_main_sync_api", "sapi-", 12, sync_api, sync_joins, NULL,
            "sapi.seq DESC"),
     ENTITY("asyncAPI", "aapi", "biz_main_async_api", "aapi-", 12, async_api, async_joins, NULL,
@@ -224,3 +234,4 @@ const tn_entity api_entities[] = {
     {.name = NULL}};
 
 const tn_migration api_migrations[] = {{.seq = 0}};
+/* clang-format on */

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX api.host->ctx
+#define CTX  api.host->ctx
 #define AUTH api.host->auth
 
-static bool is_password(const char *type) { return strcmp(type, "password") == 0; }
+static bool is_password(const char *type)
+{
+    return strcmp(type, "password") == 0;
+}
 
 /* Seals or opens `value` for the variable `id`; the text is bound to its row. New reference. */
 static json_t *env_crypt(const char *id, const char *value, bool seal, tn_err *err)
@@ -32,8 +35,8 @@ static json_t *env_crypt(const char *id, const char *value, bool seal, tn_err *e
     return text;
 }
 
-/* Decides by the resulting type how the value is stored; a change of type alone re-seals or opens what
- * is there. False: answered. */
+/* Decides by the resulting type how the value is stored; a change of type alone re-seals or opens
+ * what is there. False: answered. */
 static bool value_take(struct change *c, const char *id, const json_t *old, json_t *data)
 {
     const char *was = old != NULL ? row_text(old, "autoTypeCasting") : "string";
@@ -78,8 +81,13 @@ static tn_rc env_changed(struct api_req *r, tn_err *err)
 }
 
 const struct crud env_crud = {
-    .entity = "envVariable", .label = "env variable", .dup_sub = "DuplicatedEnvVariableID", .pin = true,
-    .before_add = env_before_add, .before_modify = env_before_modify, .changed = env_changed,
+    .entity = "envVariable",
+    .label = "env variable",
+    .dup_sub = "DuplicatedEnvVariableID",
+    .pin = true,
+    .before_add = env_before_add,
+    .before_modify = env_before_modify,
+    .changed = env_changed,
 };
 
 static void env_row(struct api_req *r, json_t *row)
@@ -91,7 +99,7 @@ static void env_row(struct api_req *r, json_t *row)
     }
 }
 
-/* ---- services for scripts ---------------------------------------------------------------------------- */
+/* ---- services for scripts -------------------------------------------------------------------- */
 static void answer_json(void *token, json_t *v)
 {
     char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -130,8 +138,7 @@ static void env_get(void *user, tn_str payload, void *token)
         api.host->calls->answer(CTX, token, TN_E_INTERNAL,
                                 TN_STR("the value of this env variable cannot be opened"));
     } else {
-        answer_json(token, json_pack("{s:s, s:s, s:o}", "id", name, "type", type,
-                                     "value", value));
+        answer_json(token, json_pack("{s:s, s:s, s:o}", "id", name, "type", type, "value", value));
     }
     json_decref(row);
 }
@@ -163,9 +170,11 @@ tn_rc env_services(tn_err *err)
     return rc == TN_OK ? api.host->calls->service(CTX, "env.keys", 0, env_keys, NULL, err) : rc;
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", "id", NULL};
-static const char *const fuzzy[] = {"evar.id", "evar.title", "evar.description", "evar.valueTEXT", NULL};
+static const char *const fuzzy[] = {"evar.id", "evar.title", "evar.description", "evar.valueTEXT",
+    NULL};
 static const struct list_spec env_list = {.entity = "envVariable", .paging = PAGE_NORMAL,
                                           .sort = sort, .fuzzy = fuzzy, .row = env_row};
 static const struct field list_query[] = {
@@ -187,7 +196,8 @@ static const struct field modify_body[] = {
     {.name = "data", .type = F_OBJ, .flags = FF_REQUIRED, .sub = modify_data}, {.name = NULL}};
 
 const struct api_route env_routes[] = {
-    {"GET", "/api/v1/env-variables/do/list", "general_r", "Lists env variables", list_run, list_query,
+    {"GET", "/api/v1/env-variables/do/list", "general_r", "Lists env variables", list_run,
+     list_query,
      NULL, &env_list, API_FIELDS | API_EXPORT},
     {"POST", "/api/v1/env-variables/do/add", "general_w", "Adds an env variable", crud_add, NULL,
      add_body, &env_crud, 0},
@@ -196,3 +206,4 @@ const struct api_route env_routes[] = {
     {"GET", "/api/v1/env-variables/:id/do/delete", "general_w", "Deletes an env variable",
      crud_delete, NULL, NULL, &env_crud, 0},
     {.method = NULL}};
+/* clang-format on */

@@ -16,7 +16,8 @@ static void pick_object(json_t *obj, const json_t *names, bool drop)
     const char *key;
     json_t *v;
     void *next;
-    json_object_foreach_safe(obj, next, key, v) {
+    json_object_foreach_safe(obj, next, key, v)
+    {
         bool named = json_object_get(names, key) != NULL;
         if (named == drop) {
             json_object_del(obj, key);
@@ -65,8 +66,9 @@ static void csv_cell(struct str *b, const json_t *v)
         t = text_of(owned);
     }
     bool formula = json_is_string(v) && t.n > 0 && strchr("=+-@", t.s[0]) != NULL;
-    if (formula || (t.n > 0 && (memchr(t.s, ',', t.n) != NULL || memchr(t.s, '"', t.n) != NULL ||
-                                memchr(t.s, '\n', t.n) != NULL || memchr(t.s, '\r', t.n) != NULL))) {
+    if (formula ||
+        (t.n > 0 && (memchr(t.s, ',', t.n) != NULL || memchr(t.s, '"', t.n) != NULL ||
+                     memchr(t.s, '\n', t.n) != NULL || memchr(t.s, '\r', t.n) != NULL))) {
         str_puts(b, formula ? "\"'" : "\"");
         for (size_t i = 0; i < t.n; i++) {
             str_add(b, t.s + i, 1);
@@ -87,7 +89,8 @@ static void csv_rows(struct str *b, const json_t *rows)
     const char *key;
     json_t *v;
     const char *sep = "";
-    json_object_foreach((json_t *)first, key, v) {
+    json_object_foreach((json_t *)first, key, v)
+    {
         str_puts(b, sep);
         str_puts(b, key);
         sep = ",";
@@ -95,7 +98,8 @@ static void csv_rows(struct str *b, const json_t *rows)
     str_puts(b, "\r\n");
     for (size_t i = 0; i < json_array_size(rows); i++) {
         sep = "";
-        json_object_foreach((json_t *)first, key, v) {
+        json_object_foreach((json_t *)first, key, v)
+        {
             str_puts(b, sep);
             csv_cell(b, json_object_get(json_array_get(rows, i), key));
             sep = ",";

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- doc form ---------------------------------------------------------------------------------------- */
+/* ---- doc form -------------------------------------------------------------------------------- */
 static bool is_hidden(const json_t *row, const char *key)
 {
     return json_is_true(json_object_get(json_object_get(row, key), "isHidden"));
@@ -16,12 +16,22 @@ static json_t *doc_row(const json_t *f)
     static const struct {
         const char *to, *from;
     } map[] = {
-        {"id", "id"}, {"name", "name"}, {"title", "title"}, {"description", "description"},
-        {"definition", "definition"}, {"argsJSON", "argsJSON"}, {"kwargsJSON", "kwargsJSON"},
-        {"extraConfigJSON", "extraConfigJSON"}, {"category", "category"},
-        {"integration", "integration"}, {"tagsJSON", "tagsJSON"}, {"scriptId", "scpt_id"},
-        {"scriptTitle", "scpt_title"}, {"scriptDescription", "scpt_description"},
-        {"scriptSetId", "sset_id"}, {"scriptSetTitle", "sset_title"},
+        {"id", "id"},
+        {"name", "name"},
+        {"title", "title"},
+        {"description", "description"},
+        {"definition", "definition"},
+        {"argsJSON", "argsJSON"},
+        {"kwargsJSON", "kwargsJSON"},
+        {"extraConfigJSON", "extraConfigJSON"},
+        {"category", "category"},
+        {"integration", "integration"},
+        {"tagsJSON", "tagsJSON"},
+        {"scriptId", "scpt_id"},
+        {"scriptTitle", "scpt_title"},
+        {"scriptDescription", "scpt_description"},
+        {"scriptSetId", "sset_id"},
+        {"scriptSetTitle", "sset_title"},
         {"scriptSetDescription", "sset_description"},
     };
     struct str url = {0};
@@ -64,14 +74,14 @@ static void func_get(struct api_req *r)
         api_ok(r, row);
     } else if (err.rc == TN_E_NOTFOUND) {
         tn_str id = api_param(r, 0);
-        api_fail(r, EClientNotFound, NULL, json_pack("{s:s, s:s%}", "entity", "func", "id", id.s, id.n),
-                 "No such data");
+        api_fail(r, EClientNotFound, NULL,
+                 json_pack("{s:s, s:s%}", "entity", "func", "id", id.s, id.n), "No such data");
     } else {
         api_fail_err(r, &err);
     }
 }
 
-/* ---- tags --------------------------------------------------------------------------------------------- */
+/* ---- tags ------------------------------------------------------------------------------------ */
 /* "*" stands for any run of characters. */
 static bool wildcard(const char *pattern, const char *text)
 {
@@ -109,7 +119,8 @@ static json_t *sorted_keys(const json_t *set)
     if (keys == NULL) {
         return list;
     }
-    json_object_foreach((json_t *)set, key, v) {
+    json_object_foreach((json_t *)set, key, v)
+    {
         keys[i++] = key;
     }
     qsort(keys, n, sizeof *keys, by_text);
@@ -142,19 +153,30 @@ static bool tag_rows(struct api_req *r, json_t *rows)
     return true;
 }
 
-/* ---- documented APIs ------------------------------------------------------------------------------------ */
+/* ---- documented APIs ------------------------------------------------------------------------- */
 static json_t *api_doc(const json_t *row, const char *type, const char *path)
 {
     static const struct {
         const char *to, *from;
     } map[] = {
-        {"id", "id"}, {"funcCallKwargsJSON", "funcCallKwargsJSON"}, {"expireTime", "expireTime"},
-        {"throttlingJSON", "throttlingJSON"}, {"isDisabled", "isDisabled"}, {"configFuncId", "funcId"},
-        {"funcId", "func_id"}, {"funcName", "func_name"}, {"funcTitle", "func_title"},
-        {"funcDescription", "func_description"}, {"funcDefinition", "func_definition"},
-        {"funcArgsJSON", "func_argsJSON"}, {"funcKwargsJSON", "func_kwargsJSON"},
-        {"funcCategory", "func_category"}, {"funcIntegration", "func_integration"},
-        {"funcTagsJSON", "func_tagsJSON"}, {"apiAuthId", "apia_id"}, {"apiAuthTitle", "apia_title"},
+        {"id", "id"},
+        {"funcCallKwargsJSON", "funcCallKwargsJSON"},
+        {"expireTime", "expireTime"},
+        {"throttlingJSON", "throttlingJSON"},
+        {"isDisabled", "isDisabled"},
+        {"configFuncId", "funcId"},
+        {"funcId", "func_id"},
+        {"funcName", "func_name"},
+        {"funcTitle", "func_title"},
+        {"funcDescription", "func_description"},
+        {"funcDefinition", "func_definition"},
+        {"funcArgsJSON", "func_argsJSON"},
+        {"funcKwargsJSON", "func_kwargsJSON"},
+        {"funcCategory", "func_category"},
+        {"funcIntegration", "func_integration"},
+        {"funcTagsJSON", "func_tagsJSON"},
+        {"apiAuthId", "apia_id"},
+        {"apiAuthTitle", "apia_title"},
         {"apiAuthType", "apia_type"},
     };
     struct str url = {0};
@@ -177,8 +199,12 @@ static bool api_docs(struct api_req *r, json_t *docs, const char *entity, const 
     tn_err err = TN_ERR_INIT;
     filters_add(&f, show, TN_OP_BOOL, json_true());
     list_query_filters(r, r->route->query, &f);
-    tn_list q = {.size = sizeof q, .filters = f.f, .nfilters = f.n, .limit = -1,
-                 .fuzzy = query_arg(r->http, "_fuzzySearch"), .fuzzy_columns = fuzzy};
+    tn_list q = {.size = sizeof q,
+                 .filters = f.f,
+                 .nfilters = f.n,
+                 .limit = -1,
+                 .fuzzy = query_arg(r->http, "_fuzzySearch"),
+                 .fuzzy_columns = fuzzy};
     if (q.fuzzy.n > 0) {
         q.nfuzzy = 3;
     } else {
@@ -204,7 +230,8 @@ static void func_api_list(struct api_req *r)
     bool sync_too = strcmp(type, "asyncAPI") != 0, async_too = strcmp(type, "syncAPI") != 0;
     json_t *docs = json_array();
     if ((sync_too && !api_docs(r, docs, "syncAPI", "sapi.showInDoc", "syncAPI", "/api/v1/sync/")) ||
-        (async_too && !api_docs(r, docs, "asyncAPI", "aapi.showInDoc", "asyncAPI", "/api/v1/async/"))) {
+        (async_too &&
+         !api_docs(r, docs, "asyncAPI", "aapi.showInDoc", "asyncAPI", "/api/v1/async/"))) {
         json_decref(docs);
         return;
     }
@@ -221,7 +248,8 @@ static void auth_link_func_list(struct api_req *r)
     }
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", "id", "defOrder", NULL};
 static const char *const fuzzy_columns[] = {"func.id", "func.title", "func.description", NULL};
 static const struct list_spec funcs_list = {.entity = "func", .paging = PAGE_NORMAL, .sort = sort,
@@ -234,7 +262,8 @@ static const struct list_spec tag_list = {.entity = "func", .paging = PAGE_NONE,
 #define TAGS(n)    {.name = n, .type = F_COMMA, .op = TN_OP_JSON_HAS_ALL, .column = "func.tagsJSON"}
 #define LIKE(n, c) {.name = n, .type = F_STR, .op = TN_OP_LIKE, .column = c}
 static const struct field funcs_query[] = {
-    {.name = "_asFuncDoc", .type = F_BOOL}, IN("id", "func.id"), IN("scriptSetId", "func.scriptSetId"),
+    {.name = "_asFuncDoc", .type = F_BOOL}, IN("id", "func.id"), IN("scriptSetId",
+     "func.scriptSetId"),
     IN("scriptId", "func.scriptId"), IN("category", "func.category"),
     IN("integration", "func.integration"), TAGS("tags"), {.name = NULL}};
 static const struct field doc_query[] = {
@@ -252,16 +281,20 @@ static const struct field api_query[] = {
 static const struct field link_query[] = {API_FILTERS};
 
 const struct api_route func_routes[] = {
-    {"GET", "/api/v1/funcs/do/list", "general_r", "Lists published functions", list_run, funcs_query,
+    {"GET", "/api/v1/funcs/do/list", "general_r", "Lists published functions", list_run,
+     funcs_query,
      NULL, &funcs_list, API_FIELDS},
     {"GET", "/api/v1/func-list", "general_r", "Published functions for documentation", list_run,
      doc_query, NULL, &doc_list, 0},
-    {"GET", "/api/v1/func-tag-list", "general_r", "Tags of published functions", list_run, tag_query,
+    {"GET", "/api/v1/func-tag-list", "general_r", "Tags of published functions", list_run,
+     tag_query,
      NULL, &tag_list, 0},
     {"GET", "/api/v1/func-api-list", "public", "Documented function APIs", func_api_list, api_query,
      NULL, NULL, 0},
     {"GET", "/api/v1/auth-link-func-list", "public", "Documented sync APIs under their legacy name",
      auth_link_func_list, link_query, NULL, NULL, 0},
-    {"GET", "/api/v1/func/:funcId", "general_r", "One published function", func_get, NULL, NULL, NULL,
+    {"GET", "/api/v1/func/:funcId", "general_r", "One published function", func_get, NULL, NULL,
+     NULL,
      0},
     {.method = NULL}};
+/* clang-format on */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters of failed sign-ins, per user name and per client address, kept in the store so that a restart
- * forgives nothing (reliability F, spec 8.3). */
+/* Counters of failed sign-ins, per user name and per client address, kept in the store so that a
+ * restart forgives nothing (reliability F, spec 8.3). */
 #include "guard.h"
 #include "store.h"
 
@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CTX api.host->ctx
-#define ENT api.host->entities
+#define CTX               api.host->ctx
+#define ENT               api.host->entities
 #define ADDRESS_THRESHOLD 50
 #define FORGET_MS         (3600 * 1000LL)
 
@@ -33,7 +33,8 @@ struct counter {
     bool stored;
 };
 
-static tn_rc counter_read(tn_txn *txn, struct counter *c, const char *kind, tn_str name, tn_err *err)
+static tn_rc counter_read(tn_txn *txn, struct counter *c, const char *kind, tn_str name,
+                          tn_err *err)
 {
     /* Hashed: the name may be anything a stranger typed. */
     char md5[33];
@@ -67,7 +68,8 @@ static tn_rc counter_write(tn_txn *txn, const struct counter *c, tn_err *err)
     return rc;
 }
 
-static tn_rc enter_locked(tn_txn *txn, tn_str username, tn_str address, int64_t *ret_wait, tn_err *err)
+static tn_rc enter_locked(tn_txn *txn, tn_str username, tn_str address, int64_t *ret_wait,
+                          tn_err *err)
 {
     int64_t now = api.host->wall_us() / 1000;
     int64_t max_s = api_setting_int("BAD_SINGIN_TEMPORARILY_LOCK_MAX_WAIT", 900);

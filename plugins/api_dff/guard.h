@@ -3,9 +3,10 @@
 #pragma once
 #include "api.h"
 
-/* Counts an attempt before the password is looked at, so that parallel guesses count too. Returns the
- * seconds to wait (the attempt is refused and not counted), 0 = go on, -1 = error in err. Per user name
- * from the 10th failure min(900, 60 * 2^(n-10)) s, per client address from the 50th within an hour. */
+/* Counts an attempt before the password is looked at, so that parallel guesses count too. Returns
+ * the seconds to wait (the attempt is refused and not counted), 0 = go on, -1 = error in err. Per
+ * user name from the 10th failure min(900, 60 * 2^(n-10)) s, per client address from the 50th
+ * within an hour. */
 int64_t guard_enter(tn_str username, tn_str address, tn_err *err);
 /* The password was right: forget the user's failures and give the address its attempt back. */
 void guard_success(tn_str username, tn_str address);

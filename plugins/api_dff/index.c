@@ -10,7 +10,8 @@
 
 #define CTX api.host->ctx
 
-/* ---- system-info ------------------------------------------------------------------------------------ */
+/* ---- system-info ----------------------------------------------------------------------------- */
+/* clang-format off */
 /* Settings with their defaults as JSON text. */
 static const struct {
     const char *id, *dflt;
@@ -36,6 +37,7 @@ static const struct {
     {"SCRIPT_SET_HIDDEN_BUILTIN", "true"},
     {"SCRIPT_SET_HIDDEN_BLUEPRINT", "true"},
 };
+/* clang-format on */
 
 static json_t *settings_all(tn_err *err)
 {
@@ -68,14 +70,15 @@ static json_t *sign_in_funcs(tn_err *err)
     json_t *list = rows != NULL ? json_array() : NULL;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *f = json_array_get(rows, i);
-        json_array_append_new(list, json_pack("{s:O, s:O?}", "id", json_object_get(f, "id"), "title",
-                                              json_object_get(f, "title")));
+        json_array_append_new(list, json_pack("{s:O, s:O?}", "id", json_object_get(f, "id"),
+                                              "title", json_object_get(f, "title")));
     }
     json_decref(rows);
     return list;
 }
 
 enum { I_TEXT, I_INT, I_LIST, I_BYTES };
+/* clang-format off */
 /* Keys whose value is a setting, with the default of spec 6.3. */
 static const struct {
     const char *key, *setting, *dflt;
@@ -106,6 +109,7 @@ static const struct {
     {"_TASK_RECORD_FUNC_LIMIT_ASYNC_API", "_TASK_RECORD_FUNC_LIMIT_ASYNC_API", "100", I_INT},
     {"_MONITOR_REPORT_INTERVAL", "_MONITOR_REPORT_INTERVAL", "15", I_INT},
 };
+/* clang-format on */
 
 static json_t *list_of(const char *text)
 {
@@ -161,10 +165,9 @@ static void system_info(struct api_req *r)
                                                  : infos[i].dflt;
         int64_t n;
         json_object_set_new(info, infos[i].key,
-                            infos[i].kind == I_LIST ? list_of(v)
-                            : infos[i].kind == I_INT && text_int(text_of(v), &n)
-                                ? json_integer(n)
-                                : json_string(v));
+                            infos[i].kind == I_LIST                              ? list_of(v)
+                            : infos[i].kind == I_INT && text_int(text_of(v), &n) ? json_integer(n)
+                                                                                 : json_string(v));
     }
     struct utsname u;
     json_object_set_new(info, "_HOSTNAME", json_string(uname(&u) == 0 ? u.nodename : ""));
@@ -173,9 +176,10 @@ static void system_info(struct api_req *r)
     json_object_set_new(info, "GUANCE_NODES", json_array());
     if (api.dev) {
         json_object_set_new(info, "DEV_MODE", json_true());
-        json_object_set_new(info, "WARNING",
-                            json_string("DEVELOPMENT MODE: admin/admin may sign in and captchas are "
-                                        "off. Never let others reach this platform."));
+        json_object_set_new(
+            info, "WARNING",
+            json_string("DEVELOPMENT MODE: admin/admin may sign in and captchas are "
+                        "off. Never let others reach this platform."));
     }
     json_t *all = settings_all(&err), *funcs = all != NULL ? sign_in_funcs(&err) : NULL;
     if (funcs == NULL) {
@@ -196,8 +200,11 @@ static void image_info(struct api_req *r)
     api_ok(r, info);
 }
 
-/* ---- small ones -------------------------------------------------------------------------------------- */
-static void ping(struct api_req *r) { api_ok(r, json_string("pong")); }
+/* ---- small ones ------------------------------------------------------------------------------ */
+static void ping(struct api_req *r)
+{
+    api_ok(r, json_string("pong"));
+}
 
 static void echo(struct api_req *r)
 {
@@ -232,9 +239,15 @@ static void send_plain(struct api_req *r, uint32_t status, const char *text, con
     api_send(r->http, &s, status, "text/plain; charset=utf-8", &b, NULL);
 }
 
-static void root_get(struct api_req *r) { send_plain(r, 302, "/client-app", "/client-app"); }
+static void root_get(struct api_req *r)
+{
+    send_plain(r, 302, "/client-app", "/client-app");
+}
 
-static void root_head(struct api_req *r) { send_plain(r, 200, "OK", NULL); }
+static void root_head(struct api_req *r)
+{
+    send_plain(r, 200, "OK", NULL);
+}
 
 /* DFF.SIGN: md5 of SECRET, a line break and what the script gave. */
 static void sign_handler(void *user, tn_str payload, void *token)
@@ -271,6 +284,7 @@ tn_rc sign_service(tn_err *err)
     return api.host->calls->service(CTX, "sign", TN_SERVICE_LOOP, sign_handler, NULL, err);
 }
 
+/* clang-format off */
 static const struct field echo_query[] = {{.name = "string", .type = F_STR, .flags = FF_NULL},
                                           {.name = "integer", .type = F_INT},
                                           {.name = "boolean", .type = F_BOOL},
@@ -284,7 +298,8 @@ const struct api_route index_routes[] = {
     {"GET", "/", "public", "Leads to the console", root_get, NULL, NULL, NULL, 0},
     {"HEAD", "/", "public", "Answers OK to probes", root_head, NULL, NULL, NULL, 0},
     {"GET", "/api/v1/image-info", "public", "Build identity", image_info, NULL, NULL, NULL, 0},
-    {"GET", "/api/v1/system-info", "public", "Version, limits and settings", system_info, NULL, NULL,
+    {"GET", "/api/v1/system-info", "public", "Version, limits and settings", system_info, NULL,
+     NULL,
      NULL, 0},
     {"GET", "/api/v1/do/ping", "public", "Answers pong", ping, NULL, NULL, NULL, 0},
     {"POST", "/api/v1/do/echo", "public", "Answers what was sent", echo, echo_query, NULL, NULL,
@@ -292,3 +307,4 @@ const struct api_route index_routes[] = {
     {"GET", "/api/v1/debug/api-behavior/do/test", "public", "Answers in a chosen way", behavior,
      behavior_query, NULL, NULL, 0},
     {.method = NULL}};
+/* clang-format on */

@@ -22,7 +22,8 @@ static bool refuse(struct api_req *r, const char *name, tn_str value, const char
     snprintf(why, sizeof why, "Field `%s` value `%s` is not valid. (%s)", name, str_view(&quoted).s,
              checker);
     str_free(&quoted);
-    api_fail(r, EClientBadRequest, NULL, json_pack("{s:s}", "message", why), "Invalid request query");
+    api_fail(r, EClientBadRequest, NULL, json_pack("{s:s}", "message", why),
+             "Invalid request query");
     return false;
 }
 
@@ -67,10 +68,10 @@ static bool page_read(struct api_req *r, const struct list_spec *l, struct page 
 {
     *p = (struct page){.size = cookie_page_size(r->http), .number = 1};
     p->on = l->paging != PAGE_NONE && !query_flag(r->http, "noPage");
-    return !p->on || (page_field(r, "pageSize", 100, &p->size) &&
-                      page_field(r, "pageNumber", 99999, &p->number) &&
-                      (l->paging != PAGE_MARKER ||
-                       page_field(r, "pageMarker", INT64_MAX, &p->marker)));
+    return !p->on ||
+           (page_field(r, "pageSize", 100, &p->size) &&
+            page_field(r, "pageNumber", 99999, &p->number) &&
+            (l->paging != PAGE_MARKER || page_field(r, "pageMarker", INT64_MAX, &p->marker)));
 }
 
 /* sort=a,-b into names that live in `store`. */
@@ -163,8 +164,9 @@ static json_t *page_info(const struct list_spec *l, const struct page *p, const 
     if (l->paging == PAGE_MARKER) {
         json_t *last = json_object_get(json_array_get(rows, (size_t)count - 1), "seq");
         return json_pack("{s:s, s:I, s:I, s:s, s:O?, s:b}", "pagingStyle", "marker", "pageSize",
-                         (json_int_t)p->size, "count", count, "pageMarkerField", "seq", "pageMarker",
-                         count > 0 ? last : json_null(), "isFirstPage", p->marker == 0);
+                         (json_int_t)p->size, "count", count, "pageMarkerField", "seq",
+                         "pageMarker", count > 0 ? last : json_null(), "isFirstPage",
+                         p->marker == 0);
     }
     json_int_t pages = (json_int_t)((total + p->size - 1) / p->size);
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "pagingStyle", "normal", "pageSize",

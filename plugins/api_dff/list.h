@@ -7,12 +7,12 @@
 enum list_paging { PAGE_NORMAL = 1, PAGE_SIMPLE, PAGE_MARKER, PAGE_NONE };
 
 struct list_spec {
-    const char *entity;             /* tn_entity.name */
-    uint32_t paging;                /* PAGE_* */
-    const char *const *sort;        /* names allowed in sort=, NULL-terminated; NULL = none */
-    const char *const *fuzzy;       /* columns of _fuzzySearch */
-    const char *const *fulltext;    /* columns of _fulltextSearchWord */
-    const char *const *extra;       /* hidden columns that are always shown */
+    const char *entity;          /* tn_entity.name */
+    uint32_t paging;             /* PAGE_* */
+    const char *const *sort;     /* names allowed in sort=, NULL-terminated; NULL = none */
+    const char *const *fuzzy;    /* columns of _fuzzySearch */
+    const char *const *fulltext; /* columns of _fulltextSearchWord */
+    const char *const *extra;    /* hidden columns that are always shown */
     /* Optional: more hidden columns for this request; writes up to cap names, returns how many. */
     uint32_t (*extra_for)(struct api_req *r, const char **ret, uint32_t cap);
     /* Optional: more filters. False: answered. */

@@ -30,13 +30,12 @@ bool api_setting_bool(const char *name, bool dflt)
     return yes >= 0 ? yes == 1 : dflt;
 }
 
-/* ---- routes ----------------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 static tn_route routes[ROUTES_MAX]; /* filled once by load() from the tables below */
 
 static const struct api_route *const tables[] = {
-    index_routes, auth_routes,  user_routes, script_set_routes, script_routes,
-    publish_routes, func_routes, env_routes,  sync_api_routes,   monitor_routes,
-    call_api_routes};
+    index_routes, auth_routes, user_routes,     script_set_routes, script_routes,  publish_routes,
+    func_routes,  env_routes,  sync_api_routes, monitor_routes,    call_api_routes};
 
 static tn_rc routes_fill(tn_err *err)
 {
@@ -52,17 +51,21 @@ static tn_rc routes_fill(tn_err *err)
             if (n == ROUTES_MAX - 1) {
                 return api.host->fail(err, TN_E_LIMIT, "more than %d routes", ROUTES_MAX - 1);
             }
-            routes[n++] = (tn_route){
-                .method = a->method, .path = a->path, .permission = a->permission,
-                .flags = (a->flags & API_MULTIPART) != 0 ? TN_ROUTE_MULTIPART : 0,
-                .handler = api_dispatch, .data = a, .doc = a->doc};
+            routes[n++] = (tn_route){.method = a->method,
+                                     .path = a->path,
+                                     .permission = a->permission,
+                                     .flags = (a->flags & API_MULTIPART) != 0 ? TN_ROUTE_MULTIPART
+                                                                              : 0,
+                                     .handler = api_dispatch,
+                                     .data = a,
+                                     .doc = a->doc};
         }
     }
     routes[n] = (tn_route){.method = NULL};
     return TN_OK;
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 static void preflight(tn_http_req *req)
 {
     struct api_stamp s;
@@ -104,10 +107,12 @@ static void refuse(void *inst, tn_http_req *req, uint32_t status, const char *te
                          : status >= 500                ? ESysWebServer
                                                         : EClientBadRequest;
     api_error(req, code, NULL, (tn_str){NULL, 0}, "%s",
-              status == 413 ? "Request body is too large" : text != NULL ? text : "Invalid request");
+              status == 413  ? "Request body is too large"
+              : text != NULL ? text
+                             : "Invalid request");
 }
 
-/* ---- life ------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 static tn_rc load(const tn_host *host, tn_err *err)
 {
     api.host = host;
@@ -126,8 +131,14 @@ static tn_rc published_code(tn_err *err)
     json_t *zero = json_integer(0);
     filters_add(&f, "scpt.publishVersion", TN_OP_GT, zero);
     json_decref(zero);
-    tn_list q = {.size = sizeof q, .filters = f.f, .nfilters = f.n, .extra = extra, .nextra = 1,
-                 .omit = omit, .nomit = 1, .limit = -1};
+    tn_list q = {.size = sizeof q,
+                 .filters = f.f,
+                 .nfilters = f.n,
+                 .extra = extra,
+                 .nextra = 1,
+                 .omit = omit,
+                 .nomit = 1,
+                 .limit = -1};
     json_t *rows = store_rows(NULL, "script", &q, NULL, err);
     filters_free(&f);
     tn_rc rc = rows != NULL ? TN_OK : err->rc;
@@ -169,8 +180,8 @@ static tn_rc start(void *inst, tn_err *err)
                       "DEVELOPMENT MODE: admin/admin may sign in, captchas are off, errors tell "
                       "internals. Never let others reach this platform.");
     }
-    static tn_rc (*const steps[])(tn_err *) = {first_start, env_services, sign_service, published_code,
-                                               snapshot_reload, call_start};
+    static tn_rc (*const steps[])(tn_err *) = {first_start,    env_services,    sign_service,
+                                               published_code, snapshot_reload, call_start};
     tn_rc rc = TN_OK;
     for (size_t i = 0; rc == TN_OK && i < sizeof steps / sizeof *steps; i++) {
         *err = (tn_err)TN_ERR_INIT;
@@ -181,8 +192,14 @@ static tn_rc start(void *inst, tn_err *err)
 
 static const char *const prefixes[] = {"/", NULL};
 static const tn_api_ops ops = {
-    .size = sizeof ops, .prefixes = prefixes, .routes = routes, .refuse = refuse, .start = start,
-    .plan = call_plan, .entities = api_entities, .migrations = api_migrations,
+    .size = sizeof ops,
+    .prefixes = prefixes,
+    .routes = routes,
+    .refuse = refuse,
+    .start = start,
+    .plan = call_plan,
+    .entities = api_entities,
+    .migrations = api_migrations,
 };
 
 TN_PLUGIN(.kind = TN_KIND_API, .name = "dff", .version = "0.1.0",

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MASK          "*****"
-#define DUMP_CHARS    1000          /* of bodyDump */
-#define DUMP_PARSE    (256u * 1024) /* larger bodies are not taken apart, an error may be on the loop */
+#define MASK       "*****"
+#define DUMP_CHARS 1000 /* of bodyDump */
+#define DUMP_PARSE                                                                                 \
+    (256u * 1024) /* larger bodies are not taken apart, an error may be on the loop */
 
 bool mask_key(tn_str key)
 {
@@ -29,7 +30,8 @@ void mask_json(json_t *v)
         const char *key;
         json_t *member;
         void *next;
-        json_object_foreach_safe(v, next, key, member) {
+        json_object_foreach_safe(v, next, key, member)
+        {
             /* Objects under such a name ("changePassword") are looked into, anything else hides. */
             bool shown = json_is_object(member) || json_is_null(member);
             if (!shown && (mask_key(text_of(key)) || (hidden && strcmp(key, "valueTEXT") == 0))) {

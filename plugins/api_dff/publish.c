@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Publishing (architecture section 11): a worker runs the draft once and reports its functions, then
- * one transaction stores code, functions and history, then the kernel gets the code and the snapshot is
- * swapped, then the caller hears about it. helper thread -> loop -> worker -> loop -> helper thread. */
+/* Publishing (architecture section 11): a worker runs the draft once and reports its functions,
+ * then one transaction stores code, functions and history, then the kernel gets the code and the
+ * snapshot is swapped, then the caller hears about it. helper thread -> loop -> worker -> loop ->
+ * helper thread. */
 #include "rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX api.host->ctx
-#define ENT api.host->entities
+#define CTX             api.host->ctx
+#define ENT             api.host->entities
 #define CHECK_TIMEOUT_S 60
 
 struct publish {
@@ -30,8 +31,9 @@ static void publish_free(struct publish *p)
     free(p);
 }
 
-/* ---- after the check, helper thread ------------------------------------------------------------------ */
-static tn_rc publish_rows(struct publish *p, tn_txn *txn, const json_t *api_funcs, int64_t *ret_version)
+/* ---- after the check, helper thread ---------------------------------------------------------- */
+static tn_rc publish_rows(struct publish *p, tn_txn *txn, const json_t *api_funcs,
+                          int64_t *ret_version)
 {
     tn_err *err = &p->err;
     /* Read again inside the transaction: parallel publishes count one after the other. */
@@ -63,8 +65,8 @@ static tn_rc publish_rows(struct publish *p, tn_txn *txn, const json_t *api_func
     return rc;
 }
 
-/* Stores, hands the code over, swaps the snapshot; under the code lock so that the store, the kernel
- * and the snapshot see publishes in one order. */
+/* Stores, hands the code over, swaps the snapshot; under the code lock so that the store, the
+ * kernel and the snapshot see publishes in one order. */
 static tn_rc publish_store(struct publish *p, const json_t *api_funcs, int64_t *ret_version)
 {
     tn_err *err = &p->err;
@@ -81,8 +83,9 @@ static tn_rc publish_store(struct publish *p, const json_t *api_funcs, int64_t *
     }
     if (rc == TN_OK && !p->r->dry_run) {
         rc = api.host->calls->code_put(
-            CTX, text_of(p->id), (tn_str){json_string_value(p->draft), json_string_length(p->draft)},
-            (tn_str){NULL, 0}, err);
+            CTX, text_of(p->id),
+            (tn_str){json_string_value(p->draft), json_string_length(p->draft)}, (tn_str){NULL, 0},
+            err);
         if (rc == TN_OK) {
             api.host->calls->code_commit(CTX);
             rc = snapshot_reload(err);
@@ -123,7 +126,7 @@ static void publish_finish(void *user)
     publish_free(p);
 }
 
-/* ---- the check, loop thread ---------------------------------------------------------------------------- */
+/* ---- the check, loop thread ------------------------------------------------------------------ */
 static void publish_defer(struct publish *p)
 {
     tn_err err = TN_ERR_INIT;
@@ -151,11 +154,18 @@ static void publish_submit(void *user)
     struct publish *p = user;
     tn_call *call;
     tn_call_req req = {
-        .size = sizeof req, .flags = TN_CALL_DEBUG | TN_CALL_NO_FUNC, .script = text_of(p->id),
-        .func = TN_STR(""), .origin = TN_STR("direct"), .origin_id = text_of(p->id),
+        .size = sizeof req,
+        .flags = TN_CALL_DEBUG | TN_CALL_NO_FUNC,
+        .script = text_of(p->id),
+        .func = TN_STR(""),
+        .origin = TN_STR("direct"),
+        .origin_id = text_of(p->id),
         .code = {json_string_value(p->draft), json_string_length(p->draft)},
-        .queue = 5, .timeout_ms = CHECK_TIMEOUT_S * 1000, .expires_ms = CHECK_TIMEOUT_S * 1000,
-        .user = p, .done = publish_checked,
+        .queue = 5,
+        .timeout_ms = CHECK_TIMEOUT_S * 1000,
+        .expires_ms = CHECK_TIMEOUT_S * 1000,
+        .user = p,
+        .done = publish_checked,
     };
     p->submitted = true;
     if (api.host->calls->submit(CTX, &req, &call, &p->err) != TN_OK) {
@@ -164,7 +174,7 @@ static void publish_submit(void *user)
     }
 }
 
-/* ---- the request, helper thread -------------------------------------------------------------------------- */
+/* ---- the request, helper thread -------------------------------------------------------------- */
 static void publish_run(struct api_req *r)
 {
     static const char *const codes[] = {"codeDraft"};
@@ -178,7 +188,8 @@ static void publish_run(struct api_req *r)
         }
         return;
     }
-    json_t *set = json_pack("{s:O?}", "lockedByUserId", json_object_get(row, "sset_lockedByUserId"));
+    json_t *set = json_pack("{s:O?}", "lockedByUserId",
+                            json_object_get(row, "sset_lockedByUserId"));
     bool locked = row_locked_for(r, row) || row_locked_for(r, set);
     json_decref(set);
     struct publish *p = locked ? NULL : calloc(1, sizeof *p);
@@ -209,7 +220,8 @@ static void publish_run(struct api_req *r)
     }
 }
 
-/* ---- history -------------------------------------------------------------------------------------------- */
+/* ---- history --------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", NULL};
 static const char *const fuzzy[] = {"scph.scriptCode_cache", "scph.note", NULL};
 static const char *const fulltext[] = {"scph.scriptCode_cache", NULL};
@@ -234,3 +246,4 @@ const struct api_route publish_routes[] = {
     {"GET", "/api/v1/script-publish-history/do/list", "general_r", "Lists what was published",
      list_run, history_query, NULL, &history_list, API_FIELDS | API_EXPORT | API_FULLTEXT},
     {.method = NULL}};
+/* clang-format on */

@@ -9,9 +9,15 @@
 
 static pthread_mutex_t code_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-void code_lock(void) { pthread_mutex_lock(&code_mutex); }
+void code_lock(void)
+{
+    pthread_mutex_lock(&code_mutex);
+}
 
-void code_unlock(void) { pthread_mutex_unlock(&code_mutex); }
+void code_unlock(void)
+{
+    pthread_mutex_unlock(&code_mutex);
+}
 
 void row_rename(json_t *row, const char *from, const char *to)
 {
@@ -35,7 +41,8 @@ void row_lock(json_t *row, const char *from, const char *to)
 
 void row_pinned(json_t *row)
 {
-    json_object_set_new(row, "isPinned", json_boolean(json_is_string(json_object_get(row, "pinTime"))));
+    json_object_set_new(row, "isPinned",
+                        json_boolean(json_is_string(json_object_get(row, "pinTime"))));
 }
 
 const char *row_text(const json_t *row, const char *key)
@@ -53,7 +60,8 @@ bool row_locked_for(const struct api_req *r, const json_t *row)
 char *set_of_script(const char *script_id)
 {
     const char *mid = strstr(script_id, "__");
-    return text_dup((tn_str){script_id, mid != NULL ? (size_t)(mid - script_id) : strlen(script_id)});
+    return text_dup(
+        (tn_str){script_id, mid != NULL ? (size_t)(mid - script_id) : strlen(script_id)});
 }
 
 tn_rc funcs_drop(tn_txn *txn, const char *script_id, tn_err *err)

@@ -27,7 +27,10 @@ static bool is_ident(tn_str t)
     return t.n > 0;
 }
 
-static const char *find2(tn_str t) { return memmem(t.s, t.n, "__", 2); }
+static const char *find2(tn_str t)
+{
+    return memmem(t.s, t.n, "__", 2);
+}
 
 /* The regular expressions of Appendix A, written out. */
 static bool is_script_id(tn_str t)
@@ -113,8 +116,7 @@ static json_t *check_text(struct check *c, const struct field *f, const char *pa
     tn_str t = {json_string_value(v), json_string_length(v)};
     int64_t chars = (int64_t)utf8_chars(t), us;
     if (f->type == F_TIME) {
-        return iso_parse(t, &us) ? json_copy((json_t *)v)
-                                 : bad(c, path, v, "isISO8601", "true");
+        return iso_parse(t, &us) ? json_copy((json_t *)v) : bad(c, path, v, "isISO8601", "true");
     }
     if (f->max > 0 && f->min == f->max && chars != f->min) {
         return bad_int(c, path, v, "length", f->min);
@@ -140,14 +142,16 @@ static json_t *check_text(struct check *c, const struct field *f, const char *pa
 static json_t *check_object(struct check *c, const struct field *fields, const char *path,
                             const json_t *v);
 
-static json_t *check_value(struct check *c, const struct field *f, const char *path, const json_t *v)
+static json_t *check_value(struct check *c, const struct field *f, const char *path,
+                           const json_t *v)
 {
     if (json_is_null(v) && (f->flags & FF_NULL) != 0) {
         return json_null();
     }
     switch (f->type) {
     case F_STR:
-    case F_TIME: return check_text(c, f, path, v);
+    case F_TIME:
+        return check_text(c, f, path, v);
     case F_INT: {
         if (!json_is_integer(v)) {
             return bad(c, path, v, "type", "\"int\"");
@@ -163,7 +167,8 @@ static json_t *check_value(struct check *c, const struct field *f, const char *p
         return json_integer(i);
     }
     case F_BOOL:
-        return json_is_boolean(v) ? json_incref((json_t *)v) : bad(c, path, v, "type", "\"boolean\"");
+        return json_is_boolean(v) ? json_incref((json_t *)v)
+                                  : bad(c, path, v, "type", "\"boolean\"");
     case F_JSON:
         return json_is_object(v) ? json_deep_copy(v) : bad(c, path, v, "type", "\"json\"");
     case F_OBJ:
@@ -189,7 +194,8 @@ static json_t *check_value(struct check *c, const struct field *f, const char *p
         }
         return out;
     }
-    default: return json_deep_copy(v);
+    default:
+        return json_deep_copy(v);
     }
 }
 
@@ -226,7 +232,7 @@ json_t *schema_body(const struct field *fields, const json_t *body, char *why, s
     return check_object(&c, fields, "", body);
 }
 
-/* ---- query --------------------------------------------------------------------------------------- */
+/* ---- query ----------------------------------------------------------------------------------- */
 tn_str query_arg(const tn_http_req *req, const char *name)
 {
     for (uint32_t i = req->nargs; i-- > 0;) {
@@ -263,11 +269,21 @@ static json_t *convert(const struct field *f, tn_str t)
     int yes;
     json_t *v = NULL;
     switch (f->type) {
-    case F_INT: v = text_int(t, &i) ? json_integer(i) : NULL; break;
-    case F_BOOL: yes = text_bool(t); v = yes >= 0 ? json_boolean(yes) : NULL; break;
-    case F_COMMA: v = split_commas(t); break;
-    case F_JSONSTR: v = json_loadb(t.s, t.n, JSON_DECODE_ANY, NULL); break;
-    default: v = json_stringn(t.s, t.n);
+    case F_INT:
+        v = text_int(t, &i) ? json_integer(i) : NULL;
+        break;
+    case F_BOOL:
+        yes = text_bool(t);
+        v = yes >= 0 ? json_boolean(yes) : NULL;
+        break;
+    case F_COMMA:
+        v = split_commas(t);
+        break;
+    case F_JSONSTR:
+        v = json_loadb(t.s, t.n, JSON_DECODE_ANY, NULL);
+        break;
+    default:
+        v = json_stringn(t.s, t.n);
     }
     return v != NULL ? v : json_null();
 }

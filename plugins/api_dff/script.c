@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scripts (spec 1.4): list, get, add, modify with the draft guard, delete. Publishing is publish.c. */
+/* Scripts (spec 1.4): list, get, add, modify with the draft guard, delete. Publishing is publish.c.
+ */
 #include "rows.h"
 
 #include <sodium.h>
@@ -26,7 +27,7 @@ static const char example[] =
     "    assert result == 'Hello, world! from the editor'\n"
     "    return result\n";
 
-/* ---- rows ------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 static void script_row(struct api_req *r, json_t *row)
 {
     (void)r;
@@ -46,8 +47,8 @@ static uint32_t script_extra(struct api_req *r, const char **ret, uint32_t cap)
     return n;
 }
 
-/* scriptName: the part of the id after the set; ids that begin with it are looked up first, because the
- * filter is an expression and not a column. */
+/* scriptName: the part of the id after the set; ids that begin with it are looked up first, because
+ * the filter is an expression and not a column. */
 static bool script_filters(struct api_req *r, struct filters *f)
 {
     const char *name = json_string_value(json_object_get(r->query, "scriptName"));
@@ -99,7 +100,7 @@ static void script_get(struct api_req *r)
     }
 }
 
-/* ---- changes ---------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 static bool refuse_lock(struct change *c, const char *sub, const char *what)
 {
     api_fail(c->r, EBizCondition, sub, NULL, "This %s is locked by other user", what);
@@ -116,8 +117,9 @@ static bool draft_take(struct change *c, json_t *data, bool *ret_given)
         unsigned char *raw = malloc(n + 1);
         const char *end = NULL;
         json_t *text = NULL;
-        if (raw != NULL && sodium_base642bin(raw, n + 1, json_string_value(b64), n, " \r\n", &len, &end,
-                                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
+        if (raw != NULL &&
+            sodium_base642bin(raw, n + 1, json_string_value(b64), n, " \r\n", &len, &end,
+                              sodium_base64_VARIANT_ORIGINAL) == 0 &&
             *end == '\0' && memchr(raw, '\0', len) == NULL) {
             text = json_stringn((const char *)raw, len);
         }
@@ -171,7 +173,8 @@ static bool script_before_add(struct change *c, json_t *data)
 
 static bool script_before_modify(struct change *c, const json_t *old, json_t *data)
 {
-    json_t *set = json_pack("{s:O?}", "lockedByUserId", json_object_get(old, "sset_lockedByUserId"));
+    json_t *set = json_pack("{s:O?}", "lockedByUserId",
+                            json_object_get(old, "sset_lockedByUserId"));
     bool locked = row_locked_for(c->r, old) || row_locked_for(c->r, set);
     json_decref(set);
     bool given;
@@ -188,14 +191,16 @@ static bool script_before_modify(struct change *c, const json_t *old, json_t *da
         return false;
     }
     crud_flag_text(data, "isLocked", "lockedByUserId", c->r->user.id);
-    c->answer = json_pack("{s:O?}", "codeDraftMD5", given ? json_object_get(data, "codeDraftMD5") : NULL);
+    c->answer = json_pack("{s:O?}", "codeDraftMD5",
+                          given ? json_object_get(data, "codeDraftMD5") : NULL);
     return true;
 }
 
 static bool script_before_delete(struct change *c, const json_t *old)
 {
     tn_err err = TN_ERR_INIT;
-    json_t *set = json_pack("{s:O?}", "lockedByUserId", json_object_get(old, "sset_lockedByUserId"));
+    json_t *set = json_pack("{s:O?}", "lockedByUserId",
+                            json_object_get(old, "sset_lockedByUserId"));
     bool locked = row_locked_for(c->r, old) || row_locked_for(c->r, set);
     json_decref(set);
     if (locked) {
@@ -220,11 +225,16 @@ static tn_rc script_gone(struct api_req *r, tn_err *err)
 }
 
 const struct crud script_crud = {
-    .entity = "script", .label = "script", .dup_sub = "DuplicatedScriptID",
-    .before_add = script_before_add, .before_modify = script_before_modify,
+    .entity = "script",
+    .label = "script",
+    .dup_sub = "DuplicatedScriptID",
+    .before_add = script_before_add,
+    .before_modify = script_before_modify,
 };
 static const struct crud script_delete_crud = {
-    .entity = "script", .label = "script", .before_delete = script_before_delete,
+    .entity = "script",
+    .label = "script",
+    .before_delete = script_before_delete,
     .changed = script_gone,
 };
 
@@ -235,7 +245,8 @@ static void script_delete(struct api_req *r)
     code_unlock();
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", "id", "createTime", "updateTime", NULL};
 static const char *const fuzzy[] = {"scpt.id", "scpt.title", "scpt.description", "sset.id",
                                     "sset.title", "sset.description", NULL};
@@ -276,7 +287,8 @@ static const struct field modify_body[] = {
 const struct api_route script_routes[] = {
     {"GET", "/api/v1/scripts/do/list", "general_r", "Lists scripts", list_run, list_query, NULL,
      &script_list, API_FIELDS | API_EXPORT | API_FULLTEXT},
-    {"GET", "/api/v1/scripts/:id/do/get", "general_r", "One script with its code and draft", script_get,
+    {"GET", "/api/v1/scripts/:id/do/get", "general_r", "One script with its code and draft",
+     script_get,
      NULL, NULL, NULL, 0},
     {"POST", "/api/v1/scripts/do/add", "general_w", "Adds a script", crud_add, NULL, add_body,
      &script_crud, 0},
@@ -286,3 +298,4 @@ const struct api_route script_routes[] = {
      "Deletes a script with its functions and published code", script_delete, NULL, NULL,
      &script_delete_crud, 0},
     {.method = NULL}};
+/* clang-format on */

@@ -16,8 +16,14 @@ static json_t *set_scripts(tn_txn *txn, const char *set_id, bool with_code, tn_e
     struct filters f = {0};
     static const char *const by_id[] = {"id"};
     filters_eq(&f, "scpt.scriptSetId", text_of(set_id));
-    tn_list q = {.size = sizeof q, .filters = f.f, .nfilters = f.n, .sort = by_id, .nsort = 1,
-                 .extra = codes, .nextra = with_code ? 2 : 0, .limit = -1};
+    tn_list q = {.size = sizeof q,
+                 .filters = f.f,
+                 .nfilters = f.n,
+                 .sort = by_id,
+                 .nsort = 1,
+                 .extra = codes,
+                 .nextra = with_code ? 2 : 0,
+                 .limit = -1};
     json_t *rows = store_rows(txn, "script", &q, NULL, err);
     filters_free(&f);
     return rows;
@@ -88,7 +94,7 @@ static bool set_rows(struct api_req *r, json_t *rows)
     return true;
 }
 
-/* ---- changes ---------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 static bool set_before_modify(struct change *c, const json_t *old, json_t *data)
 {
     if (row_locked_for(c->r, old)) {
@@ -118,8 +124,13 @@ static bool set_before_delete(struct change *c, const json_t *old)
 }
 
 const struct crud script_set_crud = {
-    .entity = "scriptSet", .label = "script set", .dup_sub = "DuplicatedScriptSetID", .origin = true,
-    .pin = true, .before_modify = set_before_modify, .before_delete = set_before_delete,
+    .entity = "scriptSet",
+    .label = "script set",
+    .dup_sub = "DuplicatedScriptSetID",
+    .origin = true,
+    .pin = true,
+    .before_modify = set_before_modify,
+    .before_delete = set_before_delete,
 };
 
 /* Published code of the set goes with it. */
@@ -174,13 +185,13 @@ undo_lock:
     free(set_id);
 }
 
-/* ---- clone ------------------------------------------------------------------------------------------ */
+/* ---- clone ----------------------------------------------------------------------------------- */
 /* Copies one script and its functions. */
-static tn_rc clone_script(tn_txn *txn, const json_t *script, const char *new_set, const char *new_id,
-                          tn_err *err)
+static tn_rc clone_script(tn_txn *txn, const json_t *script, const char *new_set,
+                          const char *new_id, tn_err *err)
 {
-    static const char *const copied[] = {"title", "description", "type", "code", "codeMD5",
-                                         "codeDraft", "codeDraftMD5"};
+    static const char *const copied[] = {"title",   "description", "type",        "code",
+                                         "codeMD5", "codeDraft",   "codeDraftMD5"};
     json_t *row = json_pack("{s:s, s:s, s:i}", "id", new_id, "scriptSetId", new_set,
                             "publishVersion", 1);
     for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
@@ -195,9 +206,10 @@ static tn_rc clone_script(tn_txn *txn, const json_t *script, const char *new_set
         return rc == TN_OK ? err->rc : rc;
     }
     for (size_t i = 0; rc == TN_OK && i < json_array_size(funcs); i++) {
-        static const char *const keep[] = {"name", "title", "description", "definition", "argsJSON",
-                                           "kwargsJSON", "extraConfigJSON", "category",
-                                           "integration", "tagsJSON", "defOrder"};
+        static const char *const keep[] = {
+            "name",        "title",      "description",     "definition",
+            "argsJSON",    "kwargsJSON", "extraConfigJSON", "category",
+            "integration", "tagsJSON",   "defOrder"};
         const json_t *f = json_array_get(funcs, i);
         struct str id = {0};
         str_printf(&id, "%s.%s", new_id, row_text(f, "name"));
@@ -237,11 +249,10 @@ static bool clone_all(struct api_req *r, tn_txn *txn, const json_t *set, const c
 {
     tn_err err = TN_ERR_INIT;
     const char *old_id = row_text(set, "id");
-    json_t *row = json_pack("{s:s, s:O, s:O, s:O, s:s, s:s}", "id", new_id, "title",
-                            json_object_get(set, "title"), "description",
-                            json_object_get(set, "description"), "requirements",
-                            json_object_get(set, "requirements"), "origin", "user", "originId",
-                            r->user.id);
+    json_t *row = json_pack(
+        "{s:s, s:O, s:O, s:O, s:s, s:s}", "id", new_id, "title", json_object_get(set, "title"),
+        "description", json_object_get(set, "description"), "requirements",
+        json_object_get(set, "requirements"), "origin", "user", "originId", r->user.id);
     tn_rc rc = store_insert(txn, "scriptSet", row, NULL, &err);
     if (rc != TN_OK) {
         crud_fail(r, &script_set_crud, row, &err);
@@ -309,11 +320,14 @@ undo_lock:
     code_unlock();
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", "id", NULL};
-static const char *const fuzzy[] = {"sset.id", "sset.title", "sset.description", "sset.requirements",
+static const char *const fuzzy[] = {"sset.id", "sset.title", "sset.description",
+    "sset.requirements",
                                     "sset.originId", NULL};
-static const struct list_spec set_list = {.entity = "scriptSet", .paging = PAGE_NORMAL, .sort = sort,
+static const struct list_spec set_list = {.entity = "scriptSet", .paging = PAGE_NORMAL,
+    .sort = sort,
                                           .fuzzy = fuzzy, .row = set_row, .rows = set_rows};
 static const struct field list_query[] = {
     {.name = "_withScripts", .type = F_BOOL},
@@ -348,7 +362,8 @@ static const struct field clone_body[] = {
 const struct api_route script_set_routes[] = {
     {"GET", "/api/v1/script-sets/do/list", "general_r", "Lists script sets", list_run, list_query,
      NULL, &set_list, API_FIELDS | API_EXPORT},
-    {"POST", "/api/v1/script-sets/do/add", "general_w", "Adds a script set", crud_add, NULL, add_body,
+    {"POST", "/api/v1/script-sets/do/add", "general_w", "Adds a script set", crud_add, NULL,
+     add_body,
      &script_set_crud, 0},
     {"POST", "/api/v1/script-sets/:id/do/modify", "general_w", "Changes a script set", crud_modify,
      NULL, modify_body, &script_set_crud, 0},
@@ -357,3 +372,4 @@ const struct api_route script_set_routes[] = {
     {"POST", "/api/v1/script-sets/:id/do/clone", "general_w",
      "Copies a script set with its scripts and functions", set_clone, NULL, clone_body, NULL, 0},
     {.method = NULL}};
+/* clang-format on */

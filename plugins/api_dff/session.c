@@ -10,12 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TOKEN_MAX     4096
-#define SESSION_TTL   86400
-#define B64           sodium_base64_VARIANT_URLSAFE_NO_PADDING
-#define MAC           crypto_auth_hmacsha256_BYTES
+#define TOKEN_MAX   4096
+#define SESSION_TTL 86400
+#define B64         sodium_base64_VARIANT_URLSAFE_NO_PADDING
+#define MAC         crypto_auth_hmacsha256_BYTES
 
-/* ---- roles ------------------------------------------------------------------------------------------ */
+/* ---- roles ----------------------------------------------------------------------------------- */
+/* clang-format off */
 #define READER (P_general_r | P_user_r)
 static const struct {
     const char *role;
@@ -37,6 +38,7 @@ static const struct {
     {"accessKey_w", P_accessKey_w}, {"systemSetting_r", P_systemSetting_r},
     {"systemSetting_w", P_systemSetting_w}, {"debug", P_debug}, {"*", P_ALL},
 };
+/* clang-format on */
 
 uint32_t privilege_bit(tn_str name)
 {
@@ -73,7 +75,7 @@ uint32_t user_privileges(const json_t *row)
     return bits;
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 static void token_mac(const char *text, size_t n, unsigned char ret[MAC])
 {
     crypto_auth_hmacsha256_state st;
@@ -196,7 +198,7 @@ char *token_cookie(const tn_http_req *req, const char *token)
     return b.s;
 }
 
-/* ---- credentials ------------------------------------------------------------------------------------- */
+/* ---- credentials ----------------------------------------------------------------------------- */
 enum cred_kind { CRED_NONE, CRED_TOKEN, CRED_ACCESS_KEY, CRED_LOCALHOST };
 
 static enum cred_kind cred_find(const tn_http_req *req, tn_str *ret)
@@ -241,8 +243,8 @@ static bool localhost_token_is(tn_str given)
     return ok;
 }
 
-/* Checks what can be checked without the store. Returns NULL and the claims (CRED_TOKEN), or the text of
- * the refusal. */
+/* Checks what can be checked without the store. Returns NULL and the claims (CRED_TOKEN), or the
+ * text of the refusal. */
 static const char *cred_check(enum cred_kind kind, tn_str cred, json_t **ret_claims)
 {
     *ret_claims = NULL;

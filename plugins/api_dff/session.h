@@ -18,6 +18,6 @@ bool session_authorize(struct api_req *r, const char *permission);
 uint32_t user_privileges(const json_t *row);
 bool user_has_role(const json_t *row, const char *role);
 uint32_t privilege_bit(tn_str name);
-/* The stored user by id (or username), with hidden passwordHash; NULL: none (err->rc NOTFOUND) or an
- * error. New reference. */
+/* The stored user by id (or username), with hidden passwordHash; NULL: none (err->rc NOTFOUND) or
+ * an error. New reference. */
 json_t *user_load(const char *column, tn_str value, tn_err *err);

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX api.host->ctx
-#define ENT api.host->entities
+#define CTX  api.host->ctx
+#define ENT  api.host->entities
 #define AUTH api.host->auth
-#define DEV_MARK "TENON_DEV_ADMIN" /* setting: the administrator still has the development password */
+#define DEV_MARK                                                                                   \
+    "TENON_DEV_ADMIN" /* setting: the administrator still has the development password */
 
 static const char demo_code[] =
     "'''\n"
@@ -71,12 +72,12 @@ static tn_rc hash_into(json_t *row, const char *password, tn_err *err)
     return rc;
 }
 
-/* A new password is shown once, then nobody can read it anywhere. A warning, because deployments that
- * come from DFF run with LOG_LEVEL=WARNING and would never see a notice. */
+/* A new password is shown once, then nobody can read it anywhere. A warning, because deployments
+ * that come from DFF run with LOG_LEVEL=WARNING and would never see a notice. */
 static void password_show(const char *username, const char *password)
 {
-    api.host->log(CTX, TN_LOG_WARNING, "admin password: %s (user name: %s, shown only once)", password,
-                  username);
+    api.host->log(CTX, TN_LOG_WARNING, "admin password: %s (user name: %s, shown only once)",
+                  password, username);
     api.host->mask(CTX, text_of(password));
 }
 
@@ -133,12 +134,12 @@ static tn_rc setup_demo(tn_txn *txn, tn_err *err)
 {
     char md5[33];
     md5_hex(demo_code, sizeof demo_code - 1, md5);
-    json_t *set = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", "demo", "title", "示例", "description",
-                            "基础示例", "origin", "builtin", "originId", "builtin");
+    json_t *set = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", "demo", "title", "示例",
+                            "description", "基础示例", "origin", "builtin", "originId", "builtin");
     json_t *script = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "id", "demo__basic",
-                               "scriptSetId", "demo", "title", "基础演示", "publishVersion", 1, "type",
-                               "python", "code", demo_code, "codeMD5", md5, "codeDraft", demo_code,
-                               "codeDraftMD5", md5);
+                               "scriptSetId", "demo", "title", "基础演示", "publishVersion", 1,
+                               "type", "python", "code", demo_code, "codeMD5", md5, "codeDraft",
+                               demo_code, "codeDraftMD5", md5);
     json_t *funcs = json_pack(
         "[{s:s, s:s, s:s, s:s, s:[s,s], s:{s:{}, s:{}}, s:{s:i, s:i}, s:s, s:[s,s], s:n, s:i}]",
         "name", "plus", "title", "两数相加", "description",
@@ -177,8 +178,9 @@ static tn_rc leave_dev(tn_err *err)
     static const char *const hash[] = {"passwordHash"};
     json_t *admin = store_one(NULL, "user", "id", TN_STR("u-admin"), hash, 1, err);
     tn_rc rc = admin != NULL || err->rc == TN_E_NOTFOUND ? TN_OK : err->rc;
-    if (admin != NULL && AUTH->password_verify(CTX, TN_STR("admin"),
-                                               text_of(row_text(admin, "passwordHash")), NULL) == TN_OK) {
+    if (admin != NULL &&
+        AUTH->password_verify(CTX, TN_STR("admin"), text_of(row_text(admin, "passwordHash")),
+                              NULL) == TN_OK) {
         char generated[20 + 1];
         AUTH->random_id(generated, 20);
         json_t *patch = json_object();
@@ -201,7 +203,8 @@ static tn_rc leave_dev(tn_err *err)
 
 tn_rc first_start(tn_err *err)
 {
-    json_t *known = store_one(NULL, "systemSetting", "id", TN_STR("DATAFLUX_FUNC_ID"), NULL, 0, err);
+    json_t *known = store_one(NULL, "systemSetting", "id", TN_STR("DATAFLUX_FUNC_ID"), NULL, 0,
+                              err);
     if (known != NULL) {
         json_decref(known);
         return api.dev ? TN_OK : leave_dev(err);

@@ -18,7 +18,10 @@ static const struct {
 #undef X
 };
 
-uint32_t api_code_status(enum api_code code) { return codes[code].status; }
+uint32_t api_code_status(enum api_code code)
+{
+    return codes[code].status;
+}
 
 /* Trace ids must differ but need not be secret: a seeded generator per thread spares a
  * system call per answer. */
@@ -158,7 +161,10 @@ void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace
     s->api_headers = s->nheaders;
 }
 
-void api_stamp(struct api_stamp *s, const tn_http_req *req) { api_stamp_as(s, req, NULL); }
+void api_stamp(struct api_stamp *s, const tn_http_req *req)
+{
+    api_stamp_as(s, req, NULL);
+}
 
 void api_envelope_head(struct str *b)
 {
@@ -196,8 +202,12 @@ tn_rc api_send(tn_http_req *req, struct api_stamp *s, uint32_t status, const cha
     if (type != NULL) {
         api_stamp_header(s, TN_STR("Content-Type"), text_of(type));
     }
-    tn_http_reply reply = {.size = sizeof reply, .status = status, .headers = s->headers,
-                           .nheaders = s->nheaders, .flags = s->flags, .fd = -1};
+    tn_http_reply reply = {.size = sizeof reply,
+                           .status = status,
+                           .headers = s->headers,
+                           .nheaders = s->nheaders,
+                           .flags = s->flags,
+                           .fd = -1};
     if (body_take->failed) {
         str_free(body_take);
         reply.status = 500;
@@ -213,19 +223,30 @@ tn_rc api_send(tn_http_req *req, struct api_stamp *s, uint32_t status, const cha
     return api.host->http->reply(api.host->ctx, req, &reply, err);
 }
 
-/* ---- errors --------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void error_page(struct str *b, uint32_t status, const char *message)
 {
-    str_printf(b, "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>%u</title></head>"
-                  "<body><h1>%u</h1><p>", status, status);
+    str_printf(b,
+               "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>%u</title></head>"
+               "<body><h1>%u</h1><p>",
+               status, status);
     for (const char *p = message; *p != '\0'; p++) {
         switch (*p) {
-        case '<': str_puts(b, "&lt;"); break;
-        case '>': str_puts(b, "&gt;"); break;
-        case '&': str_puts(b, "&amp;"); break;
-        case '"': str_puts(b, "&quot;"); break;
-        default: str_char(b, *p);
+        case '<':
+            str_puts(b, "&lt;");
+            break;
+        case '>':
+            str_puts(b, "&gt;");
+            break;
+        case '&':
+            str_puts(b, "&amp;");
+            break;
+        case '"':
+            str_puts(b, "&quot;");
+            break;
+        default:
+            str_char(b, *p);
         }
     }
     str_puts(b, "</p></body></html>\n");
@@ -242,9 +263,9 @@ void api_error_with(tn_http_req *req, struct api_stamp *s, enum api_code code, c
     struct str b = {0};
     const char *type = JSON_TYPE;
     if (under_api(req->path)) {
-        str_printf(&b, "{\"ok\":false,\"error\":%s,\"reason\":\"%s%s%s\",\"message\":",
-                   codes[code].number, codes[code].name, sub != NULL ? "." : "",
-                   sub != NULL ? sub : "");
+        str_printf(
+            &b, "{\"ok\":false,\"error\":%s,\"reason\":\"%s%s%s\",\"message\":", codes[code].number,
+            codes[code].name, sub != NULL ? "." : "", sub != NULL ? sub : "");
         str_quote(&b, text_of(message));
         if (detail.s != NULL && detail.n > 0) {
             str_puts(&b, ",\"detail\":");

@@ -35,7 +35,8 @@ void filters_free(struct filters *f)
     *f = (struct filters){0};
 }
 
-json_t *store_rows(tn_txn *txn, const char *entity, const tn_list *q, int64_t *ret_total, tn_err *err)
+json_t *store_rows(tn_txn *txn, const char *entity, const tn_list *q, int64_t *ret_total,
+                   tn_err *err)
 {
     tn_text text = {0};
     int64_t total = -1;
@@ -61,7 +62,11 @@ json_t *store_where(tn_txn *txn, const char *entity, const char *column, tn_str 
 {
     struct filters f = {0};
     filters_eq(&f, column, value);
-    tn_list q = {.size = sizeof q, .filters = f.f, .nfilters = f.n, .extra = extra, .nextra = nextra,
+    tn_list q = {.size = sizeof q,
+                 .filters = f.f,
+                 .nfilters = f.n,
+                 .extra = extra,
+                 .nextra = nextra,
                  .limit = -1};
     json_t *rows = f.failed ? (api.host->fail(err, TN_E_INVAL, "%s is not text", column), NULL)
                             : store_rows(txn, entity, &q, NULL, err);

@@ -7,7 +7,7 @@
 #define FILTERS_MAX 16
 struct filters {
     tn_filter f[FILTERS_MAX];
-    char *values[FILTERS_MAX];  /* owned JSON text */
+    char *values[FILTERS_MAX]; /* owned JSON text */
     uint32_t n;
     bool failed;
 };
@@ -16,7 +16,8 @@ void filters_eq(struct filters *f, const char *column, tn_str value);
 void filters_free(struct filters *f);
 
 /* Rows as Jansson array; NULL on error. txn may be NULL. */
-json_t *store_rows(tn_txn *txn, const char *entity, const tn_list *q, int64_t *ret_total, tn_err *err);
+json_t *store_rows(tn_txn *txn, const char *entity, const tn_list *q, int64_t *ret_total,
+                   tn_err *err);
 /* All rows with column = value, with these hidden columns. */
 json_t *store_where(tn_txn *txn, const char *entity, const char *column, tn_str value,
                     const char *const *extra, uint32_t nextra, tn_err *err);

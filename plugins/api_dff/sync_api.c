@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sync APIs (spec 1.9) and their legacy twin, auth links: the same rows and handlers under two names. */
+/* Sync APIs (spec 1.9) and their legacy twin, auth links: the same rows and handlers under two
+ * names. */
 #include "rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- rules ------------------------------------------------------------------------------------------ */
+/* ---- rules ----------------------------------------------------------------------------------- */
 static bool func_exists(struct change *c, const json_t *data)
 {
     const char *func_id = json_string_value(json_object_get(data, "funcId"));
@@ -15,8 +16,8 @@ static bool func_exists(struct change *c, const json_t *data)
     tn_err err = TN_ERR_INIT;
     json_t *func = store_one(c->txn, "func", "id", text_of(func_id), NULL, 0, &err);
     if (func == NULL && err.rc == TN_E_NOTFOUND) {
-        api_fail(c->r, EClientNotFound, NULL, json_pack("{s:s, s:s}", "entity", "func", "id", func_id),
-                 "No such Func");
+        api_fail(c->r, EClientNotFound, NULL,
+                 json_pack("{s:s, s:s}", "entity", "func", "id", func_id), "No such Func");
     } else if (func == NULL) {
         api_fail_err(c->r, &err);
     }
@@ -75,8 +76,13 @@ static tn_rc changed(struct api_req *r, tn_err *err)
 }
 
 const struct crud sync_api_crud = {
-    .entity = "syncAPI", .label = "sync API", .url = "/api/v1/sync/", .origin = true,
-    .before_add = before_add, .before_modify = before_modify, .changed = changed,
+    .entity = "syncAPI",
+    .label = "sync API",
+    .url = "/api/v1/sync/",
+    .origin = true,
+    .before_add = before_add,
+    .before_modify = before_modify,
+    .changed = changed,
 };
 
 static void sync_row(struct api_req *r, json_t *row)
@@ -85,10 +91,12 @@ static void sync_row(struct api_req *r, json_t *row)
     json_object_set_new(row, "lastTaskStatus", json_null());
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", "funcId", NULL};
 static const char *const fuzzy[] = {
-    "sapi.id", "sapi.funcId", "sapi.funcCallKwargsJSON", "sapi.tagsJSON", "sapi.originId", "sapi.note",
+    "sapi.id", "sapi.funcId", "sapi.funcCallKwargsJSON", "sapi.tagsJSON", "sapi.originId",
+    "sapi.note",
     "func.title", "func.description", "func.tagsJSON", NULL};
 static const struct list_spec sync_list = {.entity = "syncAPI", .paging = PAGE_NORMAL, .sort = sort,
                                            .fuzzy = fuzzy, .row = sync_row};
@@ -135,7 +143,8 @@ static const struct field add_body[] = DATA(F_OBJ, add_data);
 static const struct field modify_body[] = DATA(F_OBJ, modify_data);
 static const struct field modify_many_body[] = DATA(F_OBJ, many_data);
 static const struct field add_many_body[] = {
-    {.name = "data", .type = F_ARR, .flags = FF_REQUIRED, .min = 1, .sub = add_item}, {.name = NULL}};
+    {.name = "data", .type = F_ARR, .flags = FF_REQUIRED, .min = 1, .sub = add_item},
+     {.name = NULL}};
 
 /* One table, two names. */
 #define ROUTES(base, what)                                                                        \
@@ -158,3 +167,4 @@ const struct api_route sync_api_routes[] = {
     ROUTES("/api/v1/sync-apis", "sync APIs"),
     ROUTES("/api/v1/auth-links", "sync APIs (legacy name: auth links)"),
     {.method = NULL}};
+/* clang-format on */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX api.host->ctx
+#define CTX  api.host->ctx
 #define AUTH api.host->auth
 
 static void user_row(struct api_req *r, json_t *row)
@@ -20,13 +20,14 @@ static void user_row(struct api_req *r, json_t *row)
     }
 }
 
-/* ---- list: users with live sessions first, the most recent one on top -------------------------------- */
+/* ---- list: users with live sessions first, the most recent one on top ------------------------ */
 static double last_access(const json_t *user)
 {
     const json_t *sessions = json_object_get(user, "sessions"), *s;
     double last = -1;
     size_t i;
-    json_array_foreach((json_t *)sessions, i, s) {
+    json_array_foreach((json_t *)sessions, i, s)
+    {
         const json_t *at = json_object_get(s, "lastAccessTime");
         double v = json_is_number(at) ? json_number_value(at) : 0;
         int64_t us;
@@ -92,7 +93,7 @@ static void user_get(struct api_req *r)
     }
 }
 
-/* ---- changes ---------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 /* Text "a,b" to a list; every name must be a privilege. False: answered. */
 static bool privileges_take(struct change *c, json_t *data)
 {
@@ -168,7 +169,8 @@ static bool username_free(struct change *c, const json_t *data, const char *own_
     bool taken = other != NULL && strcmp(row_text(other, "id"), own_id) != 0;
     json_decref(other);
     if (taken) {
-        api_fail(c->r, EClientDuplicated, "username", NULL, "Username is already used: %s", username);
+        api_fail(c->r, EClientDuplicated, "username", NULL, "Username is already used: %s",
+                 username);
     }
     return !taken;
 }
@@ -180,7 +182,10 @@ static bool user_fields(struct change *c, json_t *data, const char *own_id)
            username_free(c, data, own_id) && password_take(c, data);
 }
 
-static bool user_before_add(struct change *c, json_t *data) { return user_fields(c, data, ""); }
+static bool user_before_add(struct change *c, json_t *data)
+{
+    return user_fields(c, data, "");
+}
 
 static bool sa_refused(struct change *c, const json_t *old)
 {
@@ -202,8 +207,9 @@ static tn_rc user_modified(struct api_req *r, tn_err *err)
 {
     (void)err;
     const json_t *data = json_object_get(r->body, "data");
-    if (json_is_true(json_object_get(data, "isDisabled")) || json_object_get(data, "passwordHash") ||
-        json_object_get(data, "roles") || json_object_get(data, "customPrivileges")) {
+    if (json_is_true(json_object_get(data, "isDisabled")) ||
+        json_object_get(data, "passwordHash") || json_object_get(data, "roles") ||
+        json_object_get(data, "customPrivileges")) {
         AUTH->session_drop(CTX, api_param(r, 0), (tn_str){NULL, 0}, (tn_str){NULL, 0});
     }
     return TN_OK;
@@ -230,15 +236,20 @@ static tn_rc user_deleted(struct api_req *r, tn_err *err)
     return TN_OK;
 }
 
-const struct crud user_crud = {.entity = "user", .label = "user", .before_add = user_before_add,
-                               .before_modify = user_before_modify, .changed = user_modified};
-static const struct crud user_add_crud = {.entity = "user", .label = "user",
-                                          .before_add = user_before_add};
-static const struct crud user_delete_crud = {.entity = "user", .label = "user",
+const struct crud user_crud = {.entity = "user",
+                               .label = "user",
+                               .before_add = user_before_add,
+                               .before_modify = user_before_modify,
+                               .changed = user_modified};
+static const struct crud user_add_crud = {
+    .entity = "user", .label = "user", .before_add = user_before_add};
+static const struct crud user_delete_crud = {.entity = "user",
+                                             .label = "user",
                                              .before_delete = user_before_delete,
                                              .changed = user_deleted};
 
-/* ---- tables ----------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+/* clang-format off */
 static const char *const sort[] = {"seq", "username", "name", "isDisabled", NULL};
 static const char *const fuzzy[] = {"u.id", "u.username", "u.name", "u.email", "u.mobile", NULL};
 static const struct list_spec user_list = {.entity = "user", .paging = PAGE_NONE, .sort = sort,
@@ -270,15 +281,19 @@ static const struct field modify_body[] = {
     {.name = "data", .type = F_OBJ, .flags = FF_REQUIRED, .sub = modify_data}, {.name = NULL}};
 
 const struct api_route user_routes[] = {
-    {"GET", "/api/v1/users/do/list", "user_r", "Lists users with their sessions", list_run, list_query,
+    {"GET", "/api/v1/users/do/list", "user_r", "Lists users with their sessions", list_run,
+     list_query,
      NULL, &user_list, API_TOKEN_ONLY | API_FIELDS | API_EXPORT},
     {"GET", "/api/v1/users/:id/do/get", "user_r", "One user", user_get, NULL, NULL, NULL,
      API_TOKEN_ONLY | API_FIELDS},
-    {"POST", "/api/v1/users/do/add", "user_w", "Adds a user", crud_add, NULL, add_body, &user_add_crud,
+    {"POST", "/api/v1/users/do/add", "user_w", "Adds a user", crud_add, NULL, add_body,
+     &user_add_crud,
      API_TOKEN_ONLY},
-    {"POST", "/api/v1/users/:id/do/modify", "user_w", "Changes a user", crud_modify, NULL, modify_body,
+    {"POST", "/api/v1/users/:id/do/modify", "user_w", "Changes a user", crud_modify, NULL,
+     modify_body,
      &user_crud, API_TOKEN_ONLY},
     {"GET", "/api/v1/users/:id/do/delete", "user_w",
      "Deletes a user with its sessions and access keys", crud_delete, NULL, NULL, &user_delete_crud,
      API_TOKEN_ONLY},
     {.method = NULL}};
+/* clang-format on */

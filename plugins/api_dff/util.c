@@ -42,11 +42,20 @@ void str_add(struct str *b, const char *s, size_t n)
     b->s[b->n] = '\0';
 }
 
-void str_puts(struct str *b, const char *z) { str_add(b, z, strlen(z)); }
+void str_puts(struct str *b, const char *z)
+{
+    str_add(b, z, strlen(z));
+}
 
-void str_text(struct str *b, tn_str t) { str_add(b, t.s, t.n); }
+void str_text(struct str *b, tn_str t)
+{
+    str_add(b, t.s, t.n);
+}
 
-void str_char(struct str *b, char c) { str_add(b, &c, 1); }
+void str_char(struct str *b, char c)
+{
+    str_add(b, &c, 1);
+}
 
 void str_int(struct str *b, int64_t v)
 {
@@ -68,13 +77,27 @@ void str_quote(struct str *b, tn_str t)
         str_add(b, t.s + from, i - from);
         from = i + 1;
         switch (c) {
-        case '"': str_add(b, "\\\"", 2); break;
-        case '\\': str_add(b, "\\\\", 2); break;
-        case '\n': str_add(b, "\\n", 2); break;
-        case '\r': str_add(b, "\\r", 2); break;
-        case '\t': str_add(b, "\\t", 2); break;
-        case '\b': str_add(b, "\\b", 2); break;
-        case '\f': str_add(b, "\\f", 2); break;
+        case '"':
+            str_add(b, "\\\"", 2);
+            break;
+        case '\\':
+            str_add(b, "\\\\", 2);
+            break;
+        case '\n':
+            str_add(b, "\\n", 2);
+            break;
+        case '\r':
+            str_add(b, "\\r", 2);
+            break;
+        case '\t':
+            str_add(b, "\\t", 2);
+            break;
+        case '\b':
+            str_add(b, "\\b", 2);
+            break;
+        case '\f':
+            str_add(b, "\\f", 2);
+            break;
         default: {
             char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
             str_add(b, esc, sizeof esc);
@@ -90,9 +113,10 @@ static size_t utf8_len(const unsigned char *p, size_t left)
 {
     static const struct {
         unsigned char from, to, second_from, second_to, more;
-    } rows[] = {{0x00, 0x7F, 0, 0, 0},       {0xC2, 0xDF, 0x80, 0xBF, 1}, {0xE0, 0xE0, 0xA0, 0xBF, 2},
-                {0xE1, 0xEC, 0x80, 0xBF, 2}, {0xED, 0xED, 0x80, 0x9F, 2}, {0xEE, 0xEF, 0x80, 0xBF, 2},
-                {0xF0, 0xF0, 0x90, 0xBF, 3}, {0xF1, 0xF3, 0x80, 0xBF, 3}, {0xF4, 0xF4, 0x80, 0x8F, 3}};
+    } rows[] = {
+        {0x00, 0x7F, 0, 0, 0},       {0xC2, 0xDF, 0x80, 0xBF, 1}, {0xE0, 0xE0, 0xA0, 0xBF, 2},
+        {0xE1, 0xEC, 0x80, 0xBF, 2}, {0xED, 0xED, 0x80, 0x9F, 2}, {0xEE, 0xEF, 0x80, 0xBF, 2},
+        {0xF0, 0xF0, 0x90, 0xBF, 3}, {0xF1, 0xF3, 0x80, 0xBF, 3}, {0xF4, 0xF4, 0x80, 0x8F, 3}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (p[0] < rows[i].from || p[0] > rows[i].to) {
             continue;
@@ -140,7 +164,10 @@ void str_printf(struct str *b, const char *fmt, ...)
     b->n += (size_t)n;
 }
 
-tn_str str_view(const struct str *b) { return (tn_str){b->s != NULL ? b->s : "", b->n}; }
+tn_str str_view(const struct str *b)
+{
+    return (tn_str){b->s != NULL ? b->s : "", b->n};
+}
 
 void str_clear(struct str *b)
 {
@@ -154,7 +181,10 @@ void str_free(struct str *b)
     *b = (struct str){0};
 }
 
-tn_str text_of(const char *z) { return z != NULL ? (tn_str){z, strlen(z)} : (tn_str){NULL, 0}; }
+tn_str text_of(const char *z)
+{
+    return z != NULL ? (tn_str){z, strlen(z)} : (tn_str){NULL, 0};
+}
 
 bool text_is(tn_str t, const char *z)
 {
@@ -167,7 +197,10 @@ bool text_has_prefix(tn_str t, const char *z)
     return t.s != NULL && t.n >= n && memcmp(t.s, z, n) == 0;
 }
 
-static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
 
 bool text_has(tn_str hay, const char *needle_lower)
 {

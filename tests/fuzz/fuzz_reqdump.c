@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reqDump of error answers: whatever arrives, it is JSON and keeps the secret "CANARY" of a password
- * field. Input: one byte that chooses the Content-Type, the target up to a line feed, the body. */
+/* reqDump of error answers: whatever arrives, it is JSON and keeps the secret "CANARY" of a
+ * password field. Input: one byte that chooses the Content-Type, the target up to a line feed, the
+ * body. */
 #include "plugins/api_dff/form.c"
 #include "plugins/api_dff/mask.c"
 #include "plugins/api_dff/util.c"
@@ -30,8 +31,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const char *lf = memchr(text, '\n', n - 1);
     size_t target_n = lf != NULL ? (size_t)(lf - text) : n - 1;
     tn_http_pair type = {TN_STR("content-type"), text_of(types[data[0] % 5])};
-    tn_http_req req = {.size = sizeof req, .method = TN_STR("POST"), .target = {text, target_n},
-                       .headers = &type, .nheaders = 1};
+    tn_http_req req = {.size = sizeof req,
+                       .method = TN_STR("POST"),
+                       .target = {text, target_n},
+                       .headers = &type,
+                       .nheaders = 1};
     if (lf != NULL) {
         req.body = (const uint8_t *)lf + 1;
         req.body_len = n - 2 - target_n;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Session tokens: only what carries our signature is accepted. Input: a token; it is tried as it is and
- * with a valid signature put behind it, so that the parsing of claims is reached as well. */
+/* Session tokens: only what carries our signature is accepted. Input: a token; it is tried as it is
+ * and with a valid signature put behind it, so that the parsing of claims is reached as well. */
 #include "plugins/api_dff/session.c"
 #include "plugins/api_dff/util.c"
 
@@ -8,7 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 /* What session.c needs of its neighbours and does not reach here. */
 struct api_context api;
-const char *api_setting(const char *name, const char *dflt) { return name != NULL ? dflt : NULL; }
+const char *api_setting(const char *name, const char *dflt)
+{
+    return name != NULL ? dflt : NULL;
+}
 void api_error(tn_http_req *r, enum api_code c, const char *s, tn_str d, const char *f, ...)
 {
     (void)r, (void)c, (void)s, (void)d, (void)f;
@@ -18,9 +21,12 @@ void api_fail(struct api_req *r, enum api_code c, const char *s, json_t *d, cons
     (void)r, (void)c, (void)s, (void)f;
     json_decref(d);
 }
-void api_fail_err(struct api_req *r, const tn_err *err) { (void)r, (void)err; }
-json_t *store_one(tn_txn *t, const char *e, const char *c, tn_str v, const char *const *x, uint32_t n,
-                  tn_err *err)
+void api_fail_err(struct api_req *r, const tn_err *err)
+{
+    (void)r, (void)err;
+}
+json_t *store_one(tn_txn *t, const char *e, const char *c, tn_str v, const char *const *x,
+                  uint32_t n, tn_err *err)
 {
     (void)t, (void)e, (void)c, (void)v, (void)x, (void)n, (void)err;
     return NULL;

@@ -48,9 +48,16 @@ static void times_are_read_in_all_spellings(void **state)
                 {"2024-01-31 00:00", 1706659200000000},
                 {"2024-01-31T00:00:00.5Z", 1706659200500000},
                 {"2024-02-29T00:00:00Z", 1709164800000000}};
-    static const char *const bad[] = {"", "2024", "2024-13-01", "2023-02-29", "2024-01-31T24:00:00",
-                                      "2024-01-31T00:00:00X", "2024-01-31T", "tomorrow",
-                                      "2024-01-31T00:00:00.Z", "2024-01-31T00:00:00+99:00"};
+    static const char *const bad[] = {"",
+                                      "2024",
+                                      "2024-13-01",
+                                      "2023-02-29",
+                                      "2024-01-31T24:00:00",
+                                      "2024-01-31T00:00:00X",
+                                      "2024-01-31T",
+                                      "tomorrow",
+                                      "2024-01-31T00:00:00.Z",
+                                      "2024-01-31T00:00:00+99:00"};
     int64_t us;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_true(iso_parse(text_of(good[i].text), &us));
@@ -66,12 +73,13 @@ static void md5_follows_the_rfc(void **state)
     (void)state;
     static const struct {
         const char *text, *hex;
-    } cases[] = {{"", "d41d8cd98f00b204e9800998ecf8427e"},
-                 {"abc", "900150983cd24fb0d6963f7d28e17f72"},
-                 {"message digest", "f96b697d7cb7938d525a2f31aaf161d0"},
-                 {"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
-                  "57edf4a22be3c955ac49da2e2107b67a"},
-                 {"{}", "99914b932bd37a50b983c5e7c90ae93b"}};
+    } cases[] = {
+        {"", "d41d8cd98f00b204e9800998ecf8427e"},
+        {"abc", "900150983cd24fb0d6963f7d28e17f72"},
+        {"message digest", "f96b697d7cb7938d525a2f31aaf161d0"},
+        {"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+         "57edf4a22be3c955ac49da2e2107b67a"},
+        {"{}", "99914b932bd37a50b983c5e7c90ae93b"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char hex[33];
         md5_hex(cases[i].text, strlen(cases[i].text), hex);
@@ -102,7 +110,8 @@ static void strings_are_quoted_as_json(void **state)
     str_free(&b);
 }
 
-/* ---- validation ------------------------------------------------------------------------------------- */
+/* ---- validation
+ * ------------------------------------------------------------------------------------- */
 static const struct field inner[] = {
     {.name = "id", .type = F_STR, .flags = FF_REQUIRED, .min = 1, .max = 5, .pattern = PAT_SET_ID},
     {.name = "kind", .type = F_STR, .choices = "a|b"},
@@ -127,31 +136,39 @@ static void bodies_are_validated_with_the_known_messages(void **state)
         {"{\"data\":{\"id\":\"a\",\"more\":1},\"wait\":true}", "{\"data\":{\"id\":\"a\"}}", NULL},
         {"{\"data\":{\"id\":\"a\",\"n\":null,\"on\":false,\"kw\":{\"x\":[1]}}}",
          "{\"data\":{\"id\":\"a\",\"n\":null,\"on\":false,\"kw\":{\"x\":[1]}}}", NULL},
-        {"{\"data\":{\"id\":\"a\"},\"tags\":[\"x\",\"y\"]}", "{\"data\":{\"id\":\"a\"},\"tags\":[\"x\",\"y\"]}",
-         NULL},
+        {"{\"data\":{\"id\":\"a\"},\"tags\":[\"x\",\"y\"]}",
+         "{\"data\":{\"id\":\"a\"},\"tags\":[\"x\",\"y\"]}", NULL},
         {"{}", NULL, "Field `data` is missing."},
         {"{\"data\":{}}", NULL, "Field `data.id` is missing."},
         {"{\"data\":[]}", NULL, "Field `data` value `[]` is not valid. (type = \"object\")"},
-        {"{\"data\":{\"id\":1}}", NULL, "Field `data.id` value `1` is not valid. (type = \"string\")"},
-        {"{\"data\":{\"id\":\"\"}}", NULL, "Field `data.id` value `\"\"` is not valid. (minLength = 1)"},
+        {"{\"data\":{\"id\":1}}", NULL,
+         "Field `data.id` value `1` is not valid. (type = \"string\")"},
+        {"{\"data\":{\"id\":\"\"}}", NULL,
+         "Field `data.id` value `\"\"` is not valid. (minLength = 1)"},
         {"{\"data\":{\"id\":\"abcdef\"}}", NULL,
          "Field `data.id` value `\"abcdef\"` is not valid. (maxLength = 5)"},
         {"{\"data\":{\"id\":\"1a\"}}", NULL,
          "Field `data.id` value `\"1a\"` is not valid. (matchRegExp = /^[a-zA-Z_][a-zA-Z0-9_]*$/)"},
         {"{\"data\":{\"id\":\"a__b\"}}", NULL,
          "Field `data.id` value `\"a__b\"` is not valid. (notMatchRegExp = /__/)"},
-        {"{\"data\":{\"id\":null}}", NULL, "Field `data.id` value `null` is not valid. (type = \"string\")"},
+        {"{\"data\":{\"id\":null}}", NULL,
+         "Field `data.id` value `null` is not valid. (type = \"string\")"},
         {"{\"data\":{\"id\":\"a\",\"kind\":\"c\"}}", NULL,
          "Field `data.kind` value `\"c\"` is not valid. (in = [\"a\",\"b\"])"},
-        {"{\"data\":{\"id\":\"a\",\"n\":\"1\"}}", NULL, "Field `data.n` value `\"1\"` is not valid. (type = \"int\")"},
-        {"{\"data\":{\"id\":\"a\",\"n\":0}}", NULL, "Field `data.n` value `0` is not valid. (minValue = 1)"},
-        {"{\"data\":{\"id\":\"a\",\"n\":11}}", NULL, "Field `data.n` value `11` is not valid. (maxValue = 10)"},
-        {"{\"data\":{\"id\":\"a\",\"on\":1}}", NULL, "Field `data.on` value `1` is not valid. (type = \"boolean\")"},
+        {"{\"data\":{\"id\":\"a\",\"n\":\"1\"}}", NULL,
+         "Field `data.n` value `\"1\"` is not valid. (type = \"int\")"},
+        {"{\"data\":{\"id\":\"a\",\"n\":0}}", NULL,
+         "Field `data.n` value `0` is not valid. (minValue = 1)"},
+        {"{\"data\":{\"id\":\"a\",\"n\":11}}", NULL,
+         "Field `data.n` value `11` is not valid. (maxValue = 10)"},
+        {"{\"data\":{\"id\":\"a\",\"on\":1}}", NULL,
+         "Field `data.on` value `1` is not valid. (type = \"boolean\")"},
         {"{\"data\":{\"id\":\"a\",\"kw\":[1,2]}}", NULL,
          "Field `data.kw` value `[1,2]` is not valid. (type = \"json\")"},
         {"{\"data\":{\"id\":\"a\",\"at\":\"soon\"}}", NULL,
          "Field `data.at` value `\"soon\"` is not valid. (isISO8601 = true)"},
-        {"{\"data\":{\"id\":\"a\"},\"tags\":[]}", NULL, "Field `tags` value `[]` is not valid. (minLength = 1)"},
+        {"{\"data\":{\"id\":\"a\"},\"tags\":[]}", NULL,
+         "Field `tags` value `[]` is not valid. (minLength = 1)"},
         {"{\"data\":{\"id\":\"a\"},\"tags\":[\"x\",\"long\"]}", NULL,
          "Field `tags[1]` value `\"long\"` is not valid. (maxLength = 3)"},
         {"{\"data\":{\"id\":\"a\"},\"code\":\"123\"}", NULL,
@@ -181,12 +198,14 @@ static void bodies_are_validated_with_the_known_messages(void **state)
 static void script_ids_have_two_parts(void **state)
 {
     (void)state;
-    static const struct field f[] = {{.name = "id", .type = F_STR, .pattern = PAT_SCRIPT_ID}, {.name = NULL}};
+    static const struct field f[] = {{.name = "id", .type = F_STR, .pattern = PAT_SCRIPT_ID},
+                                     {.name = NULL}};
     static const struct {
         const char *id;
         bool ok;
-    } cases[] = {{"a__b", true}, {"a_1__b_2", true}, {"a__b__c", true}, {"a", false}, {"__b", false},
-                 {"a__", false}, {"a__1", false}, {"1a__b", false}, {"a-b__c", false}, {"", false}};
+    } cases[] = {{"a__b", true},    {"a_1__b_2", true}, {"a__b__c", true}, {"a", false},
+                 {"__b", false},    {"a__", false},     {"a__1", false},   {"1a__b", false},
+                 {"a-b__c", false}, {"", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char why[768];
         json_t *in = json_pack("{s:s}", "id", cases[i].id);
@@ -197,7 +216,8 @@ static void script_ids_have_two_parts(void **state)
     }
 }
 
-static json_t *query_of(const struct field *fields, const char *const pairs[][2], uint32_t n, char *why)
+static json_t *query_of(const struct field *fields, const char *const pairs[][2], uint32_t n,
+                        char *why)
 {
     tn_http_pair args[8];
     for (uint32_t i = 0; i < n; i++) {
@@ -210,19 +230,22 @@ static json_t *query_of(const struct field *fields, const char *const pairs[][2]
 static void query_values_are_converted(void **state)
 {
     (void)state;
-    static const struct field f[] = {{.name = "i", .type = F_INT}, {.name = "b", .type = F_BOOL},
-                                     {.name = "c", .type = F_COMMA}, {.name = "s", .type = F_STR},
+    static const struct field f[] = {{.name = "i", .type = F_INT},
+                                     {.name = "b", .type = F_BOOL},
+                                     {.name = "c", .type = F_COMMA},
+                                     {.name = "s", .type = F_STR},
                                      {.name = "j", .type = F_JSONSTR},
                                      {.name = "e", .type = F_STR, .choices = "x|y"},
                                      {.name = NULL}};
-    static const char *const given[][2] = {{"i", "7"}, {"b", "Yes"}, {"c", "a,b,,c"}, {"s", "t"},
-                                           {"j", "{\"k\":1}"}, {"unknown", "1"}};
+    static const char *const given[][2] = {{"i", "7"}, {"b", "Yes"},       {"c", "a,b,,c"},
+                                           {"s", "t"}, {"j", "{\"k\":1}"}, {"unknown", "1"}};
     static const char *const odd[][2] = {{"i", "abc"}, {"b", "_ALL"}, {"c", ""}, {"s", "_NULL"}};
     static const char *const wrong[][2] = {{"e", "z"}};
     char why[768];
     json_t *q = query_of(f, given, 6, why);
     char *text = json_dumps(q, JSON_COMPACT);
-    assert_string_equal(text, "{\"i\":7,\"b\":true,\"c\":[\"a\",\"b\",\"c\"],\"s\":\"t\",\"j\":{\"k\":1}}");
+    assert_string_equal(
+        text, "{\"i\":7,\"b\":true,\"c\":[\"a\",\"b\",\"c\"],\"s\":\"t\",\"j\":{\"k\":1}}");
     free(text);
     json_decref(q);
     q = query_of(f, odd, 4, why);
@@ -234,12 +257,17 @@ static void query_values_are_converted(void **state)
     assert_string_equal(why, "Field `e` value `\"z\"` is not valid. (in = [\"x\",\"y\"])");
 }
 
-/* ---- masking ---------------------------------------------------------------------------------------- */
+/* ---- masking
+ * ---------------------------------------------------------------------------------------- */
 static char *dump_of(const char *target, const char *type, const char *body)
 {
     tn_http_pair header = {TN_STR("content-type"), text_of(type)};
-    tn_http_req req = {.size = sizeof req, .method = TN_STR("POST"), .target = text_of(target),
-                       .headers = &header, .nheaders = 1, .body = (const uint8_t *)body,
+    tn_http_req req = {.size = sizeof req,
+                       .method = TN_STR("POST"),
+                       .target = text_of(target),
+                       .headers = &header,
+                       .nheaders = 1,
+                       .body = (const uint8_t *)body,
                        .body_len = strlen(body)};
     struct str b = {0};
     api_req_dump(&b, &req);
@@ -256,8 +284,10 @@ static void secrets_never_come_back(void **state)
     static const struct {
         const char *target, *type, *body;
     } cases[] = {
-        {"/api/v1/x", "application/json", "{\"signIn\":{\"username\":\"u\",\"password\":\"HUSH\"}}"},
-        {"/api/v1/x", "application/json", "{\"data\":[{\"secretKey\":\"HUSH\",\"a\":{\"accessToken\":[\"HUSH\"]}}]}"},
+        {"/api/v1/x", "application/json",
+         "{\"signIn\":{\"username\":\"u\",\"password\":\"HUSH\"}}"},
+        {"/api/v1/x", "application/json",
+         "{\"data\":[{\"secretKey\":\"HUSH\",\"a\":{\"accessToken\":[\"HUSH\"]}}]}"},
         {"/api/v1/x", "application/json", "{\"password\": \"HUSH\""},
         {"/api/v1/x", "application/json",
          "{\"data\":{\"autoTypeCasting\":\"password\",\"valueTEXT\":\"HUSH\"}}"},
@@ -294,8 +324,14 @@ static void odd_bytes_become_question_marks(void **state)
     (void)state;
     static const struct {
         const char *in, *out;
-    } cases[] = {{"a\xff" "b", "\"a?b\""}, {"\xc3\xa4", "\"\xc3\xa4\""}, {"\xc0\x80", "\"??\""},
-                 {"\xed\xa0\x80", "\"???\""}, {"\xf4\x90\x80\x80", "\"????\""}, {"\xe4\xb8", "\"??\""},
+    } cases[] = {{"a\xff"
+                  "b",
+                  "\"a?b\""},
+                 {"\xc3\xa4", "\"\xc3\xa4\""},
+                 {"\xc0\x80", "\"??\""},
+                 {"\xed\xa0\x80", "\"???\""},
+                 {"\xf4\x90\x80\x80", "\"????\""},
+                 {"\xe4\xb8", "\"??\""},
                  {"\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct str b = {0};
@@ -334,14 +370,18 @@ static void forms_become_objects(void **state)
     }
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------ */
+/* ---- lists
+ * ------------------------------------------------------------------------------------------ */
 static void fields_keep_or_drop(void **state)
 {
     (void)state;
     static const struct {
         const char *fields, *want;
-    } cases[] = {{"a,c", "[{\"a\":1,\"c\":3}]"}, {"-,a", "[{\"b\":2,\"c\":3}]"}, {"-a,b", "[{\"c\":3}]"},
-                 {"", "[{\"a\":1,\"b\":2,\"c\":3}]"}, {"zz", "[{}]"}};
+    } cases[] = {{"a,c", "[{\"a\":1,\"c\":3}]"},
+                 {"-,a", "[{\"b\":2,\"c\":3}]"},
+                 {"-a,b", "[{\"c\":3}]"},
+                 {"", "[{\"a\":1,\"b\":2,\"c\":3}]"},
+                 {"zz", "[{}]"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *rows = json_loads("[{\"a\":1,\"b\":2,\"c\":3}]", 0, NULL);
         list_pick_fields(rows, text_of(cases[i].fields));
