@@ -75,7 +75,7 @@ static tn_rc enter_locked(tn_txn *txn, tn_str username, tn_str address, int64_t 
     int64_t max_s = api_setting_int("BAD_SINGIN_TEMPORARILY_LOCK_MAX_WAIT", 900);
     const int64_t thresholds[] = {api_setting_int("BAD_SINGIN_TEMPORARILY_LOCK_COUNT", 10),
                                   ADDRESS_THRESHOLD};
-    struct counter c[2];
+    struct counter c[2] = {{.id = ""}, {.id = ""}};
     tn_rc rc = counter_read(txn, &c[0], "user", username, err);
     if (rc == TN_OK) {
         rc = counter_read(txn, &c[1], "addr", address, err);
@@ -135,7 +135,7 @@ int64_t guard_enter(tn_str username, tn_str address, tn_err *err)
 void guard_success(tn_str username, tn_str address)
 {
     tn_err err = TN_ERR_INIT;
-    struct counter c;
+    struct counter c = {.id = ""};
     tn_txn *txn;
     pthread_mutex_lock(&guard_mutex);
     tn_rc rc = ENT->begin(CTX, &txn, &err);
@@ -166,7 +166,7 @@ void guard_success(tn_str username, tn_str address)
 
 int64_t guard_wait(tn_str username)
 {
-    struct counter c;
+    struct counter c = {.id = ""};
     tn_err err = TN_ERR_INIT;
     if (counter_read(NULL, &c, "user", username, &err) != TN_OK) {
         return 0;

@@ -48,8 +48,7 @@ static void trace_make(char ret[129])
     memcpy(bytes, r, sizeof bytes);
     bytes[6] = (uint8_t)((bytes[6] & 0x0F) | 0x40); /* version 4, RFC 4122 */
     bytes[8] = (uint8_t)((bytes[8] & 0x3F) | 0x80);
-    memcpy(ret, "TRACE-", 6);
-    char *p = ret + 6;
+    char *p = stpcpy(ret, "TRACE-");
     unsigned nibble = 0;
     for (unsigned g = 0; g < sizeof groups; g++) {
         if (g > 0) {
@@ -125,7 +124,7 @@ static void stamp_cors(struct api_stamp *s, const tn_http_req *req)
 void api_trace(const tn_http_req *req, char ret[129])
 {
     tn_str given = tn_http_header(req, "x-trace-id");
-    if (echoable(given, 128)) {
+    if (given.s != NULL && echoable(given, 128)) {
         memcpy(ret, given.s, given.n);
         ret[given.n] = '\0';
     } else {
