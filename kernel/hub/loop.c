@@ -228,10 +228,8 @@ static uint64_t sleep_time(struct loop *l)
 
 static void run_timers(struct loop *l)
 {
-    /* A timer that sets itself into the past runs again in the next round, not in this one. */
-    size_t budget = l->timers.n;
     struct heap_node *top;
-    while (budget-- && (top = heap_top(&l->timers)) && top->at <= l->now) {
+    while ((top = heap_top(&l->timers)) && top->at <= l->now) {
         struct tn_timer *t = list_entry(top, struct tn_timer, heap);
         heap_del(&l->timers, top);
         t->cb(t->user);
@@ -321,6 +319,9 @@ tn_rc loop_timer(struct loop *l, void (*cb)(void *), void *user, tn_timer **ret,
 
 void loop_timer_set(struct loop *l, tn_timer *t, uint64_t at_ns)
 {
+    if (at_ns != 0 && at_ns <= l->now) {
+        at_ns = l->now + 1;  /* in the next round: who is late was here before */
+    }
     if (at_ns == 0) {
         heap_del(&l->timers, &t->heap);
     } else if (t->heap.pos == 0 || t->heap.at != at_ns) {
