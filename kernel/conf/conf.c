@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONF_ITEMS_MAX    10000
-#define CONF_PROBLEMS_MAX 100 /* what a person still reads; all are counted */
+#define CONF_ITEMS_MAX    2000 /* searched linearly */
+#define CONF_PROBLEMS_MAX 100  /* what a person still reads; all are counted */
 
 void conf_init(struct conf *c)
 {
