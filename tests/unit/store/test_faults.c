@@ -308,6 +308,42 @@ static void another_process_holds_the_lock(void **state)
     harness_close_store(&other);
 }
 
+/* There is no room for the copy: refused before anything is changed. */
+static void an_upgrade_needs_space(void **state)
+{
+    static const tn_column columns[] = {
+        {.name = "id", .type = TN_COL_STR, .flags = TN_COL_NOT_NULL},
+        {.name = "more", .type = TN_COL_INT},
+        {.name = NULL},
+    };
+    static const tn_entity more[] = {
+        {.name = "shelf", .alias = "shlf", .table = "t_shelf", .columns = columns}, {.name = NULL}};
+    char dir[] = "/tmp/tenon-small-XXXXXX";
+    tn_err err = TN_ERR_INIT;
+    struct harness was = h;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    if (mount("tenon", dir, "tmpfs", 0, "size=8m") < 0) {
+        print_message("skipped: cannot mount a tmpfs here (%s)\n", strerror(errno));
+        rmdir(dir);
+        skip();
+    }
+    harness_open(&h, dir);
+    assert_int_equal(store_define(h.store, "test", test_entities, NULL, &err), TN_OK);
+    harness_reopen(&h);
+    assert_int_equal(store_define(h.store, "test", more, NULL, &err), TN_E_LIMIT);
+    assert_non_null(strstr(err.msg, "nothing was changed"));
+    assert_string_equal(
+        harness_sql(
+            &h, "SELECT count(*) AS n FROM pragma_table_info('t_shelf') WHERE name = 'more'", NULL),
+        "[{\"n\":0}]");
+    assert_int_equal(store_define(h.store, "test", test_entities, NULL, &err), TN_OK);
+    harness_close_store(&h);
+    assert_int_equal(umount(dir), 0);
+    harness_close(&h);
+    h = was;
+}
+
 /* The real thing: a small file system that is full, and then is not. */
 static void a_full_tmpfs(void **state)
 {
@@ -364,6 +400,7 @@ int main(void)
         TEST(damaged_files),
         TEST(another_process_holds_the_lock),
         TEST(a_full_tmpfs),
+        TEST(an_upgrade_needs_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
