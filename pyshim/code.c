@@ -68,18 +68,25 @@ PyObject *code_compile(PyObject *source, PyObject *id)
     return PyObject_CallFunction(shim.compile, "OOsii", source, id, "exec", 0, 1);
 }
 
-/* A script that names the request gets it parsed: C code (json.dumps and the like) reads a dict
- * without asking it. Otherwise it stays unparsed until somebody looks. */
-static bool uses_request(PyObject *source)
+/* What the text of a script tells about what it needs, so that others do not pay for it. */
+static void look_at_source(struct script *s)
 {
-    static const char name[] = "_DFF_HTTP_REQUEST";
+    /* These find the module of a class by its name in sys.modules. */
+    static const char *const by_name[] = {"dataclass", "__future__", "typing", "pickle", "pydantic",
+                                          "multiprocessing", "attr"};
+    static const char request[] = "_DFF_HTTP_REQUEST";
     Py_ssize_t n = 0;
-    const char *p = source ? PyUnicode_AsUTF8AndSize(source, &n) : NULL;
+    const char *p = s->source ? PyUnicode_AsUTF8AndSize(s->source, &n) : NULL;
+    s->uses_request = s->uses_modules = false;
     if (p == NULL) {
         PyErr_Clear();
-        return false;
+        return;
     }
-    return memmem(p, (size_t)n, name, sizeof(name) - 1) != NULL;
+    /* C code (json.dumps and the like) reads a dict without asking it: the request gets parsed. */
+    s->uses_request = memmem(p, (size_t)n, request, sizeof(request) - 1) != NULL;
+    for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++) {
+        s->uses_modules |= memmem(p, (size_t)n, by_name[i], strlen(by_name[i])) != NULL;
+    }
 }
 
 /* Replaces what the entry runs; steals both references. */
@@ -92,7 +99,7 @@ static void script_set(struct script *s, PyObject *code_take, PyObject *source_t
     Py_CLEAR(s->func_id);
     Py_CLEAR(s->origin);
     Py_CLEAR(s->origin_id);
-    s->uses_request = uses_request(source_take);
+    look_at_source(s);
     s->md5[0] = '\0';
 }
 
@@ -244,7 +251,7 @@ struct script *code_draft(tn_str id, tn_str source)
         code_free(s);
         return NULL;
     }
-    s->uses_request = uses_request(s->source);
+    look_at_source(s);
     return s;
 }
 

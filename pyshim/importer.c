@@ -51,8 +51,36 @@ static struct task_module *add_module(struct task *t, PyObject *name, PyObject *
     return m;
 }
 
+/* Puts the module into sys.modules until the task ends, unless a module of that name is there. */
+static int list_module(struct task_module *m)
+{
+    PyObject *modules = PyImport_GetModuleDict(), *module;
+    int known = PyDict_Contains(modules, m->name);
+    if (known != 0) {
+        return known < 0 ? -1 : 0;
+    }
+    module = module_of(m);
+    if (module == NULL || PyDict_SetItem(modules, m->name, module) < 0) {
+        Py_XDECREF(module);
+        return -1;
+    }
+    Py_DECREF(module);
+    m->listed = true;
+    return 0;
+}
+
+static void unlist_module(struct task_module *m)
+{
+    PyObject *modules = PyImport_GetModuleDict();
+    if (m->listed && PyDict_GetItem(modules, m->name) == m->module &&
+        PyDict_DelItem(modules, m->name) < 0) {
+        PyErr_Clear();
+    }
+}
+
 static void free_module(struct task_module *m)
 {
+    unlist_module(m);
     Py_XDECREF(m->module);
     globals_drop(m->dict);
     Py_DECREF(m->name);
@@ -106,7 +134,8 @@ static PyObject *execute(struct task *t, struct script *s)
     uint64_t serial = shim.serial;
     struct task_module *m = add_module(t, s->id, globals_import(t, s->id));
     PyObject *module = m ? module_of(m) : NULL;
-    if (module != NULL && s->uses_request && httpreq_fill(t->http) < 0) {
+    if (module != NULL && ((s->uses_request && httpreq_fill(t->http) < 0) ||
+                           (s->uses_modules && list_module(m) < 0))) {
         Py_CLEAR(module);
     }
     PyObject *done = module ? PyEval_EvalCode(code, m->dict, m->dict) : NULL;
@@ -374,7 +403,8 @@ int importer_init(PyObject *builtins)
 
 int importer_enter(struct task *t)
 {
-    return add_module(t, t->entry->id, Py_NewRef(t->globals)) ? 0 : -1;
+    struct task_module *m = add_module(t, t->entry->id, Py_NewRef(t->globals));
+    return m == NULL || (t->entry->uses_modules && list_module(m) < 0) ? -1 : 0;
 }
 
 void importer_leave(struct task *t)

@@ -74,6 +74,7 @@ struct script {
     PyObject *func_id;
     PyObject *origin, *origin_id;
     bool uses_request;    /* its text names _DFF_HTTP_REQUEST */
+    bool uses_modules;    /* its text names something that looks modules up by name (code.c) */
     char md5[33];         /* of the source; "" unknown */
     uint64_t generation;  /* of the last check */
 };
@@ -84,6 +85,7 @@ struct task_module {
     PyObject *name;          /* str: script id */
     PyObject *module;        /* module object; NULL for the entry script until somebody asks */
     PyObject *dict;          /* its globals */
+    bool listed;             /* in sys.modules while the task runs */
     unsigned long owner;     /* thread that executes it, 0 = done */
     struct task_module *waits; /* what that thread waits for */
 };
