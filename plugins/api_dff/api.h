@@ -165,7 +165,6 @@ tn_str api_param(const struct api_req *r, uint32_t i);
 #define API_TOKEN_ONLY (1u << 0) /* access keys are refused */
 #define API_FIELDS     (1u << 1) /* fields= is honoured */
 #define API_EXPORT     (1u << 2) /* export= and charset= are honoured */
-#define API_FULLTEXT   (1u << 3)
 #define API_ANY_BODY   (1u << 4) /* no schema: r->body is whatever was sent */
 #define API_RAW_BODY   (1u << 6) /* body is left alone; run() reads http->body itself */
 #define API_MULTIPART  (1u << 5)

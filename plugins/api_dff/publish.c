@@ -244,6 +244,6 @@ const struct api_route publish_routes[] = {
      "Checks the draft and makes it the published code; when it returns, every later call sees it",
      publish_run, NULL, publish_body, NULL, 0},
     {"GET", "/api/v1/script-publish-history/do/list", "general_r", "Lists what was published",
-     list_run, history_query, NULL, &history_list, API_FIELDS | API_EXPORT | API_FULLTEXT},
+     list_run, history_query, NULL, &history_list, API_FIELDS | API_EXPORT},
     {.method = NULL}};
 /* clang-format on */

@@ -61,6 +61,11 @@ static const struct {
     [PAT_OWN_ID] = {is_own_id, "/^[a-zA-Z0-9_.-]{1,64}$/"},
 };
 
+const char *schema_pattern(const struct field *f)
+{
+    return f->pattern != PAT_NONE ? patterns[f->pattern].text : NULL;
+}
+
 static json_t *bad(struct check *c, const char *path, const json_t *v, const char *checker,
                    const char *option)
 {

@@ -40,6 +40,8 @@ json_t *schema_body(const struct field *fields, const json_t *body, char *why, s
  * "_NULL" becomes null, a value that does not convert as well (spec 8.2/12). NULL and `why` when a
  * required one is missing or an enumeration is violated. */
 json_t *schema_query(const struct field *fields, const tn_http_req *req, char *why, size_t cap);
+/* Regular expression that a text field must match, NULL = none. */
+const char *schema_pattern(const struct field *f);
 /* One query field by name, absent when not given (the last one wins). */
 tn_str query_arg(const tn_http_req *req, const char *name);
 bool query_flag(const tn_http_req *req, const char *name); /* "_withCode=true" */

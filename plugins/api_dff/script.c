@@ -286,7 +286,7 @@ static const struct field modify_body[] = {
 
 const struct api_route script_routes[] = {
     {"GET", "/api/v1/scripts/do/list", "general_r", "Lists scripts", list_run, list_query, NULL,
-     &script_list, API_FIELDS | API_EXPORT | API_FULLTEXT},
+     &script_list, API_FIELDS | API_EXPORT},
     {"GET", "/api/v1/scripts/:id/do/get", "general_r", "One script with its code and draft",
      script_get,
      NULL, NULL, NULL, 0},

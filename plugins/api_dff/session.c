@@ -10,6 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How a request was authenticated; access keys do not sign in yet, but their bar is in place. */
+#define BY_TOKEN      "builtin.byXAuthToken"
+#define BY_LOCALHOST  "builtin.byLocalhostAuthToken"
+#define BY_ACCESS_KEY "builtin.byAccessKey"
+
 #define TOKEN_MAX   4096
 #define SESSION_TTL 86400
 #define B64         sodium_base64_VARIANT_URLSAFE_NO_PADDING
@@ -330,7 +335,7 @@ bool session_authenticate(struct api_req *r)
     u->username = json_string_value(json_object_get(row, "username"));
     const char *name = json_string_value(json_object_get(row, "name"));
     u->name = name != NULL ? name : "";
-    u->auth_type = kind == CRED_TOKEN ? "builtin.byXAuthToken" : "builtin.byLocalhostAuthToken";
+    u->auth_type = kind == CRED_TOKEN ? BY_TOKEN : BY_LOCALHOST;
     u->privileges = user_privileges(row);
     u->is_sa = user_has_role(row, "sa");
     if (json_is_true(json_object_get(row, "isDisabled")) && strcmp(u->id, "u-admin") != 0) {
@@ -347,6 +352,13 @@ bool session_authorize(struct api_req *r, const char *permission)
     }
     if (!r->has_user) {
         api_fail(r, EUserAuth, NULL, NULL, "User not signed in");
+        return false;
+    }
+    if ((r->route->flags & API_TOKEN_ONLY) != 0 && strcmp(r->user.auth_type, BY_ACCESS_KEY) == 0) {
+        api_fail(r, EUserAuth, NULL,
+                 json_pack("{s:s, s:[s,s]}", "authType", BY_ACCESS_KEY, "supportedAuthType",
+                           BY_TOKEN, BY_LOCALHOST),
+                 "Auth type not supported");
         return false;
     }
     if (strcmp(permission, "sign-in") == 0) {

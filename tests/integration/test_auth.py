@@ -211,6 +211,41 @@ def test_first_start_prints_a_password_once_and_wants_captchas(new_server) -> No
     assert printed_password(server) == password  # the log of both starts has it once
 
 
+STROKES = ['0,1 1,0 3,0 4,1 4,5 3,6 1,6 0,5 0,1', '1,1 2,0 2,6 1,6 3,6', '0,1 1,0 3,0 4,1 4,2 0,6 4,6',
+           '0,0 4,0 2,2 4,3 4,5 3,6 1,6 0,5', '3,6 3,0 0,4 4,4', '4,0 0,0 0,3 3,3 4,4 4,5 3,6 0,6',
+           '4,0 2,0 0,2 0,5 1,6 3,6 4,5 4,4 3,3 0,3', '0,0 4,0 1,6',
+           '1,3 0,2 0,1 1,0 3,0 4,1 4,2 3,3 1,3 0,4 0,5 1,6 3,6 4,5 4,4 3,3', '4,3 1,3 0,2 0,1 1,0 3,0 4,1 4,3 3,6 1,6']
+
+
+def read_captcha(svg: str) -> str:
+    """What a person reads: the strokes, back on their grid."""
+    digits = ''
+    for x, y, points in re.findall(r'rotate\(-?\d+ (\d+) (\d+)\)" points="([^"]*)"', svg):
+        grid = [p.split(',') for p in points.split()]
+        text = ' '.join('%d,%d' % (round((int(a) - int(x) + 8) / 4), round((int(b) - int(y) + 12) / 4)) for a, b in grid)
+        digits += str(STROKES.index(text))
+    return digits
+
+
+def test_signing_in_the_way_people_do(new_server) -> None:
+    server = new_server(dev=False).start()
+    password = printed_password(server)
+    client = server.client(username=None)
+    for n in range(20):
+        digits = read_captcha(captcha(client, 'tok%d' % n).text)
+        assert re.fullmatch(r'\d{4}', digits)
+
+    def sign_in(token: str, text: str):
+        return client.request('POST', '/api/v1/auth/do/sign-in', json={
+            'captchaToken': token, 'captcha': text, 'signIn': {'username': 'admin', 'password': password}}).json()
+    other_category = read_captcha(captcha(client, 'other', 'changePassword').text)
+    assert sign_in('other', other_category)['message'] == 'Can not found captcha token'
+    assert sign_in('tok19', digits)['ok'] is True
+    assert sign_in('tok19', digits)['message'] == 'This captcha token is already used'
+    renewed = read_captcha(captcha(client, 'tok19').text)
+    assert sign_in('tok19', renewed)['ok'] is True
+
+
 def test_leaving_dev_mode_takes_the_known_password_away(new_server) -> None:
     server = new_server().start()
     client = server.client()

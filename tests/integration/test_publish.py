@@ -71,6 +71,19 @@ def test_a_failing_draft_is_not_published_and_says_why(api: Client) -> None:
     assert len(api.get('/script-publish-history/do/list', scriptId=script)) == 1
 
 
+def test_a_draft_that_kills_its_worker_is_not_published(api: Client) -> None:
+    script = api.add_script(api.add_script_set() + '__main', 'import os\nos.kill(os.getpid(), 9)\n')
+    error = refused(api.post, 400, 'EScriptPublishFailed', '/scripts/%s/do/publish' % script, {})
+    result = error.envelope['detail']['result']
+    assert result['status'] == 'failure' and result['exception'], result
+
+
+def test_a_long_script(api: Client) -> None:
+    code = CODE % 7 + '# 注释 %s\n' % ('x' * 90) * 20000
+    api_id = api.function(code, 'version')
+    assert api.result(api_id) == 7
+
+
 def test_unknown_script(api: Client) -> None:
     error = refused(api.post, 404, 'EClientNotFound', '/scripts/no__such/do/publish', {})
     assert error.envelope['detail'] == {'entity': 'script', 'id': 'no__such'}

@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,6 +78,17 @@ def test_modify_says_the_new_md5_and_guards_the_old_one(api: Client) -> None:
     assert error.envelope['error'] == 409.25
     assert api.get('/scripts/%s/do/get' % script)['codeDraft'] == 'x = 1'
     refused(api.post, 404, 'EClientNotFound', '/scripts/a__b/do/modify', {'data': {'title': 't'}})
+
+
+def test_of_parallel_editors_exactly_one_wins(server: Server, api: Client) -> None:
+    script = draft(api)
+
+    def save(n: int) -> int:
+        client = server.client()
+        return client.request('POST', '/api/v1/scripts/%s/do/modify' % script, json={
+            'prevCodeDraftMD5': md5(CODE), 'data': {'codeDraft': 'x = %d' % n}}).status_code
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(save, range(8))) == [200] + [409] * 7
 
 
 def test_a_draft_changes_nothing_that_is_published(api: Client) -> None:

@@ -61,6 +61,13 @@ def test_unknown_routes(anonymous: Client, method: str, path: str) -> None:
     assert e['detail'] == {'method': method, 'url': path}
 
 
+def test_odd_bytes_in_a_path_do_not_break_the_answer(raw) -> None:
+    raw.send(b'GET /api/v1/%ff%fe%22%0a/x HTTP/1.1\r\nHost: a\r\n\r\n')
+    answer = raw.answer()
+    assert answer.status in (400, 404)
+    answer.body.decode()
+
+
 def test_pages_outside_api_get_html(anonymous: Client) -> None:
     response = anonymous.request('GET', '/no/<such>/page')
     assert response.status_code == 404
@@ -156,3 +163,28 @@ def test_dry_run_changes_nothing_and_answers(api: Client) -> None:
     assert api.request('GET', '/api/v1/script-sets/%s/do/delete' % set_id, headers=dry).status_code == 200
     assert len(api.get('/script-sets/do/list', id=set_id)) == 1
     assert api.get('/auth/profile/do/get')['id'] == 'u-admin'
+
+
+def test_the_openapi_document_describes_every_route(api: Client, anonymous: Client) -> None:
+    assert anonymous.request('GET', '/api').status_code == 401
+    response = api.request('GET', '/api')
+    doc = response.json()
+    assert doc['openapi'] == '3.0.0' and set(doc) == {'openapi', 'info', 'components', 'paths'}
+    raw = api.request('GET', '/api', params={'format': 'raw'}).json()['data']
+    operations = {(m.upper(), p) for p, item in doc['paths'].items() for m in item}
+    for route in raw:
+        if route['url'].startswith('/api/'):
+            path = re.sub(r':(\w+)', r'{\1}', route['url']).replace('*', '{rest}')
+            assert (route['method'], path) in operations
+            operation = doc['paths'][path][route['method'].lower()]
+            assert operation['x-permission'] == route['permission'] and operation['summary']
+            assert ('security' in operation) is (route['permission'] != 'public')
+            named = {p['name'] for p in operation.get('parameters', []) if p['in'] == 'path'}
+            assert named == set(re.findall(r'{(\w+)}', path))
+    add = doc['paths']['/api/v1/script-sets/do/add']['post']['requestBody']['content']['application/json']['schema']
+    data = add['properties']['data']
+    assert add['required'] == ['data'] and data['required'] == ['id']
+    assert data['properties']['id'] == {'type': 'string', 'minLength': 1, 'maxLength': 60, 'pattern': '^[a-zA-Z_][a-zA-Z0-9_]*$'}
+    assert data['properties']['isPinned'] == {'type': 'boolean', 'nullable': True}
+    again = api.request('GET', '/api', headers={'If-None-Match': response.headers['ETag']})
+    assert again.status_code == 304
