@@ -207,7 +207,9 @@ static void publish_run(struct api_req *r)
     p->id = text_dup(api_param(r, 0));
     json_t *draft = json_object_get(row, "codeDraft");
     p->draft = json_is_string(draft) ? json_incref(draft) : json_string("");
-    p->note = json_incref(json_object_get(json_object_get(r->body, "data"), "note"));
+    /* A copy: the request may be freed by the loop thread while this job is still being taken down.
+     */
+    p->note = json_copy(json_object_get(json_object_get(r->body, "data"), "note"));
     bool markdown = strcmp(row_text(row, "type"), "markdown") == 0;
     json_decref(row);
     if (markdown) {
