@@ -6,7 +6,7 @@
 #include <sodium.h>
 
 /* One result may not push out everything else. */
-#define ENTRY_SHARE 8
+#define ENTRY_SHARE   8
 /* Canonical form costs text * depth; beyond this many bytes of kwargs the text itself is the key. */
 #define CANONICAL_MAX (64u << 10)
 
@@ -15,19 +15,19 @@ struct use {
 };
 
 struct entry {
-    struct use use;               /* first: ring through cache.uses */
-    struct entry *chain;          /* same bucket */
+    struct use use;      /* first: ring through cache.uses */
+    struct entry *chain; /* same bucket */
     uint8_t key[32];
     uint64_t expires_ns;
     uint32_t value_kind;
-    size_t bytes;                 /* with this struct */
+    size_t bytes; /* with this struct */
     size_t value_len, control_len;
-    char text[];                  /* value, control */
+    char text[]; /* value, control */
 };
 
 struct cache {
-    struct use uses;              /* .older: most recent, .newer: least recent */
-    struct entry **buckets;       /* keys are hashes already: their first bytes pick the bucket */
+    struct use uses;        /* .older: most recent, .newer: least recent */
+    struct entry **buckets; /* keys are hashes already: their first bytes pick the bucket */
     size_t mask, n, bytes, max_n, max_bytes;
     uint64_t hits, misses, evicted;
 };
@@ -176,7 +176,8 @@ void cache_drop(struct cache *c, const uint8_t key[32])
 
 void cache_status(const struct cache *c, struct str *out)
 {
-    str_printf(out, "{\"entries\":%zu,\"bytes\":%zu,\"hits\":%llu,\"misses\":%llu,\"evicted\":%llu}",
+    str_printf(out,
+               "{\"entries\":%zu,\"bytes\":%zu,\"hits\":%llu,\"misses\":%llu,\"evicted\":%llu}",
                c->n, c->bytes, (unsigned long long)c->hits, (unsigned long long)c->misses,
                (unsigned long long)c->evicted);
 }
@@ -247,7 +248,7 @@ static void canonical_array(struct str *out, tn_str json)
             while (item.n > 0 && (unsigned char)item.s[item.n - 1] <= ' ') {
                 item.n--;
             }
-            uint32_t kind = item.n == 0          ? TN_JSON_NULL
+            uint32_t kind = item.n == 0        ? TN_JSON_NULL
                             : item.s[0] == '{' ? TN_JSON_OBJECT
                             : item.s[0] == '[' ? TN_JSON_ARRAY
                                                : TN_JSON_NUMBER;
@@ -289,7 +290,8 @@ void cache_key(const struct snap_func *f, tn_str kwargs, uint8_t ret[32])
     }
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, 32);
-    crypto_generichash_update(&state, (const unsigned char *)f->id.s, f->id.n + 1); /* with its NUL */
+    crypto_generichash_update(&state, (const unsigned char *)f->id.s,
+                              f->id.n + 1); /* with its NUL */
     crypto_generichash_update(&state, (const unsigned char *)f->code_key.s, f->code_key.n + 1);
     crypto_generichash_update(&state, (const unsigned char *)kwargs.s, kwargs.n);
     crypto_generichash_final(&state, ret, 32);

@@ -11,24 +11,24 @@ struct cache;
 /* ---- options of one call (spec 2.2, 2.12) ------------------------------------------------------------- */
 enum call_return { RETURN_PLAIN, RETURN_RAW, RETURN_DUMPS, RETURN_REPR, RETURN_ALL };
 struct call_opts {
-    uint32_t queue, timeout_s, expires_s, delay_s;  /* 0 = not given */
-    int64_t eta_us;                                 /* 0 = not given */
+    uint32_t queue, timeout_s, expires_s, delay_s; /* 0 = not given */
+    int64_t eta_us;                                /* 0 = not given */
     enum call_return return_type;
-    int unbox;                                      /* -1 = not given */
+    int unbox; /* -1 = not given */
     bool async;
 };
 
 /* Why a call is refused; handed to whatever answers this kind of call. */
 struct call_refusal {
     enum api_code code;
-    const char *sub;      /* or NULL */
-    struct str detail;    /* JSON object or empty */
-    int64_t retry_s;      /* > 0: Retry-After */
+    const char *sub;   /* or NULL */
+    struct str detail; /* JSON object or empty */
+    int64_t retry_s;   /* > 0: Retry-After */
     char message[256];
 };
 /* Fills it; returns false so that checks can end with it. */
-bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, const char *fmt, ...)
-    TN_PRINTF(4, 5);
+bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, const char *fmt,
+                 ...) TN_PRINTF(4, 5);
 /* options.c: a value of the wrong type, in the validator's words (spec 0.5). Returns false. */
 bool call_refuse_field(struct call_refusal *why, const char *name, tn_str value, const char *type);
 void call_refusal_finish(struct call_refusal *why);
@@ -42,10 +42,10 @@ enum call_form { FORM_NORMAL, FORM_SIMPLE, FORM_OTHER };
 /* Everything is valid JSON text, borrowed from the request or from the scratch buffers until the next
  * call is read. */
 struct call_input {
-    tn_str kwargs;   /* object */
-    tn_str options;  /* any value, not validated when it came in a query; absent = none */
-    tn_str query;    /* object */
-    tn_str body;     /* object, array or string */
+    tn_str kwargs;  /* object */
+    tn_str options; /* any value, not validated when it came in a query; absent = none */
+    tn_str query;   /* object */
+    tn_str body;    /* object, array or string */
 };
 #define SCRATCH_MEMBERS 10000 /* the most keys the scanner lets an object have */
 /* kwargs.c: reads query and body of one of the four forms (spec 2.2). Uses the scratch buffers. */
@@ -67,13 +67,13 @@ void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str
 /* ---- one call -------------------------------------------------------------------------------------------- */
 struct call {
     tn_http_req *req;
-    struct api_req *managed;   /* direct and draft calls; NULL for public routes */
-    tn_call *task;             /* while the broker has it */
-    struct call_later *later;  /* waiting for eta or delay */
-    struct call *next;         /* free list */
+    struct api_req *managed;  /* direct and draft calls; NULL for public routes */
+    tn_call *task;            /* while the broker has it */
+    struct call_later *later; /* waiting for eta or delay */
+    struct call *next;        /* free list */
     enum call_return return_type;
     bool unbox, draft;
-    uint32_t cache_s;          /* 0: the result is not kept */
+    uint32_t cache_s; /* 0: the result is not kept */
     uint8_t cache_key[32];
 };
 
@@ -90,15 +90,15 @@ void respond_failed(struct call *c, const char *fmt, ...) TN_PRINTF(2, 3);
 /* The process-wide state of the call path. */
 struct calls {
     struct cache *cache;
-    struct call *free;            /* recycled call objects */
+    struct call *free; /* recycled call objects */
     unsigned nfree;
-    struct call_scratch {         /* valid until the next call is read */
+    struct call_scratch { /* valid until the next call is read */
         struct str decoded, query, body, kwargs, merged, http;
-        tn_json_member *members;  /* SCRATCH_MEMBERS of them */
-        tn_http_pair *pairs;      /* KWARGS_MAX_FIELDS of them */
+        tn_json_member *members; /* SCRATCH_MEMBERS of them */
+        tn_http_pair *pairs;     /* KWARGS_MAX_FIELDS of them */
     } scratch;
-    int resources_fd;             /* O_PATH of the resource root */
-    const char *resources;        /* its path */
+    int resources_fd;      /* O_PATH of the resource root */
+    const char *resources; /* its path */
 };
 extern struct calls calls;
 /* Gives back what call_start() and snapshot_reload() made; nothing of the call path runs any more. */

@@ -5,10 +5,18 @@
 #include "store.h"
 
 static const struct call_kind direct_kind = {
-    .origin = {"direct", 6}, .queue = 1, .timeout_s = 35, .expires_s = 900, .unbox = false,
+    .origin = {"direct", 6},
+    .queue = 1,
+    .timeout_s = 35,
+    .expires_s = 900,
+    .unbox = false,
 };
 static const struct call_kind draft_kind = {
-    .origin = {"direct", 6}, .queue = 5, .timeout_s = 60, .expires_s = 3600, .unbox = false,
+    .origin = {"direct", 6},
+    .queue = 5,
+    .timeout_s = 60,
+    .expires_s = 3600,
+    .unbox = false,
 };
 
 static void refuse_func(struct call_refusal *why, const char *message, tn_str func_id)
@@ -50,8 +58,8 @@ static void direct_on_loop(void *user)
         return;
     }
     if (direct_prepare(r, &in, &opts, &func, &why)) {
-        struct call_target target = {.kind = &direct_kind, .func = func, .origin_id = TN_STR("direct"),
-                                     .record_limit = -1};
+        struct call_target target = {
+            .kind = &direct_kind, .func = func, .origin_id = TN_STR("direct"), .record_limit = -1};
         call_start_func(c, &target, &in, in.kwargs, &opts);
     } else {
         respond_refusal(c, &why);
@@ -70,7 +78,7 @@ struct draft {
     struct snap_func func;
     char *code;
     size_t code_len;
-    char text[];  /* script id, function name */
+    char text[]; /* script id, function name */
 };
 
 static void draft_on_loop(void *user)
@@ -86,8 +94,10 @@ static void draft_on_loop(void *user)
     }
     c->draft = true;
     if (kwargs_read(r->http, FORM_NORMAL, &in, &why) && options_parse(in.options, &opts, &why)) {
-        struct call_target target = {.kind = &draft_kind, .func = &d->func,
-                                     .origin_id = api_param(r, 0), .record_limit = -1,
+        struct call_target target = {.kind = &draft_kind,
+                                     .func = &d->func,
+                                     .origin_id = api_param(r, 0),
+                                     .record_limit = -1,
                                      .code = {d->code, d->code_len}};
         call_start_func(c, &target, &in, in.kwargs, &opts);
     } else {
@@ -142,7 +152,8 @@ static void write_seconds(struct str *out, const char *key, int64_t us)
     if (us == 0) {
         str_printf(out, "\"%s\":null,", key);
     } else {
-        str_printf(out, "\"%s\":%lld.%03d,", key, (long long)(us / 1000000), (int)(us / 1000 % 1000));
+        str_printf(out, "\"%s\":%lld.%03d,", key, (long long)(us / 1000000),
+                   (int)(us / 1000 % 1000));
     }
 }
 
@@ -198,21 +209,33 @@ void call_debug_report(const tn_call_result *r, struct str *out)
     } else {
         write_unreported(out, r);
     }
-    add_lit(out, ",\"status\":\"success\",\"exception\":null,\"exceptionType\":null,\"traceback\":null}");
+    add_lit(
+        out,
+        ",\"status\":\"success\",\"exception\":null,\"exceptionType\":null,\"traceback\":null}");
 }
 
 /* ---- several at once ---------------------------------------------------------------------------------------------- */
 static void many_run(struct api_req *r)
 {
-    api_fail(r, ENotImplemented, NULL, NULL, "Asynchronous calls are not available in this version");
+    api_fail(r, ENotImplemented, NULL, NULL,
+             "Asynchronous calls are not available in this version");
 }
 
 const struct api_route call_api_routes[] = {
-    {.method = "POST", .path = "/api/v1/func/:funcId", .permission = "general_r", .run = direct_run,
+    {.method = "POST",
+     .path = "/api/v1/func/:funcId",
+     .permission = "general_r",
+     .run = direct_run,
      .doc = "Calls a function by its id and waits for its result."},
-    {.method = "POST", .path = "/api/v1/func-many", .permission = "general_r", .run = many_run,
+    {.method = "POST",
+     .path = "/api/v1/func-many",
+     .permission = "general_r",
+     .run = many_run,
      .doc = "Starts several functions without waiting for them."},
-    {.method = "POST", .path = "/api/v1/func-draft/:funcId", .permission = "general_r",
-     .run = draft_run, .doc = "Runs the draft of a script in the debugger."},
+    {.method = "POST",
+     .path = "/api/v1/func-draft/:funcId",
+     .permission = "general_r",
+     .run = draft_run,
+     .doc = "Runs the draft of a script in the debugger."},
     {.method = NULL},
 };

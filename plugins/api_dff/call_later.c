@@ -3,9 +3,9 @@
 #include "call_run.h"
 
 struct call_later {
-    tn_call_req req;   /* its texts point into `text` */
+    tn_call_req req; /* its texts point into `text` */
     tn_timer *timer;
-    bool too_late;     /* the start lies behind what a client may wait */
+    bool too_late; /* the start lies behind what a client may wait */
     struct str text;
 };
 
@@ -44,7 +44,8 @@ static void later_due(void *user)
 void call_later_submit(struct call *c, const tn_call_req *r, const struct call_opts *o)
 {
     tn_err err = TN_ERR_INIT;
-    int64_t wait_us = o->eta_us != 0 ? o->eta_us - api.host->wall_us() : (int64_t)o->delay_s * 1000000;
+    int64_t wait_us = o->eta_us != 0 ? o->eta_us - api.host->wall_us()
+                                     : (int64_t)o->delay_s * 1000000;
     int64_t most_us = ((int64_t)r->timeout_ms + r->expires_ms) * 1000;
     struct call_later *l = calloc(1, sizeof *l);
     if (l == NULL) {
@@ -52,8 +53,8 @@ void call_later_submit(struct call *c, const tn_call_req *r, const struct call_o
         return;
     }
     l->req = *r;
-    tn_str *texts[] = {&l->req.script, &l->req.func, &l->req.origin, &l->req.origin_id, &l->req.args,
-                       &l->req.http, &l->req.vars, &l->req.code};
+    tn_str *texts[] = {&l->req.script, &l->req.func, &l->req.origin, &l->req.origin_id,
+                       &l->req.args,   &l->req.http, &l->req.vars,   &l->req.code};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         str_text(&l->text, *texts[i]);
     }

@@ -7,7 +7,7 @@
 struct call_kind {
     tn_str origin;
     uint32_t queue, timeout_s;
-    uint32_t expires_s;   /* 0: as long as the timeout */
+    uint32_t expires_s; /* 0: as long as the timeout */
     bool unbox;
 };
 
@@ -16,8 +16,8 @@ struct call_target {
     const struct call_kind *kind;
     const struct snap_func *func;
     tn_str origin_id;
-    int64_t record_limit;  /* of the API's row, -1 = default */
-    tn_str code;           /* draft code, absent = published */
+    int64_t record_limit; /* of the API's row, -1 = default */
+    tn_str code;          /* draft code, absent = published */
 };
 
 /* A call object that lives until the request is released; NULL: answered already. */

@@ -6,9 +6,24 @@
 static bool once_only(tn_str name)
 {
     static const char *const names[] = {
-        "age", "authorization", "content-length", "content-type", "etag", "expires", "from", "host",
-        "if-modified-since", "if-unmodified-since", "last-modified", "location", "max-forwards",
-        "proxy-authorization", "referer", "retry-after", "server", "user-agent",
+        "age",
+        "authorization",
+        "content-length",
+        "content-type",
+        "etag",
+        "expires",
+        "from",
+        "host",
+        "if-modified-since",
+        "if-unmodified-since",
+        "last-modified",
+        "location",
+        "max-forwards",
+        "proxy-authorization",
+        "referer",
+        "retry-after",
+        "server",
+        "user-agent",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (text_is(name, names[i])) {

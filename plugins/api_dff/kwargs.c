@@ -185,7 +185,8 @@ static bool text_body(tn_str type, tn_str body, struct str *out)
             charset[n] = '\0';
         }
     }
-    if (charset[0] == '\0' || strcasecmp(charset, "utf-8") == 0 || strcasecmp(charset, "utf8") == 0) {
+    if (charset[0] == '\0' || strcasecmp(charset, "utf-8") == 0 ||
+        strcasecmp(charset, "utf8") == 0) {
         add_quote(out, body);
         return true;
     }
@@ -260,7 +261,8 @@ static bool read_body(const tn_http_req *req, struct call_input *ret, enum body_
     } else if (type_is(type, "application/json")) {
         ret->body = body;
     } else if (type_is(type, "application/x-www-form-urlencoded")) {
-        if (!kwargs_urldecode(body, &calls.scratch.decoded, calls.scratch.pairs, KWARGS_MAX_FIELDS, &n)) {
+        if (!kwargs_urldecode(body, &calls.scratch.decoded, calls.scratch.pairs, KWARGS_MAX_FIELDS,
+                              &n)) {
             return bad_body(why);
         }
         kwargs_fields(out, calls.scratch.pairs, n);
@@ -283,8 +285,8 @@ static bool read_body(const tn_http_req *req, struct call_input *ret, enum body_
     if (out->failed) {
         return call_refuse(why, ESys, NULL, "Out of memory");
     }
-    if (api.host->json->scan(ret->body, &kind, calls.scratch.members, SCRATCH_MEMBERS, ret_n, NULL) !=
-            TN_OK ||
+    if (api.host->json->scan(ret->body, &kind, calls.scratch.members, SCRATCH_MEMBERS, ret_n,
+                             NULL) != TN_OK ||
         (kind != TN_JSON_OBJECT && kind != TN_JSON_ARRAY)) {
         return bad_body(why);
     }
@@ -422,7 +424,8 @@ bool kwargs_merge(const struct snap_api *sapi, tn_str given, tn_str *ret, struct
     }
     for (uint32_t i = 0; i < n; i++) {
         tn_str name = m[i].key;
-        if ((m[i].flags & TN_JSON_KEY_ESCAPED) != 0 && !unquote(m[i].key, &calls.scratch.kwargs, &name)) {
+        if ((m[i].flags & TN_JSON_KEY_ESCAPED) != 0 &&
+            !unquote(m[i].key, &calls.scratch.kwargs, &name)) {
             return call_refuse(why, ESys, NULL, "Out of memory");
         }
         const struct snap_kwarg *fixed = snap_kwarg_find(sapi, name);

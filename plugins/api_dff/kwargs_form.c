@@ -3,14 +3,15 @@
  * repeated names go through a small tree ("a[b]=1&a[c][]=2" is {"a":{"b":"1","c":["2"]}}). */
 #include "call.h"
 
-#define MAX_DEPTH 5   /* brackets of one name that nest; the rest of the name is one key */
-#define MAX_INDEX 20  /* "a[21]" is a key, not an index: a small name must not make a big array */
+#define MAX_DEPTH 5  /* brackets of one name that nest; the rest of the name is one key */
+#define MAX_INDEX 20 /* "a[21]" is a key, not an index: a small name must not make a big array */
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                               : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* Decodes one token in place of growing text; "+" is a blank, a wrong "%" stays as it is. */
@@ -88,7 +89,8 @@ static json_t *tree_text(tn_str t)
     if (s == NULL) {
         struct str quoted = {0};
         add_quote(&quoted, t);
-        s = quoted.failed ? NULL : json_loadb(quoted.s, quoted.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        s = quoted.failed ? NULL
+                          : json_loadb(quoted.s, quoted.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         str_free(&quoted);
     }
     return s;
@@ -104,8 +106,8 @@ static bool index_of(const char *key, unsigned *ret)
         *ret = (unsigned)strtoul(key + 1, NULL, 10);
         return true;
     }
-    if (key[0] == '\0' || (key[0] == '0' && key[1] != '\0') || strspn(key, "0123456789") != strlen(key) ||
-        strlen(key) > 2) {
+    if (key[0] == '\0' || (key[0] == '0' && key[1] != '\0') ||
+        strspn(key, "0123456789") != strlen(key) || strlen(key) > 2) {
         return false;
     }
     *ret = (unsigned)strtoul(key, NULL, 10);
@@ -206,7 +208,8 @@ static bool is_list(const json_t *object)
     const char *key;
     json_t *value;
     unsigned index;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
         if (!index_of(key, &index)) {
             return false;
         }
@@ -222,7 +225,8 @@ static void write_list(struct str *out, const json_t *object)
     add_lit(out, "[");
     /* Indexed elements come in the order of their index, pushed ones behind them in theirs. */
     for (unsigned want = 0, n = 0; want <= MAX_INDEX; want++) {
-        json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        {
             if (key[0] != PUSH_MARK && index_of(key, &index) && index == want) {
                 str_puts(out, n++ > 0 ? "," : "");
                 write_node(out, value, false);
@@ -230,7 +234,8 @@ static void write_list(struct str *out, const json_t *object)
             }
         }
     }
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
         if (key[0] == PUSH_MARK) {
             str_puts(out, last ? "," : "");
             write_node(out, value, false);
@@ -254,7 +259,8 @@ static void write_node(struct str *out, const json_t *node, bool root)
         return;
     }
     add_lit(out, "{");
-    json_object_foreach((json_t *)(uintptr_t)node, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)node, key, value)
+    {
         str_puts(out, first ? "" : ",");
         first = false;
         add_quote(out, text_of(key[0] == PUSH_MARK ? key + 1 : key));

@@ -113,7 +113,8 @@ const char *mime_of(tn_str name)
             ext[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
         }
         ext[n] = '\0';
-        const char *const *row = bsearch(ext, types, sizeof types / sizeof types[0], sizeof types[0], by_ext);
+        const char *const *row = bsearch(ext, types, sizeof types / sizeof types[0],
+                                         sizeof types[0], by_ext);
         if (row != NULL) {
             return row[1];
         }

@@ -13,7 +13,7 @@ static const struct option {
     const char *name;
     enum option_type type;
     size_t to;
-    int64_t min, max;  /* OPT_INT */
+    int64_t min, max; /* OPT_INT */
 } options[] = {
     {"queue", OPT_INT, offsetof(struct call_opts, queue), 1, 9},
     {"timeout", OPT_INT, offsetof(struct call_opts, timeout_s), 1, 3600},
@@ -31,7 +31,10 @@ static const struct {
     const char *name;
     enum call_return value;
 } return_types[] = {
-    {"raw", RETURN_RAW}, {"jsonDumps", RETURN_DUMPS}, {"repr", RETURN_REPR}, {"ALL", RETURN_ALL},
+    {"raw", RETURN_RAW},
+    {"jsonDumps", RETURN_DUMPS},
+    {"repr", RETURN_REPR},
+    {"ALL", RETURN_ALL},
 };
 
 #define N_OPTIONS (sizeof options / sizeof options[0])
@@ -80,10 +83,12 @@ static bool take_int(const struct option *o, const tn_json_member *m, uint32_t *
         return bad_value(why, o->name, m->value, "integer");
     } else if (d < (double)o->min) {
         str_printf(&why->detail, "{\"min\":%lld}", (long long)o->min);
-        return call_refuse(why, EClientBadRequest, NULL, "Invalid options, %s is too small", o->name);
+        return call_refuse(why, EClientBadRequest, NULL, "Invalid options, %s is too small",
+                           o->name);
     } else if (d > (double)o->max) {
         str_printf(&why->detail, "{\"max\":%lld}", (long long)o->max);
-        return call_refuse(why, EClientBadRequest, NULL, "Invalid options, %s is too large", o->name);
+        return call_refuse(why, EClientBadRequest, NULL, "Invalid options, %s is too large",
+                           o->name);
     }
     *ret = (uint32_t)d;
     return true;
@@ -167,7 +172,8 @@ bool options_parse(tn_str raw, struct call_opts *ret, struct call_refusal *why)
     tn_rc rc = raw.n > 0 ? json->scan(raw, &kind, m, sizeof m / sizeof m[0], &n, &err) : TN_OK;
     if (rc != TN_OK || (kind != TN_JSON_OBJECT && kind != TN_JSON_NULL)) {
         str_puts(&why->detail, "{\"error\":");
-        add_quote(&why->detail, rc != TN_OK ? text_of(err.msg) : TN_STR("options should be an object"));
+        add_quote(&why->detail,
+                  rc != TN_OK ? text_of(err.msg) : TN_STR("options should be an object"));
         str_puts(&why->detail, "}");
         ok = call_refuse(why, EClientBadRequest, NULL, "Invalid options, bad JSON format");
     }

@@ -20,7 +20,8 @@ static void stamp_call(struct api_stamp *s, const struct call *c)
 }
 
 /* ---- refusals and failures ------------------------------------------------------------------------------ */
-bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, const char *fmt, ...)
+bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, const char *fmt,
+                 ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -93,7 +94,8 @@ static void respond_outcome(struct call *c, const tn_call_result *r)
     uint32_t kind;
     if (r->status == TN_CALL_OVERLOAD) {
         retry_s = r->retry_ms > 0 ? (r->retry_ms + 999) / 1000 : 1;
-    } else if (r->error.n > 0 && api.host->json->scan(r->error, &kind, NULL, 0, NULL, NULL) == TN_OK &&
+    } else if (r->error.n > 0 &&
+               api.host->json->scan(r->error, &kind, NULL, 0, NULL, NULL) == TN_OK &&
                kind == TN_JSON_OBJECT) {
         str_text(&detail, r->error);
     } else {
@@ -142,8 +144,8 @@ void answer_send(struct answer *a, struct str *body_take)
 
 void answer_send_fd(struct answer *a, int fd, uint64_t len, const char *path)
 {
-    tn_http_reply reply = {.fd = fd, .fd_len = len, .fd_path = path,
-                           .flags = path != NULL ? TN_REPLY_DELETE : 0};
+    tn_http_reply reply = {
+        .fd = fd, .fd_len = len, .fd_path = path, .flags = path != NULL ? TN_REPLY_DELETE : 0};
     send_reply(a, &reply);
 }
 
@@ -161,7 +163,8 @@ static void write_json(struct str *out, const tn_call_result *r)
 }
 
 /* The value as the return type wants it; *ret_kind: what the text is now. */
-static void write_value(struct str *out, const tn_call_result *r, enum call_return type, uint32_t *ret_kind)
+static void write_value(struct str *out, const tn_call_result *r, enum call_return type,
+                        uint32_t *ret_kind)
 {
     *ret_kind = r->value_kind;
     switch (type) {
@@ -310,8 +313,8 @@ bool respond_result(struct call *c, const tn_call_result *result, bool kept)
     void *map = NULL;
     bool ok = true;
     /* A debugger run reports its own failures; what never got that far is an error like any other. */
-    if (r.status != TN_CALL_SUCCESS && !(c->draft && (r.status == TN_CALL_FAILURE ||
-                                                      r.status == TN_CALL_CRASHED))) {
+    if (r.status != TN_CALL_SUCCESS &&
+        !(c->draft && (r.status == TN_CALL_FAILURE || r.status == TN_CALL_CRASHED))) {
         respond_outcome(c, &r);
         return true;
     }
@@ -320,7 +323,8 @@ bool respond_result(struct call *c, const tn_call_result *result, bool kept)
         (!c->unbox || c->draft || c->return_type > RETURN_RAW || c->cache_s > 0)) {
         map = mmap(NULL, r.value_len, PROT_READ, MAP_SHARED, r.value_fd, 0);
         if (map == MAP_FAILED) {
-            respond_failed(c, "The result of %llu bytes cannot be mapped", (unsigned long long)r.value_len);
+            respond_failed(c, "The result of %llu bytes cannot be mapped",
+                           (unsigned long long)r.value_len);
             return true;
         }
         r.value = (tn_str){map, r.value_len};

@@ -13,11 +13,11 @@ struct answer {
     struct call *call;
     struct api_stamp stamp;
     struct control control;
-    struct str text;       /* what header values point into; reserved once, never moves */
+    struct str text; /* what header values point into; reserved once, never moves */
     uint32_t status;
-    bool has_type;         /* the script's headers have a Content-Type */
-    tn_str type;           /* media type to send otherwise */
-    char why[600];         /* set when a step returned false: the call fails with this text */
+    bool has_type; /* the script's headers have a Content-Type */
+    tn_str type;   /* media type to send otherwise */
+    char why[600]; /* set when a step returned false: the call fails with this text */
 };
 
 /* respond_head.c. False: `why` says what is wrong with the response control. */

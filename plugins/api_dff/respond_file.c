@@ -25,7 +25,8 @@ static int open_stepwise(int root, const char *path)
             memcpy(name, path, n);
             name[n] = '\0';
             fd = openat(at, n > 0 ? name : ".",
-                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (*next != '\0' ? O_DIRECTORY : 0));
+                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK |
+                            (*next != '\0' ? O_DIRECTORY : 0));
         }
         int why = errno;
         close(at);
@@ -121,7 +122,8 @@ bool answer_file(struct answer *a, bool kept, bool *ret_missing)
     } else {
         a->type = answer_keep(a, text_of(type));
     }
-    if (text && a->type.n > 0) { /* what was kept last ends at the end of the text: make it longer */
+    if (text &&
+        a->type.n > 0) { /* what was kept last ends at the end of the text: make it longer */
         answer_keep(a, TN_STR("; charset=utf-8"));
         a->type.n += 15;
     }

@@ -110,9 +110,9 @@ static bool take_status(struct answer *a)
 /* Headers that frame the message belong to the server. */
 static bool is_framing(tn_str name)
 {
-    static const char *const names[] = {"connection", "content-length", "date", "keep-alive",
-                                        "proxy-connection", "te", "trailer", "transfer-encoding",
-                                        "upgrade"};
+    static const char *const names[] = {"connection", "content-length",    "date",
+                                        "keep-alive", "proxy-connection",  "te",
+                                        "trailer",    "transfer-encoding", "upgrade"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (name.n == strlen(names[i]) && strncasecmp(name.s, names[i], name.n) == 0) {
             return true;
@@ -149,15 +149,18 @@ static bool take_header(struct answer *a, tn_str name, tn_str value, bool replac
         return fail(a, "Invalid header in the response: %.*s is set by the server", shown, name.s);
     }
     if (!to_latin1(&value, (char *)(uintptr_t)value.s)) {
-        return fail(a, "Invalid header in the response: the value of %.*s has characters outside "
-                       "Latin-1", shown, name.s);
+        return fail(a,
+                    "Invalid header in the response: the value of %.*s has characters outside "
+                    "Latin-1",
+                    shown, name.s);
     }
     if (api.host->http->header_check(name, value, &err) != TN_OK) {
         return fail(a, "Invalid header in the response: %s", err.msg);
     }
     a->has_type |= name.n == 12 && strncasecmp(name.s, "content-type", 12) == 0;
     for (uint32_t i = 0; replace && i < s->nheaders; i++) {
-        if (s->headers[i].name.n == name.n && strncasecmp(s->headers[i].name.s, name.s, name.n) == 0) {
+        if (s->headers[i].name.n == name.n &&
+            strncasecmp(s->headers[i].name.s, name.s, name.n) == 0) {
             s->headers[i].value = value;
             return true;
         }
@@ -172,12 +175,15 @@ static bool take_list(struct answer *a, tn_str name, tn_str raw)
     json_t *list = json_loadb(raw.s, raw.n, 0, NULL), *item;
     size_t i;
     bool ok = true;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         tn_str value = answer_keep(a, (tn_str){json_string_value(item), json_string_length(item)});
         ok = json_is_string(item) && value.s != NULL
                  ? take_header(a, name, value, i == 0)
-                 : fail(a, "Invalid header in the response: %.*s is a list of something else than text",
-                        (int)(name.n > 64 ? 64 : name.n), name.s);
+                 : fail(
+                       a,
+                       "Invalid header in the response: %.*s is a list of something else than text",
+                       (int)(name.n > 64 ? 64 : name.n), name.s);
         if (!ok) {
             break;
         }
@@ -209,7 +215,8 @@ static bool take_headers(struct answer *a)
         case TN_JSON_ARRAY:
             ok = take_list(a, name, m[i].value);
             break;
-        case TN_JSON_NUMBER: case TN_JSON_BOOL:
+        case TN_JSON_NUMBER:
+        case TN_JSON_BOOL:
             ok = take_header(a, name, answer_keep(a, m[i].value), true);
             break;
         default:

@@ -11,9 +11,9 @@
 #define MAX_KWARGS 10000
 
 const struct snap_rule_info snap_rule_info[SNAP_RULES] = {
-    [SNAP_SECOND] = {"bySecond", 1},        [SNAP_MINUTE] = {"byMinute", 60},
-    [SNAP_HOUR] = {"byHour", 3600},         [SNAP_DAY] = {"byDay", 86400},
-    [SNAP_MONTH] = {"byMonth", 2592000},    [SNAP_YEAR] = {"byYear", 31536000},
+    [SNAP_SECOND] = {"bySecond", 1},     [SNAP_MINUTE] = {"byMinute", 60},
+    [SNAP_HOUR] = {"byHour", 3600},      [SNAP_DAY] = {"byDay", 86400},
+    [SNAP_MONTH] = {"byMonth", 2592000}, [SNAP_YEAR] = {"byYear", 31536000},
 };
 
 struct snapshot {
@@ -52,7 +52,9 @@ static json_t *row_json(const json_t *row, const char *key)
 static uint32_t row_option(const json_t *extra, const char *key, int64_t max)
 {
     const json_t *v = json_object_get(extra, key);
-    double d = json_is_integer(v) ? (double)json_integer_value(v) : json_is_real(v) ? json_real_value(v) : 0;
+    double d = json_is_integer(v) ? (double)json_integer_value(v)
+               : json_is_real(v)  ? json_real_value(v)
+                                  : 0;
     return d >= 1 && d <= (double)max ? (uint32_t)d : 0;
 }
 
@@ -77,7 +79,8 @@ static tn_rc add_script(struct snapshot *s, const json_t *row)
 
 static tn_rc add_func(struct snapshot *s, const json_t *row)
 {
-    tn_str id = row_text(row, "id"), name = row_text(row, "name"), script = row_text(row, "scriptId");
+    tn_str id = row_text(row, "id"), name = row_text(row, "name"),
+           script = row_text(row, "scriptId");
     struct snap_func *f = snap_alloc(&s->arena, sizeof *f);
     if (id.s == NULL || name.s == NULL || script.s == NULL) {
         return TN_OK;
@@ -130,7 +133,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Splits the stored object into members; their text is kept as it is, so that numbers stay exact. */
-static tn_rc digest_kwargs(const tn_host *host, struct snapshot *s, struct snap_api *sapi, tn_str text)
+static tn_rc digest_kwargs(const tn_host *host, struct snapshot *s, struct snap_api *sapi,
+                           tn_str text)
 {
     uint32_t kind = 0, n = 0;
     struct str fixed = {0}, name = {0};
@@ -175,7 +179,7 @@ static tn_rc digest_kwargs(const tn_host *host, struct snapshot *s, struct snap_
         sapi->nkwargs = n;
         tn_str members = str_view(&fixed);
         sapi->fixed = members.n > 0 ? snap_copy(&s->arena, (tn_str){members.s + 1, members.n - 1})
-                                   : TN_STR("");
+                                    : TN_STR("");
         rc = sapi->fixed.s != NULL ? TN_OK : TN_E_NOMEM;
     }
 undo_text:
@@ -197,7 +201,8 @@ static tn_rc digest_rules(struct snapshot *s, struct snap_api *sapi, json_t *sto
     if (rules == NULL) {
         return TN_E_NOMEM;
     }
-    json_object_foreach(stored, key, limit) {
+    json_object_foreach(stored, key, limit)
+    {
         for (uint32_t k = 0; k < SNAP_RULES; k++) {
             if (strcmp(key, snap_rule_info[k].name) == 0 && json_is_integer(limit)) {
                 rules[sapi->nrules++] = (struct snap_rule){k, json_integer_value(limit)};
@@ -211,7 +216,8 @@ static tn_rc digest_rules(struct snapshot *s, struct snap_api *sapi, json_t *sto
 
 static tn_rc add_api(const tn_host *host, struct snapshot *s, const json_t *row)
 {
-    tn_str id = row_text(row, "id"), func = row_text(row, "funcId"), auth = row_text(row, "apiAuthId");
+    tn_str id = row_text(row, "id"), func = row_text(row, "funcId"),
+           auth = row_text(row, "apiAuthId");
     struct snap_api *sapi = snap_alloc(&s->arena, sizeof *sapi);
     if (id.s == NULL || func.s == NULL) {
         return TN_OK;
@@ -249,7 +255,8 @@ static tn_rc add_api(const tn_host *host, struct snapshot *s, const json_t *row)
     return rc != TN_OK ? rc : snap_map_put(&s->apis, sapi) ? TN_OK : TN_E_NOMEM;
 }
 
-static tn_rc parse_rows(const tn_host *host, const char *what, tn_str text, json_t **ret, tn_err *err)
+static tn_rc parse_rows(const tn_host *host, const char *what, tn_str text, json_t **ret,
+                        tn_err *err)
 {
     json_error_t why;
     json_t *rows = json_loadb(text.s != NULL ? text.s : "", text.n, 0, &why);
@@ -284,8 +291,11 @@ tn_rc snapshot_build(const tn_host *host, tn_str funcs, tn_str scripts, tn_str a
         if (rc != TN_OK) {
             break;
         }
-        json_array_foreach(rows[i], at, row) {
-            rc = i == SCRIPTS ? add_script(s, row) : i == FUNCS ? add_func(s, row) : add_api(host, s, row);
+        json_array_foreach(rows[i], at, row)
+        {
+            rc = i == SCRIPTS ? add_script(s, row)
+                 : i == FUNCS ? add_func(s, row)
+                              : add_api(host, s, row);
             if (rc != TN_OK) {
                 host->fail(err, rc, "no memory for a snapshot of %zu %s", json_array_size(rows[i]),
                            names[i]);
@@ -309,8 +319,8 @@ tn_rc snapshot_load(const tn_host *host, struct snapshot **ret, tn_err *err)
     static const char *const sql[3] = {
         "SELECT id, scriptId, name, extraConfigJSON FROM biz_main_func",
         "SELECT id, codeMD5, publishVersion FROM biz_main_script",
-        "SELECT id, funcId, funcCallKwargsJSON, apiAuthId, expireTime, throttlingJSON, "
-        "taskRecordLimit, isDisabled FROM biz_main_sync_api",
+        ("SELECT id, funcId, funcCallKwargsJSON, apiAuthId, expireTime, throttlingJSON, "
+         "taskRecordLimit, isDisabled FROM biz_main_sync_api"),
     };
     tn_text rows[3] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     tn_rc rc = TN_OK;
@@ -353,7 +363,8 @@ void snapshot_carry(struct snapshot *to, const struct snapshot *from)
 {
     for (size_t i = 0; from != NULL && i < to->apis.cap; i++) {
         struct snap_api *sapi = to->apis.slots[i].item;
-        const struct snap_api *old = sapi != NULL && sapi->nrules > 0 ? snapshot_api(from, sapi->id) : NULL;
+        const struct snap_api *old = sapi != NULL && sapi->nrules > 0 ? snapshot_api(from, sapi->id)
+                                                                      : NULL;
         for (int k = 0; old != NULL && old->counts != NULL && k < SNAP_RULES; k++) {
             /* The new one may have counted some calls already. */
             if (sapi->counts[k].window == old->counts[k].window) {
@@ -369,5 +380,5 @@ const struct snap_kwarg *snap_kwarg_find(const struct snap_api *sapi, tn_str nam
 {
     struct snap_kwarg key = {name, {NULL, 0}, 0};
     return sapi->nkwargs == 0 ? NULL
-                             : bsearch(&key, sapi->kwargs, sapi->nkwargs, sizeof key, by_name);
+                              : bsearch(&key, sapi->kwargs, sapi->nkwargs, sizeof key, by_name);
 }

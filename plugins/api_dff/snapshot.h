@@ -9,15 +9,23 @@
 #include <tenon/host.h>
 
 /* Throttling rules in the order of enum; spec 2.3. */
-enum snap_rule_kind { SNAP_SECOND, SNAP_MINUTE, SNAP_HOUR, SNAP_DAY, SNAP_MONTH, SNAP_YEAR, SNAP_RULES };
+enum snap_rule_kind {
+    SNAP_SECOND,
+    SNAP_MINUTE,
+    SNAP_HOUR,
+    SNAP_DAY,
+    SNAP_MONTH,
+    SNAP_YEAR,
+    SNAP_RULES
+};
 extern const struct snap_rule_info {
-    const char *name;  /* key of throttlingJSON */
-    int64_t seconds;   /* length of a window */
+    const char *name; /* key of throttlingJSON */
+    int64_t seconds;  /* length of a window */
 } snap_rule_info[SNAP_RULES];
 
 struct snap_rule {
-    uint32_t kind;    /* enum snap_rule_kind */
-    int64_t limit;    /* calls per window */
+    uint32_t kind; /* enum snap_rule_kind */
+    int64_t limit; /* calls per window */
 };
 /* Calls in one window; written by the loop thread only. */
 struct snap_count {
@@ -26,38 +34,38 @@ struct snap_count {
 };
 
 struct snap_func {
-    tn_str id;           /* "set__script.name"; first member: maps are keyed by it */
+    tn_str id; /* "set__script.name"; first member: maps are keyed by it */
     tn_str script, name;
-    tn_str code_key;     /* code md5 and publish version: changes with every publication */
-    uint32_t timeout_s;  /* of DFF.API, 0 = none given; the same for the next two */
+    tn_str code_key;    /* code md5 and publish version: changes with every publication */
+    uint32_t timeout_s; /* of DFF.API, 0 = none given; the same for the next two */
     uint32_t expires_s;
     uint32_t queue;
-    uint32_t cache_s;    /* cache_result, 0 = off */
+    uint32_t cache_s; /* cache_result, 0 = off */
 };
 
 /* One configured kwarg. */
 struct snap_kwarg {
-    tn_str name;       /* unescaped */
-    tn_str value;      /* raw JSON */
-    int placeholder;   /* the caller gives the value */
+    tn_str name;     /* unescaped */
+    tn_str value;    /* raw JSON */
+    int placeholder; /* the caller gives the value */
 };
 
 struct snap_api {
     tn_str id;
     tn_str func_id;
-    const struct snap_func *func;     /* NULL: no such function (any more) */
-    tn_str auth_id;                   /* absent: none */
-    const struct snap_kwarg *kwargs;  /* sorted by name (bytes) */
+    const struct snap_func *func;    /* NULL: no such function (any more) */
+    tn_str auth_id;                  /* absent: none */
+    const struct snap_kwarg *kwargs; /* sorted by name (bytes) */
     uint32_t nkwargs;
     uint32_t nfixed;
-    tn_str fixed;                     /* "a":1,"b":2 - the fixed members as JSON, without braces */
-    int64_t expire_us;                /* 0 = never */
-    int64_t record_limit;             /* -1 = default */
-    const struct snap_rule *rules;    /* in stored order */
+    tn_str fixed;                  /* "a":1,"b":2 - the fixed members as JSON, without braces */
+    int64_t expire_us;             /* 0 = never */
+    int64_t record_limit;          /* -1 = default */
+    const struct snap_rule *rules; /* in stored order */
     uint32_t nrules;
     int disabled;
-    int bad_kwargs;                   /* the stored configuration is not a JSON object */
-    struct snap_count *counts;        /* SNAP_RULES of them when nrules > 0 */
+    int bad_kwargs;            /* the stored configuration is not a JSON object */
+    struct snap_count *counts; /* SNAP_RULES of them when nrules > 0 */
 };
 
 struct snapshot;

@@ -7,7 +7,7 @@
 struct snap_chunk;
 struct snap_arena {
     struct snap_chunk *chunks;
-    char *p;      /* free room of the newest chunk */
+    char *p; /* free room of the newest chunk */
     size_t left;
 };
 /* Zeroed, aligned for any type; NULL without memory. */
@@ -18,12 +18,12 @@ void snap_arena_finish(struct snap_arena *a);
 
 struct snap_slot {
     uint64_t hash;
-    void *item;    /* starts with a tn_str: its key */
+    void *item; /* starts with a tn_str: its key */
 };
 struct snap_map {
-    unsigned char key[16];  /* of SipHash: ids come from outside */
+    unsigned char key[16]; /* of SipHash: ids come from outside */
     struct snap_slot *slots;
-    size_t n, cap;          /* cap: power of two, at most half full */
+    size_t n, cap; /* cap: power of two, at most half full */
 };
 /* Adds or replaces. 0 without memory. */
 int snap_map_put(struct snap_map *m, void *item);

@@ -3,7 +3,11 @@
 #include "call_run.h"
 
 static const struct call_kind sync_kind = {
-    .origin = {"syncAPI", 7}, .queue = 1, .timeout_s = 35, .expires_s = 0, .unbox = true,
+    .origin = {"syncAPI", 7},
+    .queue = 1,
+    .timeout_s = 35,
+    .expires_s = 0,
+    .unbox = true,
 };
 
 static enum call_form form_of(const tn_match *match)
@@ -58,7 +62,8 @@ static bool prepare(const struct snap_api *sapi, const tn_http_req *req, const t
     }
     if (sapi->bad_kwargs) {
         detail_id(why, "id", sapi->id);
-        return call_refuse(why, EBizBadData, NULL, "The configured kwargs of this Sync API are no object");
+        return call_refuse(why, EBizBadData, NULL,
+                           "The configured kwargs of this Sync API are no object");
     }
     if (!kwargs_merge(sapi, in->kwargs, kwargs, why)) {
         return false;
@@ -86,7 +91,9 @@ static void sync_call(void *inst, tn_http_req *req, const tn_match *match)
     }
     const struct snap_api *sapi = snapshot_api(calls_snapshot(), match->params[0]);
     if (prepare(sapi, req, match, &in, &kwargs, &opts, &why)) {
-        struct call_target target = {.kind = &sync_kind, .func = sapi->func, .origin_id = sapi->id,
+        struct call_target target = {.kind = &sync_kind,
+                                     .func = sapi->func,
+                                     .origin_id = sapi->id,
                                      .record_limit = sapi->record_limit};
         call_start_func(c, &target, &in, kwargs, &opts);
     } else {
@@ -95,19 +102,41 @@ static void sync_call(void *inst, tn_http_req *req, const tn_match *match)
     call_refusal_finish(&why);
 }
 
-#define CALL_ROUTES(base, text)                                                                   \
-    {.method = "GET", .path = base "/:id", .permission = "public", .flags = TN_ROUTE_LOOP,        \
-     .handler = sync_call, .doc = text},                                                          \
-    {.method = "GET", .path = base "/:id/:format", .permission = "public",                        \
-     .flags = TN_ROUTE_LOOP, .handler = sync_call, .doc = text},                                  \
-    {.method = "GET", .path = base "/:id/:format/*", .permission = "public",                      \
-     .flags = TN_ROUTE_LOOP, .handler = sync_call, .doc = text},                                  \
-    {.method = "POST", .path = base "/:id", .permission = "public", .flags = TN_ROUTE_LOOP,       \
-     .handler = sync_call, .doc = text},                                                          \
-    {.method = "POST", .path = base "/:id/:format", .permission = "public",                       \
-     .flags = TN_ROUTE_LOOP | TN_ROUTE_MULTIPART, .handler = sync_call, .doc = text},             \
-    {.method = "POST", .path = base "/:id/:format/*", .permission = "public",                     \
-     .flags = TN_ROUTE_LOOP | TN_ROUTE_MULTIPART, .handler = sync_call, .doc = text}
+#define CALL_ROUTES(base, text)                                                                    \
+    {.method = "GET",                                                                              \
+     .path = base "/:id",                                                                          \
+     .permission = "public",                                                                       \
+     .flags = TN_ROUTE_LOOP,                                                                       \
+     .handler = sync_call,                                                                         \
+     .doc = text},                                                                                 \
+        {.method = "GET",                                                                          \
+         .path = base "/:id/:format",                                                              \
+         .permission = "public",                                                                   \
+         .flags = TN_ROUTE_LOOP,                                                                   \
+         .handler = sync_call,                                                                     \
+         .doc = text},                                                                             \
+        {.method = "GET",                                                                          \
+         .path = base "/:id/:format/*",                                                            \
+         .permission = "public",                                                                   \
+         .flags = TN_ROUTE_LOOP,                                                                   \
+         .handler = sync_call,                                                                     \
+         .doc = text},                                                                             \
+        {.method = "POST",                                                                         \
+         .path = base "/:id",                                                                      \
+         .permission = "public",                                                                   \
+         .flags = TN_ROUTE_LOOP,                                                                   \
+         .handler = sync_call,                                                                     \
+         .doc = text},                                                                             \
+        {.method = "POST",                                                                         \
+         .path = base "/:id/:format",                                                              \
+         .permission = "public",                                                                   \
+         .flags = TN_ROUTE_LOOP | TN_ROUTE_MULTIPART,                                              \
+         .handler = sync_call,                                                                     \
+         .doc = text},                                                                             \
+    {                                                                                              \
+        .method = "POST", .path = base "/:id/:format/*", .permission = "public",                   \
+        .flags = TN_ROUTE_LOOP | TN_ROUTE_MULTIPART, .handler = sync_call, .doc = text             \
+    }
 
 const tn_route call_routes[] = {
     CALL_ROUTES("/api/v1/sync", "Calls the function of a sync API and waits for its result."),

@@ -16,11 +16,13 @@ bool throttle_pass(const struct snap_api *sapi, int64_t wall_us, struct call_ref
         count->calls++;
         if (count->calls > rule->limit) {
             why->retry_s = (window + 1) * info->seconds - now + 1;
-            str_printf(&why->detail,
-                       "{\"rule\":\"%s\",\"limit\":%lld,\"currentCount\":%lld,\"waitSeconds\":%lld}",
-                       info->name, (long long)rule->limit, (long long)count->calls,
-                       (long long)why->retry_s);
-            return call_refuse(why, EClientRateLimit, "APIThrottling", "Maximum calling rate exceeded");
+            str_printf(
+                &why->detail,
+                "{\"rule\":\"%s\",\"limit\":%lld,\"currentCount\":%lld,\"waitSeconds\":%lld}",
+                info->name, (long long)rule->limit, (long long)count->calls,
+                (long long)why->retry_s);
+            return call_refuse(why, EClientRateLimit, "APIThrottling",
+                               "Maximum calling rate exceeded");
         }
     }
     return true;

@@ -35,22 +35,23 @@ static void one(const char *name, const char *method, const char *target, const 
 int main(void)
 {
     harness_open();
-    harness_load("[{\"id\":\"t__s.f\",\"scriptId\":\"t__s\",\"name\":\"f\"},"
-                 "{\"id\":\"t__s.kept\",\"scriptId\":\"t__s\",\"name\":\"kept\","
-                 "\"extraConfigJSON\":\"{\\\"cacheResult\\\":300}\"}]",
-                 "[{\"id\":\"t__s\",\"codeMD5\":\"abc\",\"publishVersion\":3}]",
-                 "[{\"id\":\"sync-bench\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":"
-                 "\"{\\\"x\\\":\\\"INPUT_BY_CALLER\\\",\\\"y\\\":\\\"INPUT_BY_CALLER\\\"}\"},"
-                 "{\"id\":\"fixed\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{\\\"z\\\":1}\"},"
-                 "{\"id\":\"slow\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{}\","
-                 "\"throttlingJSON\":\"{\\\"byYear\\\":1000000000}\"},"
-                 "{\"id\":\"kept\",\"funcId\":\"t__s.kept\",\"funcCallKwargsJSON\":\"{}\"}]");
+    harness_load(
+        "[{\"id\":\"t__s.f\",\"scriptId\":\"t__s\",\"name\":\"f\"},"
+        "{\"id\":\"t__s.kept\",\"scriptId\":\"t__s\",\"name\":\"kept\","
+        "\"extraConfigJSON\":\"{\\\"cacheResult\\\":300}\"}]",
+        "[{\"id\":\"t__s\",\"codeMD5\":\"abc\",\"publishVersion\":3}]",
+        "[{\"id\":\"sync-bench\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":"
+        "\"{\\\"x\\\":\\\"INPUT_BY_CALLER\\\",\\\"y\\\":\\\"INPUT_BY_CALLER\\\"}\"},"
+        "{\"id\":\"fixed\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{\\\"z\\\":1}\"},"
+        "{\"id\":\"slow\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{}\","
+        "\"throttlingJSON\":\"{\\\"byYear\\\":1000000000}\"},"
+        "{\"id\":\"kept\",\"funcId\":\"t__s.kept\",\"funcCallKwargsJSON\":\"{}\"}]");
     test_recording = false;
     const char *host = "host: 127.0.0.1:8088";
     const char *json = "host: 127.0.0.1:8088\ncontent-type: application/json";
     one("404 (harness and error)", "GET", "/api/v1/sync/none", host, NULL, 0, NULL, 0);
-    one("GET simplified", "GET", "/api/v1/sync/sync-bench/simplified?x=1&y=2", host, NULL, TN_VALUE_JSON,
-        "{\"result\":3}", 1);
+    one("GET simplified", "GET", "/api/v1/sync/sync-bench/simplified?x=1&y=2", host, NULL,
+        TN_VALUE_JSON, "{\"result\":3}", 1);
     one("POST normal", "POST", "/api/v1/sync/sync-bench", json, "{\"kwargs\":{\"x\":1,\"y\":2}}",
         TN_VALUE_JSON, "{\"result\":3}", 1);
     one("POST normal, fixed", "POST", "/api/v1/sync/fixed", json, "{\"kwargs\":{\"x\":1,\"y\":2}}",

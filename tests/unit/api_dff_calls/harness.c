@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stub host of harness.h. */
-#include "harness.h"
+#include "harness_request.h"
 
 #include "kernel/base/clock.h"
 #include "kernel/base/err.h"
@@ -73,20 +73,8 @@ json_t *store_one(tn_txn *txn, const char *entity, const char *column, tn_str va
 }
 
 /* ---- the host ----------------------------------------------------------------------------------------------- */
-static struct request {
-    tn_http_req req;
-    tn_http_pair headers[64], args[64];
-    tn_http_part parts[8];
-    char text[65536];
-    void (*release[4])(void *);
-    void *user[4];
-    unsigned nrelease;
-    bool open;
-} current;
-static tn_http_part parts_next[8];
-static uint32_t nparts_next;
-
-static void release_now(void)
+struct request current;
+void request_release(void)
 {
     if (current.open) {
         current.open = false;
@@ -108,12 +96,14 @@ static tn_rc header_check(tn_str name, tn_str value, tn_err *err)
 {
     for (size_t i = 0; i < name.n; i++) {
         if (name.s[i] <= ' ' || name.s[i] == ':' || name.s[i] == 0x7f) {
-            return err_set(err, TN_E_INVAL, "header name has byte 0x%02x", (unsigned char)name.s[i]);
+            return err_set(err, TN_E_INVAL, "header name has byte 0x%02x",
+                           (unsigned char)name.s[i]);
         }
     }
     for (size_t i = 0; i < value.n; i++) {
         if ((unsigned char)value.s[i] < ' ' && value.s[i] != '\t') {
-            return err_set(err, TN_E_INVAL, "header value has byte 0x%02x", (unsigned char)value.s[i]);
+            return err_set(err, TN_E_INVAL, "header value has byte 0x%02x",
+                           (unsigned char)value.s[i]);
         }
     }
     return TN_OK;
@@ -134,8 +124,8 @@ static tn_rc reply(void *ctx, tn_http_req *req, const tn_http_reply *r, tn_err *
                 }
                 return TN_E_INVAL;
             }
-            n += (size_t)snprintf(seen_reply.headers + n, sizeof seen_reply.headers - n, "%.*s: %.*s\n",
-                                  (int)r->headers[i].name.n, r->headers[i].name.s,
+            n += (size_t)snprintf(seen_reply.headers + n, sizeof seen_reply.headers - n,
+                                  "%.*s: %.*s\n", (int)r->headers[i].name.n, r->headers[i].name.s,
                                   (int)r->headers[i].value.n, r->headers[i].value.s);
         }
         seen_reply.status = r->status;
@@ -159,7 +149,7 @@ static tn_rc reply(void *ctx, tn_http_req *req, const tn_http_reply *r, tn_err *
     if (r->body_free != NULL) {
         r->body_free(r->body_owner);
     }
-    release_now();
+    request_release();
     return TN_OK;
 }
 
@@ -175,7 +165,7 @@ static char *dup_text(tn_str t)
 static void forget_call(void)
 {
     char **texts[] = {&seen_call.script, &seen_call.func, &seen_call.origin, &seen_call.origin_id,
-                      &seen_call.args, &seen_call.http, &seen_call.vars, &seen_call.code};
+                      &seen_call.args,   &seen_call.http, &seen_call.vars,   &seen_call.code};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(*texts[i]);
         *texts[i] = NULL;
@@ -250,8 +240,8 @@ static void timer_free(void *ctx, tn_timer *t)
 static const char *rows[3];
 static unsigned row_turn;
 
-static tn_rc sql(void *ctx, tn_txn *txn, const char *text, tn_str params, tn_text *ret, int64_t *affected,
-                 tn_err *err)
+static tn_rc sql(void *ctx, tn_txn *txn, const char *text, tn_str params, tn_text *ret,
+                 int64_t *affected, tn_err *err)
 {
     (void)ctx, (void)txn, (void)params, (void)affected, (void)err;
     unsigned i = strstr(text, "biz_main_func") ? 0 : strstr(text, "biz_main_script") ? 1 : 2;
@@ -298,19 +288,34 @@ static void random_bytes(void *buf, size_t n)
     randombytes_buf(buf, n);
 }
 
-static const tn_host_loop loop_ops = {.size = sizeof loop_ops, .post = post, .timer = timer,
-                                      .timer_set = timer_set, .timer_free = timer_free};
-static const tn_host_http http_ops = {.size = sizeof http_ops, .reply = reply, .on_release = on_release,
+static const tn_host_loop loop_ops = {.size = sizeof loop_ops,
+                                      .post = post,
+                                      .timer = timer,
+                                      .timer_set = timer_set,
+                                      .timer_free = timer_free};
+static const tn_host_http http_ops = {.size = sizeof http_ops,
+                                      .reply = reply,
+                                      .on_release = on_release,
                                       .header_check = header_check};
-static const tn_host_calls calls_ops = {.size = sizeof calls_ops, .submit = submit, .orphan = orphan};
+static const tn_host_calls calls_ops = {
+    .size = sizeof calls_ops, .submit = submit, .orphan = orphan};
 static const tn_host_entities entities_ops = {.size = sizeof entities_ops, .sql = sql};
 static const tn_host_auth auth_ops = {.size = sizeof auth_ops, .random = random_bytes};
-static const tn_host_json json_ops = {.size = sizeof json_ops, .scan = json_scan, .quote = json_quote,
-                                      .unquote = json_unquote};
-static const tn_host host = {.size = sizeof host, .log = host_log, .fail = err_set, .now_ns = now_ns,
-                             .wall_us = wall_us, .free = host_free, .setting = setting,
-                             .loop = &loop_ops, .http = &http_ops, .calls = &calls_ops,
-                             .entities = &entities_ops, .auth = &auth_ops, .json = &json_ops};
+static const tn_host_json json_ops = {
+    .size = sizeof json_ops, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
+static const tn_host host = {.size = sizeof host,
+                             .log = host_log,
+                             .fail = err_set,
+                             .now_ns = now_ns,
+                             .wall_us = wall_us,
+                             .free = host_free,
+                             .setting = setting,
+                             .loop = &loop_ops,
+                             .http = &http_ops,
+                             .calls = &calls_ops,
+                             .entities = &entities_ops,
+                             .auth = &auth_ops,
+                             .json = &json_ops};
 
 void harness_open(void)
 {
@@ -346,7 +351,7 @@ void harness_load(const char *funcs, const char *scripts, const char *apis)
 void harness_close(void)
 {
     char command[128];
-    release_now();
+    request_release();
     forget_call();
     free(seen_reply.body);
     free(seen_reply.fd_path);
@@ -357,139 +362,9 @@ void harness_close(void)
     }
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------- */
-static char *decode(char **to, const char *from, const char *end)
-{
-    char *start = *to;
-    for (; from < end; from++) {
-        char hex[3] = {0};
-        if (*from == '%' && from + 2 < end) {
-            memcpy(hex, from + 1, 2);
-            *(*to)++ = (char)strtoul(hex, NULL, 16);
-            from += 2;
-        } else {
-            *(*to)++ = *from == '+' ? ' ' : *from;
-        }
-    }
-    *(*to)++ = '\0';
-    return start;
-}
-
-static void parse_args(char **to, const char *query)
-{
-    tn_http_req *req = &current.req;
-    while (*query != '\0') {
-        size_t n = strcspn(query, "&"), k = strcspn(query, "=&");
-        char *name = decode(to, query, query + k);
-        size_t name_n = (size_t)(*to - name) - 1;
-        char *value = k < n ? decode(to, query + k + 1, query + n) : decode(to, query, query);
-        current.args[req->nargs++] =
-            (tn_http_pair){{name, name_n}, {value, (size_t)(*to - value) - 1}};
-        query += n + (query[n] == '&');
-    }
-}
-
-void harness_parts(const tn_http_part *parts, uint32_t n)
-{
-    memcpy(parts_next, parts, n * sizeof *parts);
-    nparts_next = n;
-}
-
-void harness_request_n(const char *method, const char *target, const char *headers, const void *body,
-                       size_t n)
-{
-    tn_http_req *req = &current.req;
-    char *to = current.text;
-    release_now();
-    memset(req, 0, sizeof *req);
-    current.nrelease = 0;
-    current.open = true;
-    req->size = sizeof *req;
-    req->start_us = test_wall_us;
-    req->start_ns = now_ns();
-    req->method = text_of(method);
-    req->target = text_of(target);
-    const char *mark = strchr(target, '?');
-    const char *end = mark != NULL ? mark : target + strlen(target);
-    char *path = decode(&to, target, end);
-    req->path = text_of(path);
-    req->query = text_of(mark != NULL ? mark + 1 : "");
-    req->scheme = TN_STR("http");
-    req->peer = TN_STR("127.0.0.1");
-    req->headers = current.headers;
-    req->args = current.args;
-    req->parts = current.parts;
-    req->body = body;
-    req->body_len = n;
-    memcpy(current.parts, parts_next, sizeof parts_next);
-    req->nparts = nparts_next;
-    nparts_next = 0;
-    parse_args(&to, mark != NULL ? mark + 1 : "");
-    while (headers != NULL && *headers != '\0') {
-        size_t k = strcspn(headers, ":"), len = strcspn(headers, "\n");
-        current.headers[req->nheaders++] =
-            (tn_http_pair){{headers, k}, {headers + k + 2, len - k - 2}};
-        headers += len + (headers[len] == '\n');
-    }
-    /* the router */
-    static tn_str params[3];
-    static char pieces[1024];
-    tn_match match = {.params = params};
-    const tn_route *route = call_routes;
-    snprintf(pieces, sizeof pieces, "%s", path + strlen("/api/v1/"));
-    char *slash = strchr(pieces, '/');
-    for (; slash != NULL && match.nparams < 3; match.nparams++) {
-        char *next = match.nparams < 2 ? strchr(slash + 1, '/') : NULL;
-        params[match.nparams] = (tn_str){slash + 1, next ? (size_t)(next - slash - 1) : strlen(slash + 1)};
-        slash = next;
-    }
-    match.route = route;
-    route->handler(NULL, req, &match);
-}
-
-void harness_request(const char *method, const char *target, const char *headers, const char *body)
-{
-    harness_request_n(method, target, headers, body, body != NULL ? strlen(body) : 0);
-}
-
-void harness_finish(const tn_call_result *r)
+void timer_fire(void)
 {
     if (timer_cb != NULL) {
         timer_cb(timer_user);
     }
-    seen_call.done(seen_call.user, r);
-}
-
-void harness_value(uint32_t kind, const char *value, const char *control)
-{
-    tn_call_result r = {.size = sizeof r, .status = TN_CALL_SUCCESS, .value_kind = kind,
-                        .task_id = TN_STR("task-000000000000"), .value = text_of(value),
-                        .value_fd = -1, .control = text_of(control)};
-    r.value_len = r.value.n;
-    harness_finish(&r);
-}
-
-void harness_status(uint32_t status, const char *error)
-{
-    tn_call_result r = {.size = sizeof r, .status = status, .value_fd = -1, .error = text_of(error),
-                        .retry_ms = 2500};
-    harness_finish(&r);
-}
-
-void harness_abort(void)
-{
-    release_now();
-}
-
-const char *harness_header(const char *name)
-{
-    static char value[2048];
-    size_t n = strlen(name);
-    for (const char *p = seen_reply.headers; *p != '\0'; p += strcspn(p, "\n") + 1) {
-        if (strncasecmp(p, name, n) == 0 && p[n] == ':') {
-            snprintf(value, sizeof value, "%.*s", (int)strcspn(p + n + 2, "\n"), p + n + 2);
-            return value;
-        }
-    }
-    return NULL;
 }

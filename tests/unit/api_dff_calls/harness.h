@@ -15,18 +15,18 @@ struct seen_call {
 struct seen_reply {
     unsigned count;
     uint32_t status, flags;
-    char *body;       /* of a file too */
+    char *body; /* of a file too */
     size_t body_len;
     char *fd_path;
-    char headers[8192];  /* "Name: value\n" each */
+    char headers[8192]; /* "Name: value\n" each */
 };
 extern struct seen_call seen_call;
 extern struct seen_reply seen_reply;
-extern int64_t test_wall_us;       /* the clock of the stub host */
-extern tn_rc test_submit_rc;       /* what submit() returns */
+extern int64_t test_wall_us; /* the clock of the stub host */
+extern tn_rc test_submit_rc; /* what submit() returns */
 extern unsigned test_orphans;
-extern bool test_recording;        /* false: nothing is copied (benchmark) */
-extern char test_resources[64];    /* a fresh folder */
+extern bool test_recording;     /* false: nothing is copied (benchmark) */
+extern char test_resources[64]; /* a fresh folder */
 
 void harness_open(void);
 void harness_close(void);
@@ -34,8 +34,8 @@ void harness_close(void);
 void harness_load(const char *funcs, const char *scripts, const char *apis);
 /* One request: "GET", "/api/v1/sync/x?a=1", headers "name: value\n…" (lower case) or NULL, body or NULL. */
 void harness_request(const char *method, const char *target, const char *headers, const char *body);
-void harness_request_n(const char *method, const char *target, const char *headers, const void *body,
-                       size_t n);
+void harness_request_n(const char *method, const char *target, const char *headers,
+                       const void *body, size_t n);
 /* Files of a multipart request that follows; copied. */
 void harness_parts(const tn_http_part *parts, uint32_t n);
 /* The worker answers what was submitted. */

@@ -28,11 +28,11 @@ static int close_all(void **state)
     return 0;
 }
 
-#define HTML "text/html; charset=utf-8"
+#define HTML  "text/html; charset=utf-8"
 #define JSONT "application/json; charset=utf-8"
 
 static const struct value_case {
-    const char *options;  /* JSON or NULL */
+    const char *options; /* JSON or NULL */
     uint32_t kind;
     const char *value, *control;
     unsigned status;
@@ -49,28 +49,31 @@ static const struct value_case {
     {"{\"returnType\":\"jsonDumps\"}", TN_VALUE_TEXT, "h\"i", NULL, 200, HTML, "\"h\\\"i\""},
     {"{\"returnType\":\"jsonDumps\"}", TN_VALUE_JSON, "[1]", NULL, 200, HTML, "[1]"},
     {"{\"returnType\":\"jsonDumps\"}", TN_VALUE_NONE, "", NULL, 200, HTML, "null"},
-    {"{\"returnType\":\"repr\"}", TN_VALUE_JSON, "{\"a\":[true,null,1.5,\"it's\"]}", NULL, 200, HTML,
-     "{'a': [True, None, 1.5, \"it's\"]}"},
+    {"{\"returnType\":\"repr\"}", TN_VALUE_JSON, "{\"a\":[true,null,1.5,\"it's\"]}", NULL, 200,
+     HTML, "{'a': [True, None, 1.5, \"it's\"]}"},
     {"{\"returnType\":\"ALL\"}", TN_VALUE_TEXT, "x", NULL, 200, JSONT,
      "{\"raw\":\"x\",\"repr\":\"'x'\",\"jsonDumps\":\"\\\"x\\\"\"}"},
     /* control */
     {NULL, TN_VALUE_TEXT, "hi", "{\"statusCode\":404}", 404, HTML, "hi"},
     {NULL, TN_VALUE_TEXT, "hi", "{\"statusCode\":\"201\"}", 201, HTML, "hi"},
-    {NULL, TN_VALUE_TEXT, "a,b", "{\"contentType\":\"csv\"}", 200, "text/csv; charset=utf-8", "a,b"},
+    {NULL, TN_VALUE_TEXT, "a,b", "{\"contentType\":\"csv\"}", 200, "text/csv; charset=utf-8",
+     "a,b"},
     {NULL, TN_VALUE_TEXT, "x", "{\"contentType\":\"png\"}", 200, "image/png; charset=utf-8", "x"},
     {NULL, TN_VALUE_TEXT, "x", "{\"contentType\":\"nonsense\"}", 200,
      "application/octet-stream; charset=utf-8", "x"},
     {NULL, TN_VALUE_JSON, "{}", "{\"contentType\":\"application/hal+json; charset=latin1\"}", 200,
      "application/hal+json; charset=latin1", "{}"},
-    {"{\"returnType\":\"jsonDumps\",\"unbox\":false}", TN_VALUE_TEXT, "x", "{\"contentType\":\"html\"}", 200,
-     HTML, "x"},
-    {NULL, TN_VALUE_TEXT, "x", "{\"headers\":{\"Content-Type\":\"text/x-own\"}}", 200, "text/x-own", "x"},
+    {"{\"returnType\":\"jsonDumps\",\"unbox\":false}", TN_VALUE_TEXT, "x",
+     "{\"contentType\":\"html\"}", 200, HTML, "x"},
+    {NULL, TN_VALUE_TEXT, "x", "{\"headers\":{\"Content-Type\":\"text/x-own\"}}", 200, "text/x-own",
+     "x"},
 };
 
 static void call_with(const char *options)
 {
     char target[512];
-    snprintf(target, sizeof target, "/api/v1/sync/a%s%s", options ? "?options=" : "", options ? options : "");
+    snprintf(target, sizeof target, "/api/v1/sync/a%s%s", options ? "?options=" : "",
+             options ? options : "");
     harness_request("GET", target, NULL, NULL);
 }
 
@@ -116,9 +119,10 @@ static void test_headers(void **state)
 {
     (void)state;
     harness_request("GET", "/api/v1/sync/a", "x-trace-id: T-1\nx-client-time: now", NULL);
-    harness_value(TN_VALUE_TEXT, "x",
-                  "{\"headers\":{\"X-Own\":\"caf\\u00e9\",\"X-N\":5,\"Set-Cookie\":[\"a=1\",\"b=2\"],"
-                  "\"X-Dff-Version\":\"mine\",\"X-Null\":null}}");
+    harness_value(
+        TN_VALUE_TEXT, "x",
+        "{\"headers\":{\"X-Own\":\"caf\\u00e9\",\"X-N\":5,\"Set-Cookie\":[\"a=1\",\"b=2\"],"
+        "\"X-Dff-Version\":\"mine\",\"X-Null\":null}}");
     assert_int_equal(seen_reply.status, 200);
     assert_string_equal(harness_header("x-own"), "caf\xe9");
     assert_string_equal(harness_header("x-n"), "5");
@@ -138,20 +142,34 @@ static void test_headers(void **state)
 static void test_bad_control(void **state)
 {
     static const char *const bad[] = {
-        "{\"headers\":{\"X-A\":\"a\\r\\nSet-Cookie: b\"}}", "{\"headers\":{\"X-A\":\"\\u6570\"}}",
-        "{\"headers\":{\"X A\":\"a\"}}", "{\"headers\":{\"X-A\":{}}}", "{\"headers\":{\"X-A\":[1]}}",
-        "{\"headers\":[]}", "{\"headers\":{\"Content-Length\":\"5\"}}",
-        "{\"headers\":{\"transfer-encoding\":\"chunked\"}}", "{\"statusCode\":99}", "{\"statusCode\":\"x\"}",
-        "{\"statusCode\":100}", "{\"statusCode\":1000}", "{\"contentType\":\"a/b\\nX: y\"}", "{\"statusCode\":",
-        "{\"filePath\":\"nothing.txt\"}", "{\"filePath\":\"../secret\"}", "{\"filePath\":\"/\"}",
-        "{\"filePath\":5}", "{\"filePath\":\"a\\u0000b\"}", "{\"filePath\":\".uploads\"}",
+        "{\"headers\":{\"X-A\":\"a\\r\\nSet-Cookie: b\"}}",
+        "{\"headers\":{\"X-A\":\"\\u6570\"}}",
+        "{\"headers\":{\"X A\":\"a\"}}",
+        "{\"headers\":{\"X-A\":{}}}",
+        "{\"headers\":{\"X-A\":[1]}}",
+        "{\"headers\":[]}",
+        "{\"headers\":{\"Content-Length\":\"5\"}}",
+        "{\"headers\":{\"transfer-encoding\":\"chunked\"}}",
+        "{\"statusCode\":99}",
+        "{\"statusCode\":\"x\"}",
+        "{\"statusCode\":100}",
+        "{\"statusCode\":1000}",
+        "{\"contentType\":\"a/b\\nX: y\"}",
+        "{\"statusCode\":",
+        "{\"filePath\":\"nothing.txt\"}",
+        "{\"filePath\":\"../secret\"}",
+        "{\"filePath\":\"/\"}",
+        "{\"filePath\":5}",
+        "{\"filePath\":\"a\\u0000b\"}",
+        "{\"filePath\":\".uploads\"}",
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         unsigned before = seen_reply.count;
         call_with(NULL);
         harness_value(TN_VALUE_TEXT, "x", bad[i]);
-        if (seen_reply.status != 599 || strstr(seen_reply.body, "\"reason\":\"EFuncFailed\"") == NULL ||
+        if (seen_reply.status != 599 ||
+            strstr(seen_reply.body, "\"reason\":\"EFuncFailed\"") == NULL ||
             strstr(seen_reply.headers, "Set-Cookie") != NULL) {
             fail_msg("%s: %u %s", bad[i], seen_reply.status, seen_reply.body);
         }
@@ -167,22 +185,26 @@ static void test_failures(void **state)
         unsigned http;
         const char *reason, *text;
     } cases[] = {
-        {TN_CALL_FAILURE, "{\"exception\":\"boom\",\"exceptionType\":\"E\",\"traceback\":\"tb\"}", 599,
-         "\"error\":599.1,\"reason\":\"EFuncFailed\"",
+        {TN_CALL_FAILURE, "{\"exception\":\"boom\",\"exceptionType\":\"E\",\"traceback\":\"tb\"}",
+         599, "\"error\":599.1,\"reason\":\"EFuncFailed\"",
          "\"detail\":{\"exception\":\"boom\",\"exceptionType\":\"E\",\"traceback\":\"tb\"}"},
         {TN_CALL_FAILURE, "not json", 599, "EFuncFailed", "\"exceptionType\":null"},
-        {TN_CALL_TIMEOUT, "", 599, "\"error\":599.2,\"reason\":\"EFuncTimeout\"", "interrupted by force"},
+        {TN_CALL_TIMEOUT, "", 599, "\"error\":599.2,\"reason\":\"EFuncTimeout\"",
+         "interrupted by force"},
         {TN_CALL_EXPIRED, "", 599, "EFuncTimeout.TaskExpired", "Task waited takes too much time"},
         {TN_CALL_SKIPPED, "", 599, "EFuncFailed", "warning"},
         {TN_CALL_CRASHED, "{\"exception\":\"signal 11\"}", 599, "EFuncFailed", "signal 11"},
-        {TN_CALL_OVERLOAD, "", 503, "\"error\":503.1,\"reason\":\"ESysLimitReached\"", "Too many calls"},
-        {TN_CALL_CANCELED, "", 599, "\"error\":599.99,\"reason\":\"EWorkerNoResponse\"", "canceled"},
+        {TN_CALL_OVERLOAD, "", 503, "\"error\":503.1,\"reason\":\"ESysLimitReached\"",
+         "Too many calls"},
+        {TN_CALL_CANCELED, "", 599, "\"error\":599.99,\"reason\":\"EWorkerNoResponse\"",
+         "canceled"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         call_with(NULL);
         harness_status(cases[i].status, cases[i].error);
-        if (seen_reply.status != cases[i].http || strstr(seen_reply.body, cases[i].reason) == NULL ||
+        if (seen_reply.status != cases[i].http ||
+            strstr(seen_reply.body, cases[i].reason) == NULL ||
             strstr(seen_reply.body, cases[i].text) == NULL) {
             fail_msg("case %zu: %u %s", i, seen_reply.status, seen_reply.body);
         }
@@ -210,7 +232,8 @@ static void test_files(void **state)
     static const struct {
         const char *control, *type, *disposition, *body;
     } cases[] = {
-        {"{\"filePath\":\"a.csv\"}", "text/csv; charset=utf-8", "attachment; filename=\"a.csv\"", "1,2"},
+        {"{\"filePath\":\"a.csv\"}", "text/csv; charset=utf-8", "attachment; filename=\"a.csv\"",
+         "1,2"},
         {"{\"filePath\":\"/a.csv\",\"download\":true}", "text/csv; charset=utf-8",
          "attachment; filename=\"a.csv\"", "1,2"},
         {"{\"filePath\":\"a.csv\",\"download\":false}", "text/csv; charset=utf-8", NULL, "1,2"},
@@ -234,7 +257,8 @@ static void test_files(void **state)
         harness_value(TN_VALUE_NONE, "", cases[i].control);
         const char *d = harness_header("content-disposition");
         if (seen_reply.status != 200 || strcmp(seen_reply.body, cases[i].body) != 0 ||
-            (d == NULL) != (cases[i].disposition == NULL) || (d && strcmp(d, cases[i].disposition) != 0)) {
+            (d == NULL) != (cases[i].disposition == NULL) ||
+            (d && strcmp(d, cases[i].disposition) != 0)) {
             fail_msg("case %zu: %u %s %s", i, seen_reply.status, d, seen_reply.body);
         }
         assert_string_equal(harness_header("content-type"), cases[i].type);
@@ -270,11 +294,13 @@ static void test_attachment(void **state)
     (void)state;
     call_with(NULL);
     harness_value(TN_VALUE_JSON, "[1]", "{\"download\":true}");
-    assert_string_equal(harness_header("content-disposition"), "attachment; filename=\"api-resp.json\"");
+    assert_string_equal(harness_header("content-disposition"),
+                        "attachment; filename=\"api-resp.json\"");
     assert_string_equal(harness_header("content-type"), JSONT);
     call_with(NULL);
     harness_value(TN_VALUE_TEXT, "x", "{\"download\":true}");
-    assert_string_equal(harness_header("content-disposition"), "attachment; filename=\"api-resp.txt\"");
+    assert_string_equal(harness_header("content-disposition"),
+                        "attachment; filename=\"api-resp.txt\"");
     assert_string_equal(harness_header("content-type"), "text/plain; charset=utf-8");
     call_with("{\"unbox\":false}");
     harness_value(TN_VALUE_TEXT, "x", "{\"download\":\"d/r.csv\"}");
@@ -293,7 +319,9 @@ static void test_large_value(void **state)
         int fd = memfd_create("value", MFD_CLOEXEC);
         assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
         call_with(unbox ? NULL : "{\"unbox\":false}");
-        tn_call_result r = {.size = sizeof r, .value_kind = TN_VALUE_JSON, .value_fd = fd,
+        tn_call_result r = {.size = sizeof r,
+                            .value_kind = TN_VALUE_JSON,
+                            .value_fd = fd,
                             .value_len = sizeof text - 1};
         harness_finish(&r);
         close(fd);
@@ -306,8 +334,9 @@ static void test_large_value(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_envelope), cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_bad_control), cmocka_unit_test(test_failures), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_envelope),
+        cmocka_unit_test(test_headers),        cmocka_unit_test(test_bad_control),
+        cmocka_unit_test(test_failures),       cmocka_unit_test(test_files),
         cmocka_unit_test(test_file_unchanged), cmocka_unit_test(test_attachment),
         cmocka_unit_test(test_large_value),
     };

@@ -46,14 +46,19 @@ static const struct form_case {
 } forms[] = {
     /* GET */
     {"GET", "/api/v1/sync/open", NULL, NULL, "{}", 0, NULL},
-    {"GET", "/api/v1/sync/open?kwargs={\"x\":1,\"y\":[2]}", NULL, NULL, "{\"x\":1,\"y\":[2]}", 0, NULL},
+    {"GET", "/api/v1/sync/open?kwargs={\"x\":1,\"y\":[2]}", NULL, NULL, "{\"x\":1,\"y\":[2]}", 0,
+     NULL},
     {"GET", "/api/v1/sync/open?kwargs=", NULL, NULL, "{}", 0, NULL},
     {"GET", "/api/v1/sync/open?kwargs=null", NULL, NULL, "{}", 0, NULL},
-    {"GET", "/api/v1/sync/open?kwargs={\"x\":}", NULL, NULL, NULL, 400, "Invalid kwargs, bad JSON format"},
-    {"GET", "/api/v1/sync/open?kwargs=[1]", NULL, NULL, NULL, 400, "Invalid kwargs, bad JSON format"},
-    {"GET", "/api/v1/sync/open?options={", NULL, NULL, NULL, 400, "Invalid options, bad JSON format"},
+    {"GET", "/api/v1/sync/open?kwargs={\"x\":}", NULL, NULL, NULL, 400,
+     "Invalid kwargs, bad JSON format"},
+    {"GET", "/api/v1/sync/open?kwargs=[1]", NULL, NULL, NULL, 400,
+     "Invalid kwargs, bad JSON format"},
+    {"GET", "/api/v1/sync/open?options={", NULL, NULL, NULL, 400,
+     "Invalid options, bad JSON format"},
     {"GET", "/api/v1/sync/open?x=1", NULL, NULL, "{}", 0, NULL},
-    {"GET", "/api/v1/sync/open/simplified?x=1&y=a%20b", NULL, NULL, "{\"x\":\"1\",\"y\":\"a b\"}", 0, NULL},
+    {"GET", "/api/v1/sync/open/simplified?x=1&y=a%20b", NULL, NULL, "{\"x\":\"1\",\"y\":\"a b\"}",
+     0, NULL},
     {"GET", "/api/v1/sync/open/s?x=1", NULL, NULL, "{\"x\":\"1\"}", 0, NULL},
     {"GET", "/api/v1/sync/open/s/tail/report.csv?x=1", NULL, NULL, "{\"x\":\"1\"}", 0, NULL},
     {"GET", "/api/v1/sync/open/other?x=1", NULL, NULL, "{}", 0, NULL},
@@ -72,7 +77,8 @@ static const struct form_case {
     /* POST JSON */
     {"POST", "/api/v1/sync/open", JSON, "{\"kwargs\":{\"x\":1.0,\"n\":123456789012345678901}}",
      "{\"x\":1.0,\"n\":123456789012345678901}", 0, NULL},
-    {"POST", "/api/v1/sync/open", JSON, "{\"kwargs\":\"{\\\"x\\\":[true,null]}\"}", "{\"x\":[true,null]}", 0, NULL},
+    {"POST", "/api/v1/sync/open", JSON, "{\"kwargs\":\"{\\\"x\\\":[true,null]}\"}",
+     "{\"x\":[true,null]}", 0, NULL},
     {"POST", "/api/v1/sync/open", JSON, "{\"kwargs\":\"{\\\"x\\\":\"}", NULL, 400,
      "Invalid kwargs, bad JSON format"},
     {"POST", "/api/v1/sync/open", JSON, "{\"kwargs\":[1,2]}", NULL, 400,
@@ -83,35 +89,43 @@ static const struct form_case {
     {"POST", "/api/v1/sync/open", JSON, "5", NULL, 400, "Invalid request body"},
     {"POST", "/api/v1/sync/open", NULL, NULL, "{}", 0, NULL},
     {"POST", "/api/v1/sync/open", JSON, "", "{}", 0, NULL},
-    {"POST", "/api/v1/sync/open", JSON "; charset=utf-8", "{\"kwargs\":{\"\xe6\x95\xb0\":\"\\u4e2d\"}}",
-     "{\"\xe6\x95\xb0\":\"\\u4e2d\"}", 0, NULL},
+    {"POST", "/api/v1/sync/open", JSON "; charset=utf-8",
+     "{\"kwargs\":{\"\xe6\x95\xb0\":\"\\u4e2d\"}}", "{\"\xe6\x95\xb0\":\"\\u4e2d\"}", 0, NULL},
     {"POST", "/api/v1/sync/open/normal", JSON, "{\"kwargs\":{\"x\":1}}", "{\"x\":1}", 0, NULL},
-    {"POST", "/api/v1/sync/open/s", JSON, "{\"x\":1,\"y\":\"2\"}", "{\"x\":1,\"y\":\"2\"}", 0, NULL},
+    {"POST", "/api/v1/sync/open/s", JSON, "{\"x\":1,\"y\":\"2\"}", "{\"x\":1,\"y\":\"2\"}", 0,
+     NULL},
     {"POST", "/api/v1/sync/open/s", JSON, "[\"a\", {\"b\": [1, 2]}, 3 ]",
      "{\"0\":\"a\",\"1\": {\"b\": [1, 2]},\"2\": 3 }", 0, NULL},
     {"POST", "/api/v1/sync/open/s", JSON, "[]", "{}", 0, NULL},
-    {"POST", "/api/v1/sync/open/s", JSON, "{\"kwargs\":\"[1]\",\"x\":1}", "{\"kwargs\":[1],\"x\":1}", 0, NULL},
+    {"POST", "/api/v1/sync/open/s", JSON, "{\"kwargs\":\"[1]\",\"x\":1}",
+     "{\"kwargs\":[1],\"x\":1}", 0, NULL},
     {"POST", "/api/v1/sync/open/s", JSON, "{\"options\":\"no\"}", NULL, 400,
      "Invalid options, bad JSON format"},
     /* forms, text, bytes */
     {"POST", "/api/v1/sync/open", FORM, "kwargs=%7B%22x%22%3A1%7D", "{\"x\":1}", 0, NULL},
     {"POST", "/api/v1/sync/open", FORM, "kwargs[x]=1", "{\"x\":\"1\"}", 0, NULL},
-    {"POST", "/api/v1/sync/open/s", FORM, "x=1&y=a+b&z", "{\"x\":\"1\",\"y\":\"a b\",\"z\":\"\"}", 0, NULL},
+    {"POST", "/api/v1/sync/open/s", FORM, "x=1&y=a+b&z", "{\"x\":\"1\",\"y\":\"a b\",\"z\":\"\"}",
+     0, NULL},
     {"POST", "/api/v1/sync/open/s", FORM, "kwargs=x", NULL, 400, "Invalid kwargs, bad JSON format"},
-    {"POST", "/api/v1/sync/open/s", "content-type: text/plain", "hi \"you\"", "{\"text\":\"hi \\\"you\\\"\"}", 0, NULL},
+    {"POST", "/api/v1/sync/open/s", "content-type: text/plain", "hi \"you\"",
+     "{\"text\":\"hi \\\"you\\\"\"}", 0, NULL},
     {"POST", "/api/v1/sync/open/s", "content-type: text/plain; charset=iso-8859-1", "\xe9",
      "{\"text\":\"\xc3\xa9\"}", 0, NULL},
     {"POST", "/api/v1/sync/open/s", "content-type: text/plain; charset=nonsense", "x", NULL, 400,
      "Invalid request body"},
-    {"POST", "/api/v1/sync/open/s", "content-type: text/xml", "<a/>", "{\"base64\":\"PGEvPg==\"}", 0, NULL},
-    {"POST", "/api/v1/sync/open/s", "content-type: image/png", "abc", "{\"base64\":\"YWJj\"}", 0, NULL},
+    {"POST", "/api/v1/sync/open/s", "content-type: text/xml", "<a/>", "{\"base64\":\"PGEvPg==\"}",
+     0, NULL},
+    {"POST", "/api/v1/sync/open/s", "content-type: image/png", "abc", "{\"base64\":\"YWJj\"}", 0,
+     NULL},
     {"POST", "/api/v1/sync/open", "content-type: text/plain", "hi", "{}", 0, NULL},
-    {"POST", "/api/v1/sync/open", "content-type: multipart/form-data; boundary=x", NULL, "{}", 0, NULL},
+    {"POST", "/api/v1/sync/open", "content-type: multipart/form-data; boundary=x", NULL, "{}", 0,
+     NULL},
     /* placeholders and fixed values */
     {"GET", "/api/v1/sync/place/s?x=1", NULL, NULL, "{\"x\":\"1\"}", 0, NULL},
     {"GET", "/api/v1/sync/fixed/s?x=1", NULL, NULL,
      "{\"x\":\"1\",\"n\":12345678901234567890,\"a\\\"b\":1.0}", 0, NULL},
-    {"GET", "/api/v1/sync/fixed", NULL, NULL, "{\"n\":12345678901234567890,\"a\\\"b\":1.0}", 0, NULL},
+    {"GET", "/api/v1/sync/fixed", NULL, NULL, "{\"n\":12345678901234567890,\"a\\\"b\":1.0}", 0,
+     NULL},
     {"POST", "/api/v1/sync/fixed", JSON, "{\"kwargs\":{ \"q\" : 1 }}",
      "{\"q\" : 1 ,\"n\":12345678901234567890,\"a\\\"b\":1.0}", 0, NULL},
     {"POST", "/api/v1/sync/fixed", JSON, "{\"kwargs\":{\"n\":5}}", NULL, 400,
@@ -119,8 +133,10 @@ static const struct form_case {
     {"POST", "/api/v1/sync/fixed", JSON, "{\"kwargs\":{\"a\\u0022b\":5}}", NULL, 400,
      "Cannot specify a fixed kwargs field"},
     /* rows */
-    {"GET", "/api/v1/sync/none", NULL, NULL, NULL, 404, "\"message\":\"No such Sync API\",\"detail\":{\"id\":\"none\"}"},
-    {"GET", "/api/v1/sync/gone", NULL, NULL, NULL, 404, "\"message\":\"No such Func\",\"detail\":{\"funcId\":\"t__s.none\"}"},
+    {"GET", "/api/v1/sync/none", NULL, NULL, NULL, 404,
+     "\"message\":\"No such Sync API\",\"detail\":{\"id\":\"none\"}"},
+    {"GET", "/api/v1/sync/gone", NULL, NULL, NULL, 404,
+     "\"message\":\"No such Func\",\"detail\":{\"funcId\":\"t__s.none\"}"},
 };
 
 static void test_forms(void **state)
@@ -133,7 +149,8 @@ static void test_forms(void **state)
         if (c->args != NULL) {
             if (seen_call.count != calls_before + 1 || strcmp(seen_call.args, c->args) != 0) {
                 fail_msg("case %zu %s %s: %s, answer %s", i, c->method, c->target,
-                         seen_call.args ? seen_call.args : "-", seen_reply.body ? seen_reply.body : "-");
+                         seen_call.args ? seen_call.args : "-",
+                         seen_reply.body ? seen_reply.body : "-");
             }
             harness_value(TN_VALUE_NONE, "", NULL);
             assert_int_equal(seen_reply.status, 200);
@@ -161,8 +178,10 @@ static void test_submitted(void **state)
     assert_int_equal(seen_call.expires_ms, 20000);
     assert_string_equal(seen_call.vars, "{\"taskRecordLimit\":7,\"delay\":0}");
     harness_value(TN_VALUE_NUMBER, "1", NULL);
-    harness_request("GET", "/api/v1/sync/open?options={\"timeout\":3,\"queue\":9,\"origin\":\"x\",\"funcId\":\"y\"}",
-                    NULL, NULL);
+    harness_request(
+        "GET",
+        "/api/v1/sync/open?options={\"timeout\":3,\"queue\":9,\"origin\":\"x\",\"funcId\":\"y\"}",
+        NULL, NULL);
     assert_string_equal(seen_call.origin, "syncAPI");
     assert_string_equal(seen_call.func, "f");
     assert_int_equal(seen_call.queue, 9);
@@ -199,23 +218,34 @@ static void test_files(void **state)
     (void)state;
     const tn_http_part parts[] = {
         {.name = TN_STR("x"), .value = TN_STR("1")},
-        {.name = TN_STR("up"), .filename = TN_STR("\xe6\x95\xb0.txt"), .type = TN_STR("text/plain"),
-         .encoding = TN_STR("7bit"), .path = TN_STR("/r/.uploads/2026_ab_x.txt"), .size = 5},
-        {.name = TN_STR("up"), .filename = TN_STR("b"), .type = TN_STR(""), .encoding = TN_STR("7bit"),
-         .path = TN_STR("/r/.uploads/2026_cd_b"), .size = 0},
+        {.name = TN_STR("up"),
+         .filename = TN_STR("\xe6\x95\xb0.txt"),
+         .type = TN_STR("text/plain"),
+         .encoding = TN_STR("7bit"),
+         .path = TN_STR("/r/.uploads/2026_ab_x.txt"),
+         .size = 5},
+        {.name = TN_STR("up"),
+         .filename = TN_STR("b"),
+         .type = TN_STR(""),
+         .encoding = TN_STR("7bit"),
+         .path = TN_STR("/r/.uploads/2026_cd_b"),
+         .size = 0},
     };
-    const char *files = "\"files\":[{\"filePath\":\"/r/.uploads/2026_ab_x.txt\",\"originalname\":\"\xe6\x95\xb0.txt\","
-                        "\"encoding\":\"7bit\",\"mimetype\":\"text/plain\",\"size\":5},"
-                        "{\"filePath\":\"/r/.uploads/2026_cd_b\",\"originalname\":\"b\",\"encoding\":\"7bit\","
-                        "\"mimetype\":\"application/octet-stream\",\"size\":0}]";
+    const char *files =
+        "\"files\":[{\"filePath\":\"/r/.uploads/2026_ab_x.txt\",\"originalname\":\"\xe6\x95\xb0.txt\","
+        "\"encoding\":\"7bit\",\"mimetype\":\"text/plain\",\"size\":5},"
+        "{\"filePath\":\"/r/.uploads/2026_cd_b\",\"originalname\":\"b\",\"encoding\":\"7bit\","
+        "\"mimetype\":\"application/octet-stream\",\"size\":0}]";
     char want[1024];
     harness_parts(parts, 3);
-    harness_request("POST", "/api/v1/sync/open/simplified", "content-type: multipart/form-data; boundary=x", NULL);
+    harness_request("POST", "/api/v1/sync/open/simplified",
+                    "content-type: multipart/form-data; boundary=x", NULL);
     snprintf(want, sizeof want, "{\"x\":\"1\",%s}", files);
     assert_string_equal(seen_call.args, want);
     harness_value(TN_VALUE_NONE, "", NULL);
     harness_parts(parts, 3);
-    harness_request("POST", "/api/v1/sync/fixed/normal", "content-type: multipart/form-data; boundary=x", NULL);
+    harness_request("POST", "/api/v1/sync/fixed/normal",
+                    "content-type: multipart/form-data; boundary=x", NULL);
     snprintf(want, sizeof want, "{%s,\"n\":12345678901234567890,\"a\\\"b\":1.0}", files);
     assert_string_equal(seen_call.args, want);
     harness_value(TN_VALUE_NONE, "", NULL);
@@ -252,8 +282,9 @@ static void test_abort(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms), cmocka_unit_test(test_submitted), cmocka_unit_test(test_http_object),
-        cmocka_unit_test(test_files), cmocka_unit_test(test_too_many_fields), cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_forms),           cmocka_unit_test(test_submitted),
+        cmocka_unit_test(test_http_object),     cmocka_unit_test(test_files),
+        cmocka_unit_test(test_too_many_fields), cmocka_unit_test(test_abort),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

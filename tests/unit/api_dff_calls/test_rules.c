@@ -9,10 +9,9 @@
 
 static const char scripts[] = "[{\"id\":\"t__s\",\"codeMD5\":\"abc\",\"publishVersion\":3}]";
 static const char scripts_next[] = "[{\"id\":\"t__s\",\"codeMD5\":\"abd\",\"publishVersion\":4}]";
-static const char funcs[] =
-    "[{\"id\":\"t__s.f\",\"scriptId\":\"t__s\",\"name\":\"f\"},"
-    "{\"id\":\"t__s.kept\",\"scriptId\":\"t__s\",\"name\":\"kept\","
-    "\"extraConfigJSON\":\"{\\\"cacheResult\\\":2.5}\"}]";
+static const char funcs[] = "[{\"id\":\"t__s.f\",\"scriptId\":\"t__s\",\"name\":\"f\"},"
+                            "{\"id\":\"t__s.kept\",\"scriptId\":\"t__s\",\"name\":\"kept\","
+                            "\"extraConfigJSON\":\"{\\\"cacheResult\\\":2.5}\"}]";
 static const char apis[] =
     "[{\"id\":\"a\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{}\"},"
     "{\"id\":\"off\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{}\",\"isDisabled\":1},"
@@ -53,11 +52,16 @@ static const struct refusal_case {
     {"/api/v1/sync/a?options={\"queue\":10}", 400, "queue should be an integer"},
     {"/api/v1/sync/a?options={\"queue\":\"1\"}", 400, "queue should be an integer"},
     {"/api/v1/sync/a?options={\"queue\":1.5}", 400, "queue should be an integer"},
-    {"/api/v1/sync/a?options={\"timeout\":0}", 400, "timeout is too small\",\"detail\":{\"min\":1}"},
-    {"/api/v1/sync/a?options={\"timeout\":3601}", 400, "timeout is too large\",\"detail\":{\"max\":3600}"},
-    {"/api/v1/sync/a?options={\"expires\":86401}", 400, "expires is too large\",\"detail\":{\"max\":86400}"},
-    {"/api/v1/sync/a?options={\"expires\":-1}", 400, "expires is too small\",\"detail\":{\"min\":1}"},
-    {"/api/v1/sync/a?options={\"timeout\":\"3\"}", 400, "Field `options.timeout` value `\\\"3\\\"` is not valid."},
+    {"/api/v1/sync/a?options={\"timeout\":0}", 400,
+     "timeout is too small\",\"detail\":{\"min\":1}"},
+    {"/api/v1/sync/a?options={\"timeout\":3601}", 400,
+     "timeout is too large\",\"detail\":{\"max\":3600}"},
+    {"/api/v1/sync/a?options={\"expires\":86401}", 400,
+     "expires is too large\",\"detail\":{\"max\":86400}"},
+    {"/api/v1/sync/a?options={\"expires\":-1}", 400,
+     "expires is too small\",\"detail\":{\"min\":1}"},
+    {"/api/v1/sync/a?options={\"timeout\":\"3\"}", 400,
+     "Field `options.timeout` value `\\\"3\\\"` is not valid."},
     {"/api/v1/sync/a?options={\"unbox\":1}", 400, "Field `options.unbox` value `1` is not valid."},
     {"/api/v1/sync/a?options={\"eta\":\"soon\"}", 400, "Field `options.eta`"},
     {"/api/v1/sync/a?options={\"returnType\":\"xml\"}", 400,
@@ -71,7 +75,8 @@ static void test_refusals(void **state)
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         unsigned before = seen_call.count;
         harness_request("GET", refusals[i].target, NULL, NULL);
-        if (seen_reply.status != refusals[i].status || strstr(seen_reply.body, refusals[i].text) == NULL) {
+        if (seen_reply.status != refusals[i].status ||
+            strstr(seen_reply.body, refusals[i].text) == NULL) {
             fail_msg("%s: %u %s", refusals[i].target, seen_reply.status, seen_reply.body);
         }
         assert_int_equal(seen_call.count, before);
@@ -94,21 +99,23 @@ static unsigned try_slow(void)
 static void test_throttling(void **state)
 {
     (void)state;
-    int64_t start = 1700000000000000 / 60000000 * 60000000 + 60000000;  /* a full minute */
+    int64_t start = 1700000000000000 / 60000000 * 60000000 + 60000000; /* a full minute */
     test_wall_us = start;
     assert_int_equal(try_slow(), 200);
     assert_int_equal(try_slow(), 200);
-    assert_int_equal(try_slow(), 429);  /* two a second */
+    assert_int_equal(try_slow(), 429); /* two a second */
     assert_non_null(strstr(seen_reply.body, "\"reason\":\"EClientRateLimit.APIThrottling\""));
     assert_non_null(strstr(seen_reply.body, "\"message\":\"Maximum calling rate exceeded\""));
-    assert_non_null(strstr(seen_reply.body,
-                           "{\"rule\":\"bySecond\",\"limit\":2,\"currentCount\":3,\"waitSeconds\":2}"));
+    assert_non_null(
+        strstr(seen_reply.body,
+               "{\"rule\":\"bySecond\",\"limit\":2,\"currentCount\":3,\"waitSeconds\":2}"));
     assert_string_equal(harness_header("retry-after"), "2");
     test_wall_us = start + 1000000;
-    assert_int_equal(try_slow(), 429);  /* the refused one counted: three a minute, stored first */
-    assert_non_null(strstr(seen_reply.body,
-                           "{\"rule\":\"byMinute\",\"limit\":3,\"currentCount\":4,\"waitSeconds\":60}"));
-    harness_load(funcs, scripts, apis);  /* counters live on */
+    assert_int_equal(try_slow(), 429); /* the refused one counted: three a minute, stored first */
+    assert_non_null(
+        strstr(seen_reply.body,
+               "{\"rule\":\"byMinute\",\"limit\":3,\"currentCount\":4,\"waitSeconds\":60}"));
+    harness_load(funcs, scripts, apis); /* counters live on */
     assert_int_equal(try_slow(), 429);
     test_wall_us = start + 60000000;
     assert_int_equal(try_slow(), 200);
@@ -188,15 +195,16 @@ static void test_cached_file(void **state)
         fputs("[1]", f);
         fclose(f);
         call_kept("{\"large\":1}");
-        harness_value(TN_VALUE_NONE, "", "{\"filePath\":\"large.json\",\"autoDelete\":true,\"download\":false}");
+        harness_value(TN_VALUE_NONE, "",
+                      "{\"filePath\":\"large.json\",\"autoDelete\":true,\"download\":false}");
         assert_string_equal(seen_reply.body, "[1]");
-        assert_null(seen_reply.fd_path);  /* kept as long as the result is */
+        assert_null(seen_reply.fd_path); /* kept as long as the result is */
         unsigned before = seen_call.count;
         call_kept("{\"large\":1}");
         assert_int_equal(seen_call.count, before);
         assert_string_equal(seen_reply.body, "[1]");
         assert_string_equal(harness_header("x-dff-cache"), "Cached");
-        assert_int_equal(remove(path), 0);  /* the cleaner came first: the next one runs again */
+        assert_int_equal(remove(path), 0); /* the cleaner came first: the next one runs again */
     }
 }
 
@@ -247,7 +255,8 @@ static void test_delay(void **state)
     unsigned before = seen_call.count;
     harness_request("GET", "/api/v1/sync/a?kwargs={\"x\":1}&options={\"delay\":5}", NULL, NULL);
     assert_int_equal(seen_call.count, before);
-    harness_request("GET", "/api/v1/sync/a?options={\"delay\":5}", NULL, NULL); /* the first client has gone */
+    harness_request("GET", "/api/v1/sync/a?options={\"delay\":5}", NULL,
+                    NULL); /* the first client has gone */
     harness_value(TN_VALUE_NUMBER, "1", NULL);
     assert_int_equal(seen_call.count, before + 1);
     assert_string_equal(seen_call.vars, "{\"delay\":5}");
@@ -262,8 +271,10 @@ static void test_large_snapshot(void **state)
     char target[64];
     str_char(&rows, '[');
     for (int i = 0; i < 10000; i++) {
-        str_printf(&rows, "%s{\"id\":\"api-%d\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{\\\"n\\\":%d}\"}",
-                   i ? "," : "", i, i);
+        str_printf(
+            &rows,
+            "%s{\"id\":\"api-%d\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{\\\"n\\\":%d}\"}",
+            i ? "," : "", i, i);
     }
     str_char(&rows, ']');
     harness_load(funcs, scripts, rows.s);
@@ -283,9 +294,10 @@ static void test_large_snapshot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_throttling), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_cached_file), cmocka_unit_test(test_cache_bounds),
-        cmocka_unit_test(test_delay), cmocka_unit_test(test_large_snapshot),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_throttling),
+        cmocka_unit_test(test_cache),          cmocka_unit_test(test_cached_file),
+        cmocka_unit_test(test_cache_bounds),   cmocka_unit_test(test_delay),
+        cmocka_unit_test(test_large_snapshot),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
