@@ -3,6 +3,7 @@
  * accepted must come out as JSON that gives the same JSON again. */
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
+#include "kernel/value/json.h"
 #include "kernel/worker/lang.h"
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +20,25 @@ static tn_rc env_ask(void *ctx, const char *service, tn_str payload, struct buf 
         return err_set(err, TN_E_UNSUPP, "unknown service %s", service);
     }
     buf_adds(ret, "{\"kind\":\"source\",\"md5\":\"\",\"version\":1}\n"
+                  "import datetime, decimal, collections\n"
+                  "P = collections.namedtuple('P', 'a b')\n"
+                  "class D:\n"
+                  "    def __init__(self, v): self.v = v\n"
+                  "    def toDict(self): return self.v\n"
+                  "    def __repr__(self): return 'D(%.20s)' % self.v\n"
+                  "class J(D):\n"
+                  "    toDict = None\n"
+                  "    def __json__(self): return self.v\n"
+                  "KINDS = {'dec': decimal.Decimal, 'float': float, 'day': lambda v: datetime.date.fromordinal(v),\n"
+                  "         'time': lambda v: datetime.datetime.fromtimestamp(v), 'bytes': lambda v: v.encode('latin-1'),\n"
+                  "         'set': set, 'pair': lambda v: P(v, v), 'to': D, 'json': J, 'int': int, 'chr': chr,\n"
+                  "         'key': lambda v: {tuple(v): 1}, 'self': lambda v: v.append(v) or v}\n"
+                  "def odd(x=None):\n"
+                  "    if isinstance(x, list): return [odd(v) for v in x]\n"
+                  "    if not isinstance(x, dict): return x\n"
+                  "    for k, v in x.items():\n"
+                  "        if k in KINDS: return KINDS[k](odd(v))\n"
+                  "    return {k: odd(v) for k, v in x.items()}\n"
                   "def echo(x=None): return x\n"
                   "def names(**kw): return _DFF_HTTP_REQUEST\n");
     return TN_OK;
@@ -71,6 +91,22 @@ static void start(void)
     started = 1;
 }
 
+/* Objects of many kinds, which the input chooses: what is accepted must come out as JSON. */
+static void odd(tn_str args, struct lang_reply *r)
+{
+    tn_err err = TN_ERR_INIT;
+    uint32_t kind, n = 0;
+    call("odd", args, TN_STR("{}"), r);
+    if (r->status != TN_CALL_SUCCESS || r->value_kind == TN_VALUE_NONE) {
+        return;
+    }
+    if (r->value_kind == TN_VALUE_TEXT ? !str_utf8_valid(buf_str(&r->value))
+                                       : json_scan(buf_str(&r->value), &kind, NULL, 0, &n, &err) == TN_E_INVAL) {
+        fprintf(stderr, "not JSON: %.*s: %s\n", (int)r->value.len, r->value.data, err.msg);
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct lang_reply a = {.value = BUF_INIT(0)}, b = {.value = BUF_INIT(0)};
@@ -83,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_adds(&args, "{\"x\":");
     buf_add(&args, data, size);
     buf_addc(&args, '}');
+    odd(buf_str(&args), &a);
     call("echo", buf_str(&args), TN_STR("{}"), &a);
     if (a.status == TN_CALL_SUCCESS && a.value_kind != TN_VALUE_NONE) {
         buf_clear(&args);
