@@ -18,16 +18,18 @@ int cli_plugins(int argc, char **argv)
         if (strcmp(argv[i], "--schema") == 0 || strcmp(argv[i], "--json") == 0) {
             mode = 1;
         } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
-            printf("tenon plugins [--schema | --json] [--plugins FOLDERS]\n\n"
-                   "Lists the plugins that were found and those that were refused with the reason.\n"
-                   "--json, --schema: as JSON with the configuration schema of each.\n");
+            printf(
+                "tenon plugins [--schema | --json] [--plugins FOLDERS]\n\n"
+                "Lists the plugins that were found and those that were refused with the reason.\n"
+                "--json, --schema: as JSON with the configuration schema of each.\n");
             return 0;
         } else {
             argv[n++] = argv[i];
         }
     }
     if (settings_load(&s, NULL, n - 1, argv + 1, &problems)) {
-        fprintf(stderr, "%s", problems.text.data ? problems.text.data : "configuration is unusable\n");
+        fprintf(stderr, "%s",
+                problems.text.data ? problems.text.data : "configuration is unusable\n");
     } else if (plug_discover(&reg, s.plugins, &err)) {
         fprintf(stderr, "tenon plugins: %s\n", err.msg);
     } else {

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define FREE_CALLS_MAX 256u          /* kept for reuse */
-#define ARGS_MAX       (1ull << 30)  /* bytes of all sections of a call */
-#define RETRY_MS       1000u         /* advice with an overload */
+#define FREE_CALLS_MAX 256u         /* kept for reuse */
+#define ARGS_MAX       (1ull << 30) /* bytes of all sections of a call */
+#define RETRY_MS       1000u        /* advice with an overload */
 #define TIMEOUT_MIN_MS 1u
 #define TIMEOUT_MAX_MS 3600000u
 
@@ -96,9 +96,9 @@ undo_fd:;
 static tn_rc encode(tn_call *c, const tn_call_req *req, tn_err *err)
 {
     struct broker *b = c->b;
-    const tn_str s[IPC_S_CALL_N] = {str_of(c->task_id), req->script, req->func, req->origin,
-                                    req->origin_id,     req->args,   req->http, req->vars,
-                                    req->code};
+    const tn_str s[IPC_S_CALL_N] = {str_of(c->task_id), req->script,    req->func,
+                                    req->origin,        req->origin_id, req->args,
+                                    req->http,          req->vars,      req->code};
     struct ipc_call f = {.f = {.type = IPC_CALL},
                          .generation = b->generation,
                          .data_gen = b->data_gen,
@@ -225,7 +225,7 @@ void broker_orphan(struct broker *b, tn_call *c)
         call_free(c);
         broker_check_drained(b);
     } else {
-        c->orphan = 1;  /* freed when its worker let go of it */
+        c->orphan = 1; /* freed when its worker let go of it */
     }
 }
 
@@ -269,8 +269,8 @@ void call_complete(tn_call *c, const struct outcome *o)
     broker_check_drained(b);
 }
 
-void call_fail(tn_call *c, uint32_t status, const char *type, const char *traceback, int64_t start_us,
-               const char *fmt, ...)
+void call_fail(tn_call *c, uint32_t status, const char *type, const char *traceback,
+               int64_t start_us, const char *fmt, ...)
 {
     char text[512];
     struct buf e = BUF_INIT(256u << 10);
@@ -328,7 +328,7 @@ void broker_check_drained(struct broker *b)
 {
     if (b->draining == 1 && b->nqueued + b->nclaimed == 0) {
         b->draining = 2;
-        broker_soon(b);  /* never from inside a completion */
+        broker_soon(b); /* never from inside a completion */
     }
 }
 
@@ -364,8 +364,8 @@ static tn_rc init_groups(struct broker *b, const struct broker_conf *conf, tn_er
     return TN_OK;
 }
 
-tn_rc broker_create(struct loop *l, const struct broker_conf *conf, const struct broker_hooks *hooks,
-                    struct broker **ret, tn_err *err)
+tn_rc broker_create(struct loop *l, const struct broker_conf *conf,
+                    const struct broker_hooks *hooks, struct broker **ret, tn_err *err)
 {
     struct broker *b = calloc(1, sizeof(*b));
     if (!b) {
@@ -402,7 +402,7 @@ void broker_destroy(struct broker *b)
     }
     b->closing = 1;
     b->drained = NULL;
-    list_for_each_safe (it, &b->links) {
+    list_for_each_safe(it, &b->links) {
         struct link *l = list_entry(it, struct link, all);
         while (!list_empty(&l->sent)) {
             tn_call *c = list_entry(list_pop_front(&l->sent), tn_call, node);
@@ -412,7 +412,7 @@ void broker_destroy(struct broker *b)
             call_fail(l->lost, TN_CALL_CANCELED, "Cancelled", NULL, 0, "the platform is stopping");
             l->lost = NULL;
         }
-        link_free(l);  /* its worker sees the end of the socket and leaves */
+        link_free(l); /* its worker sees the end of the socket and leaves */
     }
     for (unsigned i = 0; i < b->ngroups; i++) {
         group_finish(&b->groups[i]);

@@ -7,17 +7,17 @@
 
 struct broker;
 struct broker_group_conf {
-    const char *name;         /* "default", "debug" */
-    uint32_t queues;          /* bit mask of queue numbers 0..9 */
+    const char *name; /* "default", "debug" */
+    uint32_t queues;  /* bit mask of queue numbers 0..9 */
     uint32_t workers_min, workers_max;
-    uint32_t queue_max;       /* waiting calls before TN_E_LIMIT */
-    uint64_t queue_wait_ns;   /* longest wait before TN_CALL_OVERLOAD */
+    uint32_t queue_max;     /* waiting calls before TN_E_LIMIT */
+    uint64_t queue_wait_ns; /* longest wait before TN_CALL_OVERLOAD */
 };
 struct broker_conf {
     const struct broker_group_conf *groups;
     unsigned ngroups;
-    uint32_t worker_calls;    /* replace a worker after so many calls, +-10 % */
-    uint64_t grace_ns;        /* soft deadline to SIGKILL: 1 s */
+    uint32_t worker_calls; /* replace a worker after so many calls, +-10 % */
+    uint64_t grace_ns;     /* soft deadline to SIGKILL: 1 s */
 };
 struct broker_hooks {
     void *user;
@@ -40,7 +40,8 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
 void broker_orphan(struct broker *b, tn_call *call);
 /* Loop thread. Forgotten when the asking worker has gone. */
 void broker_answer(struct broker *b, void *token, tn_rc rc, tn_str payload);
-void broker_generation(struct broker *b, uint64_t generation);  /* calls submitted from now on need it */
+void broker_generation(struct broker *b,
+                       uint64_t generation); /* calls submitted from now on need it */
 void broker_data_gen(struct broker *b, uint64_t data_gen);
 /* Published code for the zygote to compile in idle time; kept by the broker for a new zygote. */
 void broker_preload(struct broker *b, tn_str script, uint64_t generation, tn_str source);

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SOFT_TRIES   3u
-#define SOFT_AGAIN_NS 300000000ull  /* the script may have swallowed the exception */
+#define SOFT_TRIES    3u
+#define SOFT_AGAIN_NS 300000000ull /* the script may have swallowed the exception */
 
 /* ---- heaps ------------------------------------------------------------------------------------------- */
 
@@ -29,7 +29,7 @@ static void arm(struct broker *b)
 static void add(struct broker *b, struct heap *h, struct heap_node *n, uint64_t at)
 {
     if (heap_add(h, n, at)) {
-        log_alert("out of memory for a deadline");  /* going on would mean calls without an end */
+        log_alert("out of memory for a deadline"); /* going on would mean calls without an end */
         abort();
     }
     arm(b);
@@ -81,8 +81,8 @@ static void waited_too_long(tn_call *c, uint64_t now)
 
 static void signal_worker(struct link *l, int offset)
 {
-    if (l->pidfd >= 0 &&
-        syscall(SYS_pidfd_send_signal, l->pidfd, SIGRTMIN + offset, NULL, 0) && errno != ESRCH) {
+    if (l->pidfd >= 0 && syscall(SYS_pidfd_send_signal, l->pidfd, SIGRTMIN + offset, NULL, 0) &&
+        errno != ESRCH) {
         log_error("signalling worker %d: %s", (int)l->pid, strerror(errno));
     }
 }
@@ -126,7 +126,7 @@ static void link_due(struct link *l, uint64_t now)
     case WAIT_SOFT:
     case WAIT_STACK:
     case WAIT_HARD:
-        link_drain(l);  /* the answer may be there already; then the wait is another one */
+        link_drain(l); /* the answer may be there already; then the wait is another one */
         if (l->started && l->nsent && !l->killed) {
             next_step(l, now);
         }
@@ -173,7 +173,7 @@ void check_off(struct broker *b)
 
 static void look_at(struct list *links, uint64_t now)
 {
-    list_for_each_safe (it, links) {
+    list_for_each_safe(it, links) {
         struct link *l = list_entry(it, struct link, node);
         if (l->nsent && !l->killed) {
             link_look(l, now);
@@ -225,7 +225,7 @@ static void on_woke(void *user)
     b->sleepy = 0;
     for (unsigned i = 0; i < b->ngroups; i++) {
         struct group *g = &b->groups[i];
-        list_for_each_safe (it, &g->fast) {
+        list_for_each_safe(it, &g->fast) {
             struct link *l = list_entry(it, struct link, node);
             atomic_store_explicit(&l->page->hub_sleeps, 0, memory_order_relaxed);
             link_drain(l);
@@ -238,20 +238,20 @@ static uint64_t on_prepare(void *user)
     struct broker *b = user;
     unsigned found = 0, asleep = 0;
     for (unsigned i = 0; i < b->ngroups; i++) {
-        list_for_each (it, &b->groups[i].fast) {
+        list_for_each(it, &b->groups[i].fast) {
             atomic_store_explicit(&list_entry(it, struct link, node)->page->hub_sleeps, 1,
                                   memory_order_relaxed);
             asleep++;
         }
     }
-    b->sleepy = 1;  /* what another hook sends now asks for a bell itself */
+    b->sleepy = 1; /* what another hook sends now asks for a bell itself */
     if (!asleep) {
         return UINT64_MAX;
     }
     /* The flag is visible before we look: a worker either sees it or its answer is seen here. */
     atomic_thread_fence(memory_order_seq_cst);
     for (unsigned i = 0; i < b->ngroups; i++) {
-        list_for_each_safe (it, &b->groups[i].fast) {
+        list_for_each_safe(it, &b->groups[i].fast) {
             found += link_drain(list_entry(it, struct link, node));
         }
     }

@@ -17,99 +17,108 @@
 #include "kernel/ipc/sock.h"
 #include "kernel/ipc/zygote.h"
 
-#define WINDOW_NS      200000ull  /* work handed to a worker in advance; also how long a call may wait
+#define WINDOW_NS                                                                                  \
+    200000ull                   /* work handed to a worker in advance; also how long a call may wait
                                      behind another before somebody else is woken */
-#define WINDOW_CALLS   32u        /* and never more calls than this */
-#define WAKE_DEPTH     24u        /* waiting calls that wake another worker at once */
-#define GROW_NS        1000000ull /* a call that waits so long makes the group grow */
-#define UNKNOWN_NS     50000u     /* assumed cost of a function that was never called */
-#define COST_CELLS     4096u      /* power of two */
-#define STALL_NS       2000000000ull      /* a worker that does not take its call is killed */
-#define LOOK_MAX_NS    100000000ull       /* longest pause between two looks at an unclaimed call */
-#define START_NS       10000000000ull     /* fork to READY */
-#define LEAVE_NS       5000000000ull      /* EXIT to gone */
-#define CLOSED_NS      50000000ull        /* end of its socket to end of the process */
-#define STACK_NS       50000000ull        /* stacks are asked for that long before the hard deadline */
-#define SHRINK_NS      60000000000ull
-#define RETRIES        3u         /* starts of a call whose worker died without having claimed it */
-#define SMALL_FRAME    1024u      /* frames up to this are kept inside the call */
-#define STACK_MAX      (32u << 10)
-#define ASK_MAX        (64u << 20) /* bytes of a question */
-#define SPARES         1u         /* booted workers that belong to no group yet */
+#define WINDOW_CALLS 32u        /* and never more calls than this */
+#define WAKE_DEPTH   24u        /* waiting calls that wake another worker at once */
+#define GROW_NS      1000000ull /* a call that waits so long makes the group grow */
+#define UNKNOWN_NS   50000u     /* assumed cost of a function that was never called */
+#define COST_CELLS   4096u      /* power of two */
+#define STALL_NS     2000000000ull  /* a worker that does not take its call is killed */
+#define LOOK_MAX_NS  100000000ull   /* longest pause between two looks at an unclaimed call */
+#define START_NS     10000000000ull /* fork to READY */
+#define LEAVE_NS     5000000000ull  /* EXIT to gone */
+#define CLOSED_NS    50000000ull    /* end of its socket to end of the process */
+#define STACK_NS     50000000ull    /* stacks are asked for that long before the hard deadline */
+#define SHRINK_NS    60000000000ull
+#define RETRIES      3u    /* starts of a call whose worker died without having claimed it */
+#define SMALL_FRAME  1024u /* frames up to this are kept inside the call */
+#define STACK_MAX    (32u << 10)
+#define ASK_MAX      (64u << 20) /* bytes of a question */
+#define SPARES       1u          /* booted workers that belong to no group yet */
 
 enum call_state { CALL_FREE, CALL_QUEUED, CALL_CLAIMED, CALL_DONE };
 
 struct tn_call {
-    struct list node;         /* group.pending, link.sent or broker.free_calls */
-    struct heap_node timer;   /* limit of the wait */
+    struct list node;       /* group.pending, link.sent or broker.free_calls */
+    struct heap_node timer; /* limit of the wait */
     struct broker *b;
     struct group *group;
     enum call_state state;
-    int orphan;               /* nobody waits: no done() */
+    int orphan; /* nobody waits: no done() */
     unsigned starts;
-    uint64_t seq;             /* at its worker */
-    uint64_t queued_ns;       /* accepted */
-    uint64_t expires_ns;      /* 0 = none */
+    uint64_t seq;        /* at its worker */
+    uint64_t queued_ns;  /* accepted */
+    uint64_t expires_ns; /* 0 = none */
     int64_t trigger_us;
-    uint32_t est_ns, cell;    /* expected cost and where it is kept */
+    uint32_t est_ns, cell; /* expected cost and where it is kept */
     uint32_t timeout_ms;
     void *user;
     void (*done)(void *, const tn_call_result *);
     char task_id[20];
     struct buf logs;
-    int fd;                   /* memfd with the sections, -1 = inline */
+    int fd; /* memfd with the sections, -1 = inline */
     uint32_t size;
-    unsigned char *frame;     /* small, or malloc()ed */
+    unsigned char *frame; /* small, or malloc()ed */
     _Alignas(8) unsigned char small[SMALL_FRAME];
 };
 
 enum link_state {
-    LINK_STARTING,  /* fork requested */
-    LINK_SPARE,     /* ready, in no group */
+    LINK_STARTING, /* fork requested */
+    LINK_SPARE,    /* ready, in no group */
     LINK_IDLE,
-    LINK_BUSY,      /* has calls */
-    LINK_LEAVING,   /* told to exit, or to exit after its calls */
-    LINK_DEAD,      /* its process is gone; waits for the zygote's word */
+    LINK_BUSY,    /* has calls */
+    LINK_LEAVING, /* told to exit, or to exit after its calls */
+    LINK_DEAD,    /* its process is gone; waits for the zygote's word */
     LINK_STATES
 };
 /* What link.timer stands for. */
-enum link_wait { WAIT_NONE, WAIT_START, WAIT_SOFT, WAIT_STACK, WAIT_HARD, WAIT_LEAVE, WAIT_CLOSED,
-                 WAIT_REPORT };
+enum link_wait {
+    WAIT_NONE,
+    WAIT_START,
+    WAIT_SOFT,
+    WAIT_STACK,
+    WAIT_HARD,
+    WAIT_LEAVE,
+    WAIT_CLOSED,
+    WAIT_REPORT
+};
 
 struct link_fd {
     uint64_t seq;
     int fd;
 };
 struct link {
-    struct list node;         /* group.idle/fast/slow/other, broker.starting/spares */
+    struct list node; /* group.idle/fast/slow/other, broker.starting/spares */
     struct heap_node timer;
     struct broker *b;
-    struct group *group;      /* NULL while starting for nobody or spare */
+    struct group *group; /* NULL while starting for nobody or spare */
     uint64_t id;
     enum link_state state;
     enum link_wait wait;
-    int slow;                 /* its first call runs for long */
-    int started;              /* the first call was seen claimed: started_ns is valid */
-    int killed;               /* SIGKILL is on its way */
-    int answered;             /* the call it was killed for has its answer: none else can be lost */
-    int old;                  /* of a zygote that is gone: no report will come */
+    int slow;     /* its first call runs for long */
+    int started;  /* the first call was seen claimed: started_ns is valid */
+    int killed;   /* SIGKILL is on its way */
+    int answered; /* the call it was killed for has its answer: none else can be lost */
+    int old;      /* of a zygote that is gone: no report will come */
     int draining;
-    int ready, reported, counted;  /* counted: one of group.nworkers */
+    int ready, reported, counted; /* counted: one of group.nworkers */
     unsigned soft_tries;
     int sock, pidfd;
     pid_t pid;
-    int status;               /* wait status once reported */
+    int status; /* wait status once reported */
     tn_watch *watch, *pidwatch;
     struct ipc_page *page;
     uint64_t calls_tail, replies_head;
     uint64_t next_seq;
-    uint64_t revoked_word;    /* what we last made of the claim word */
-    struct list sent;         /* calls in its ring, the first is the running one */
+    uint64_t revoked_word; /* what we last made of the claim word */
+    struct list sent;      /* calls in its ring, the first is the running one */
     unsigned nsent;
-    uint64_t load_ns;         /* expected cost of sent */
-    uint64_t head_ns;         /* when the first of sent became first */
+    uint64_t load_ns; /* expected cost of sent */
+    uint64_t head_ns; /* when the first of sent became first */
     uint64_t started_ns;
-    uint64_t check_ns;        /* next look */
+    uint64_t check_ns; /* next look */
     uint64_t idle_ns;
     uint64_t fork_ns;
     uint64_t calls, calls_max;
@@ -117,15 +126,15 @@ struct link {
     unsigned nasks;
     struct link_fd fds[WINDOW_CALLS];
     unsigned nfds;
-    char *stack;              /* text of IPC_M_STACK, may be NULL */
-    tn_call *lost;            /* waits for the wait status to be reported */
-    const char *why;          /* reason of our kill */
-    struct list all;          /* broker.links */
+    char *stack;     /* text of IPC_M_STACK, may be NULL */
+    tn_call *lost;   /* waits for the wait status to be reported */
+    const char *why; /* reason of our kill */
+    struct list all; /* broker.links */
 };
 
 struct ask {
     struct list node;
-    struct link *link;        /* NULL: the worker has gone */
+    struct link *link; /* NULL: the worker has gone */
     uint64_t id;
 };
 
@@ -134,20 +143,20 @@ struct group {
     struct broker_group_conf conf;
     struct list pending;
     unsigned npending;
-    struct list idle;         /* most recently used first */
-    struct list fast, slow;   /* busy; slow: nothing is put behind */
-    struct list other;        /* starting for this group, leaving */
-    unsigned nidle, nbusy, nstarting, nworkers;  /* nworkers: idle + busy + starting */
+    struct list idle;                           /* most recently used first */
+    struct list fast, slow;                     /* busy; slow: nothing is put behind */
+    struct list other;                          /* starting for this group, leaving */
+    unsigned nidle, nbusy, nstarting, nworkers; /* nworkers: idle + busy + starting */
     tn_timer *shrink;
-    uint64_t grow_at;         /* no fork before (after failed starts) */
-    unsigned failures;        /* starts that failed in a row */
+    uint64_t grow_at;  /* no fork before (after failed starts) */
+    unsigned failures; /* starts that failed in a row */
 };
 
 struct preload {
-    uint64_t generation, sent;  /* sent: zygote epoch it was sent to */
+    uint64_t generation, sent; /* sent: zygote epoch it was sent to */
     struct buf source;
-    struct list node;           /* broker.unsent or alone */
-    tn_str script;              /* the map's key copy is not reachable: our own */
+    struct list node; /* broker.unsent or alone */
+    tn_str script;    /* the map's key copy is not reachable: our own */
 };
 
 struct broker {
@@ -158,24 +167,24 @@ struct broker {
     struct group *groups;
     unsigned ngroups;
     struct group *by_queue[10];
-    struct list links;        /* all of them */
-    struct list spares, other;  /* other: starting spares, dead links */
+    struct list links;         /* all of them */
+    struct list spares, other; /* other: starting spares, dead links */
     unsigned nspares, nstarting_spares;
     uint64_t next_link;
-    struct heap deadlines;    /* of links */
-    struct heap waits;        /* of waiting calls */
+    struct heap deadlines; /* of links */
+    struct heap waits;     /* of waiting calls */
     tn_timer *deadline_timer, *check_timer, *soon_timer;
-    uint64_t check_at;        /* 0 = not armed */
-    int sleepy;               /* the next thing is the sleep: answers need a bell */
+    uint64_t check_at; /* 0 = not armed */
+    int sleepy;        /* the next thing is the sleep: answers need a bell */
     struct list free_calls;
     unsigned nfree, ncalls, nqueued, nclaimed;
     uint64_t generation, data_gen;
-    uint32_t cost[COST_CELLS];  /* ns, moving average by function */
+    uint32_t cost[COST_CELLS]; /* ns, moving average by function */
     /* zygote */
-    int zygote;               /* -1 = none */
+    int zygote; /* -1 = none */
     unsigned zygote_epoch;
     tn_watch *zygote_watch;
-    unsigned nold;            /* links of old zygotes */
+    unsigned nold; /* links of old zygotes */
     struct map preloads;
     struct list unsent;
     unsigned compiling;
@@ -192,15 +201,15 @@ struct broker {
 struct outcome {
     uint32_t status, value_kind, retry_ms, cost_us;
     tn_str value, control, error;
-    int value_fd;             /* used when value_len > 0 && value.s == NULL */
+    int value_fd; /* used when value_len > 0 && value.s == NULL */
     uint64_t value_len, peak_bytes;
     int64_t start_us;
 };
 /* Unlinked call -> done(), free. */
 void call_complete(tn_call *call, const struct outcome *o);
 /* The same with an error report {"exception","exceptionType","traceback"}. */
-void call_fail(tn_call *call, uint32_t status, const char *type, const char *traceback, int64_t start_us,
-               const char *fmt, ...) TN_PRINTF(6, 7);
+void call_fail(tn_call *call, uint32_t status, const char *type, const char *traceback,
+               int64_t start_us, const char *fmt, ...) TN_PRINTF(6, 7);
 /* Unlinked unstarted call -> front of its group. Dropped when orphaned. */
 void call_requeue_front(tn_call *call);
 uint32_t call_estimate(const struct broker *b, uint32_t cell);
@@ -209,23 +218,24 @@ void broker_check_drained(struct broker *b);
 /* ---- broker_deadline.c --------------------------------------------------------------------------------- */
 tn_rc deadline_init(struct broker *b, tn_err *err);
 void deadline_finish(struct broker *b);
-void deadline_link(struct link *l, enum link_wait wait, uint64_t at_ns);  /* WAIT_NONE disarms */
-void deadline_call(tn_call *call);       /* arms the limit of the wait */
+void deadline_link(struct link *l, enum link_wait wait, uint64_t at_ns); /* WAIT_NONE disarms */
+void deadline_call(tn_call *call); /* arms the limit of the wait */
 void deadline_call_off(tn_call *call);
-void check_at(struct broker *b, uint64_t at_ns);  /* look at the busy workers at the latest then */
+void check_at(struct broker *b, uint64_t at_ns); /* look at the busy workers at the latest then */
 void check_off(struct broker *b);
-void broker_soon(struct broker *b);      /* refill and tell what is due, right after this event */
+void broker_soon(struct broker *b); /* refill and tell what is due, right after this event */
 
 /* ---- group.c --------------------------------------------------------------------------------------------- */
-tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_conf *conf, tn_err *err);
-void group_finish(struct group *g);                     /* completes what waits */
+tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_conf *conf,
+                 tn_err *err);
+void group_finish(struct group *g); /* completes what waits */
 void group_dispatch(struct group *g);
-void group_link_idle(struct group *g, struct link *l);  /* it has nothing to do (any more) */
+void group_link_idle(struct group *g, struct link *l); /* it has nothing to do (any more) */
 void group_link_busy(struct group *g, struct link *l);
 void group_link_slow(struct group *g, struct link *l);
 void group_link_fast(struct group *g, struct link *l);
-void group_link_gone(struct group *g, struct link *l);  /* counts as no worker any more */
-void group_refill(struct group *g);                     /* up to min */
+void group_link_gone(struct group *g, struct link *l); /* counts as no worker any more */
+void group_refill(struct group *g);                    /* up to min */
 void group_grow(struct group *g, uint64_t now);
 void group_shrink(void *group);
 void broker_refill_spares(struct broker *b);
@@ -238,20 +248,20 @@ struct link *link_fork(struct broker *b, struct group *g);
 void link_forked(struct link *l, pid_t pid, int pidfd, int error);
 void link_exited(struct link *l, int status);
 int link_room(const struct link *l, uint32_t est_ns);
-int link_send(struct link *l, tn_call *call);  /* 0: no room now */
-unsigned link_drain(struct link *l);           /* takes all replies; how many */
-void link_look(struct link *l, uint64_t now);  /* the check timer's look at a busy worker */
-unsigned link_revoke(struct link *l);          /* takes back what has not started; how many */
+int link_send(struct link *l, tn_call *call); /* 0: no room now */
+unsigned link_drain(struct link *l);          /* takes all replies; how many */
+void link_look(struct link *l, uint64_t now); /* the check timer's look at a busy worker */
+unsigned link_revoke(struct link *l);         /* takes back what has not started; how many */
 void link_kill(struct link *l, const char *why);
-void link_retire(struct link *l);              /* gets no more calls; a replacement is on its way */
-void link_leave(struct link *l);               /* EXIT now when idle, else after its calls */
-void link_no_calls(struct link *l);             /* its last call is through */
-tn_call *link_pop_head(struct link *l);        /* unlinks its first call */
+void link_retire(struct link *l);       /* gets no more calls; a replacement is on its way */
+void link_leave(struct link *l);        /* EXIT now when idle, else after its calls */
+void link_no_calls(struct link *l);     /* its last call is through */
+tn_call *link_pop_head(struct link *l); /* unlinks its first call */
 void link_free(struct link *l);
 /* ---- link_death.c -------------------------------------------------------------------------------------------- */
-void link_gone(struct link *l);                /* the process has ended */
+void link_gone(struct link *l); /* the process has ended */
 void link_hard_deadline(struct link *l);
-void link_report_missing(struct link *l);      /* the zygote will not say how it ended */
+void link_report_missing(struct link *l); /* the zygote will not say how it ended */
 /* ---- link_socket.c ------------------------------------------------------------------------------------------- */
 void link_socket(void *link, uint32_t events);
 int link_take_fd(struct link *l, uint64_t seq); /* descriptor that came with reply seq, -1 */
@@ -259,11 +269,11 @@ void link_forget_asks(struct link *l);
 void link_close_fds(struct link *l, uint64_t below);
 
 /* ---- link_zygote.c --------------------------------------------------------------------------------------------- */
-int zygote_fork(struct broker *b, uint64_t id, int sock, int pagefd);  /* 0, -1 */
+int zygote_fork(struct broker *b, uint64_t id, int sock, int pagefd); /* 0, -1 */
 void zygote_close(struct broker *b);
 
 /* ---- broker_preload.c -------------------------------------------------------------------------------------------- */
-void preload_all(struct broker *b);             /* a new zygote knows nothing */
+void preload_all(struct broker *b); /* a new zygote knows nothing */
 void preload_pump(struct broker *b);
 void preload_compiled(struct broker *b, const struct zyg_msg *m, tn_str script, int fd);
 void preload_finish(struct broker *b);

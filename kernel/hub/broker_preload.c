@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#define IN_FLIGHT 4u  /* the zygote compiles one at a time and must stay free to fork */
+#define IN_FLIGHT 4u /* the zygote compiles one at a time and must stay free to fork */
 
 static void preload_free(void *p)
 {
@@ -28,7 +28,8 @@ void preload_finish(struct broker *b)
 
 static int send_one(struct broker *b, const struct preload *p)
 {
-    struct zyg_msg m = {.type = ZYG_PRELOAD, .generation = p->generation, .len = (uint32_t)p->script.n};
+    struct zyg_msg m = {
+        .type = ZYG_PRELOAD, .generation = p->generation, .len = (uint32_t)p->script.n};
     int fd = fd_memfd("tenon-source", p->source.data ? p->source.data : "", p->source.len);
     if (fd < 0) {
         log_error("preloading %s: %s", p->script.s, strerror(errno));
@@ -81,7 +82,7 @@ void broker_preload(struct broker *b, tn_str script, uint64_t generation, tn_str
 {
     struct preload *p = map_get(&b->preloads, script);
     if (script.n > ZYG_SCRIPT_MAX || source.n > ZYG_SOURCE_MAX) {
-        return;  /* workers fetch it on demand */
+        return; /* workers fetch it on demand */
     }
     if (!p) {
         p = calloc(1, sizeof(*p));

@@ -7,11 +7,12 @@
 #include "kernel/hub/broker_int.h"
 #include <stdlib.h>
 
-#define BACKOFF_NS     100000000ull   /* after a failed start, doubled up to ... */
+#define BACKOFF_NS     100000000ull /* after a failed start, doubled up to ... */
 #define BACKOFF_MAX_NS 5000000000ull
-#define FAST_TRIES     4              /* awake workers that are asked for room */
+#define FAST_TRIES     4 /* awake workers that are asked for room */
 
-tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_conf *conf, tn_err *err)
+tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_conf *conf,
+                 tn_err *err)
 {
     g->b = b;
     g->conf = *conf;
@@ -21,7 +22,8 @@ tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_co
     list_init(&g->slow);
     list_init(&g->other);
     if (conf->workers_max == 0 || conf->workers_min > conf->workers_max) {
-        return err_set(err, TN_E_CONFIG, "worker group \"%s\": %u..%u workers (expected min <= max, max >= 1)",
+        return err_set(err, TN_E_CONFIG,
+                       "worker group \"%s\": %u..%u workers (expected min <= max, max >= 1)",
                        conf->name, conf->workers_min, conf->workers_max);
     }
     return loop_timer(b->loop, group_shrink, g, &g->shrink, err);
@@ -50,7 +52,7 @@ static struct link *pick(struct group *g, const tn_call *c, uint64_t now)
     struct link *idle = first_idle(g);
     if (c->est_ns < WINDOW_NS) {
         int tries = FAST_TRIES;
-        list_for_each (it, &g->fast) {
+        list_for_each(it, &g->fast) {
             struct link *l = list_entry(it, struct link, node);
             if (link_room(l, c->est_ns)) {
                 return l;
@@ -61,7 +63,7 @@ static struct link *pick(struct group *g, const tn_call *c, uint64_t now)
         }
         if (idle && !list_empty(&g->fast) && g->npending < WAKE_DEPTH &&
             now - c->queued_ns < WINDOW_NS) {
-            return NULL;  /* the awake ones will be through before another is up */
+            return NULL; /* the awake ones will be through before another is up */
         }
     }
     return idle;
@@ -74,7 +76,7 @@ void group_dispatch(struct group *g)
         tn_call *c = list_entry(g->pending.next, tn_call, node);
         now = now ? now : clock_mono_ns();
         if (c->fd < 0) {
-            c->est_ns = call_estimate(g->b, c->cell);  /* it may be known better by now */
+            c->est_ns = call_estimate(g->b, c->cell); /* it may be known better by now */
         }
         struct link *l = pick(g, c, now);
         if (!l) {
@@ -179,7 +181,7 @@ void group_link_idle(struct group *g, struct link *l)
     }
     g->nbusy--;
     if (l->calls >= l->calls_max) {
-        g->nidle++;  /* link_leave expects one of the idle ones */
+        g->nidle++; /* link_leave expects one of the idle ones */
         l->state = LINK_IDLE;
         link_leave(l);
         group_refill(g);
@@ -273,7 +275,7 @@ void broker_refill_spares(struct broker *b)
     for (unsigned i = 0; i < b->ngroups; i++) {
         const struct group *g = &b->groups[i];
         if (g->nidle + g->nbusy < g->conf.workers_min || clock_mono_ns() < g->grow_at) {
-            return;  /* first things first */
+            return; /* first things first */
         }
     }
     while (!b->closing && b->zygote >= 0 && b->nspares + b->nstarting_spares < SPARES) {
@@ -293,8 +295,7 @@ void group_refill(struct group *g)
         return;
     }
     uint64_t now = clock_mono_ns();
-    while (g->nworkers < g->conf.workers_min && add_worker(g, now)) {
-    }
+    while (g->nworkers < g->conf.workers_min && add_worker(g, now)) {}
     broker_refill_spares(b);
     group_dispatch(g);
     tell_ready(b);
@@ -308,7 +309,8 @@ void group_grow(struct group *g, uint64_t now)
         return;
     }
     const tn_call *oldest = list_entry(g->pending.next, tn_call, node);
-    if (now < oldest->queued_ns + GROW_NS && !(b->nspares && now >= oldest->queued_ns + WINDOW_NS)) {
+    if (now < oldest->queued_ns + GROW_NS &&
+        !(b->nspares && now >= oldest->queued_ns + WINDOW_NS)) {
         check_at(b, oldest->queued_ns + GROW_NS);
         return;
     }

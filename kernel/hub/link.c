@@ -100,7 +100,7 @@ void link_forked(struct link *l, pid_t pid, int pidfd, int error)
     if (error || pidfd < 0) {
         log_error("forking a worker: %s", strerror(error ? error : EBADF));
         if (pid <= 0) {
-            l->reported = 1;  /* nothing to report about */
+            l->reported = 1; /* nothing to report about */
             link_gone(l);
         }
         return;
@@ -112,7 +112,7 @@ void link_forked(struct link *l, pid_t pid, int pidfd, int error)
     }
     if (l->killed) {
         l->killed = 0;
-        link_kill(l, l->why);  /* decided before we knew the process */
+        link_kill(l, l->why); /* decided before we knew the process */
     } else if (l->ready && l->state == LINK_STARTING) {
         group_link_ready(l);
     }
@@ -139,14 +139,14 @@ void link_free(struct link *l)
 
 int link_room(const struct link *l, uint32_t est_ns)
 {
-    return !l->slow && l->nsent < WINDOW_CALLS && (l->nsent == 0 || l->load_ns + est_ns <= WINDOW_NS) &&
-           l->calls < l->calls_max;
+    return !l->slow && l->nsent < WINDOW_CALLS &&
+           (l->nsent == 0 || l->load_ns + est_ns <= WINDOW_NS) && l->calls < l->calls_max;
 }
 
 static void bell(struct link *l)
 {
     struct ipc_msg m = {.type = IPC_M_BELL};
-    atomic_thread_fence(memory_order_seq_cst);  /* publish before reading the flag */
+    atomic_thread_fence(memory_order_seq_cst); /* publish before reading the flag */
     if (atomic_load_explicit(&l->page->worker_sleeps, memory_order_relaxed) &&
         atomic_exchange(&l->page->worker_sleeps, 0)) {
         l->b->bells++;
@@ -291,13 +291,13 @@ static int take_log(struct link *l, const unsigned char *frame, size_t n)
 
 unsigned link_drain(struct link *l)
 {
-    static _Alignas(16) unsigned char frame[IPC_FRAME_MAX];  /* loop thread only */
+    static _Alignas(16) unsigned char frame[IPC_FRAME_MAX]; /* loop thread only */
     unsigned replies = 0;
     int64_t n = 0;
     if (!l->page || l->state == LINK_DEAD || l->draining) {
         return 0;
     }
-    l->draining = 1;  /* done() may come back here through submit() */
+    l->draining = 1; /* done() may come back here through submit() */
     for (;;) {
         struct ipc_frame f;
         n = ipc_ring_take(&l->page->replies, &l->replies_head, frame, sizeof(frame));
@@ -348,7 +348,7 @@ unsigned link_revoke(struct link *l)
     uint64_t claim = atomic_load(&l->page->claim);
     unsigned n = 0;
     if (claim & IPC_REVOKED) {
-        return 0;  /* the last one was not noticed yet: nothing has started since */
+        return 0; /* the last one was not noticed yet: nothing has started since */
     }
     atomic_store(&l->page->resume, l->next_seq);
     do {
@@ -384,7 +384,7 @@ void link_look(struct link *l, uint64_t now)
         return;
     }
     if (l->started && l->slow && l->nsent == 1) {
-        return;  /* its deadline is armed, there is nothing more to see */
+        return; /* its deadline is armed, there is nothing more to see */
     }
     const tn_call *head = list_entry(l->sent.next, tn_call, node);
     uint64_t claim = atomic_load(&l->page->claim);
@@ -442,7 +442,7 @@ void link_retire(struct link *l)
     if (starting) {
         group_start_failed(l);
     }
-    broker_soon(l->b);  /* a replacement now, not when it is reaped */
+    broker_soon(l->b); /* a replacement now, not when it is reaped */
 }
 
 void link_kill(struct link *l, const char *why)
@@ -457,7 +457,7 @@ void link_kill(struct link *l, const char *why)
         l->b->kills++;
         log_at(TN_LOG_NOTICE, "worker %d is killed: %s", (int)l->pid, why);
         if (syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0) {
-            kill(-l->pid, SIGKILL);  /* its number cannot be somebody else's: it is not reaped yet */
+            kill(-l->pid, SIGKILL); /* its number cannot be somebody else's: it is not reaped yet */
         }
     }
     deadline_link(l, WAIT_NONE, 0);

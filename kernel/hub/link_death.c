@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define REPORT_NS 3000000000ull  /* the zygote kills descendants first, which may take a moment */
+#define REPORT_NS 3000000000ull /* the zygote kills descendants first, which may take a moment */
 
 /* "was killed by signal 11 (SEGV)" */
 static void describe(const struct link *l, char *out, size_t n)
@@ -77,7 +77,7 @@ void link_gone(struct link *l)
     if (l->state == LINK_DEAD) {
         return;
     }
-    link_drain(l);  /* what it said before it died counts */
+    link_drain(l); /* what it said before it died counts */
     int failed_start = l->state == LINK_STARTING;
     if (l->state != LINK_LEAVING) {
         group_link_gone(g, l);

@@ -74,7 +74,7 @@ void broker_answer(struct broker *b, void *token, tn_rc rc, tn_str payload)
 void link_forget_asks(struct link *l)
 {
     for (struct list *n; (n = list_pop_front(&l->asks));) {
-        list_entry(n, struct ask, node)->link = NULL;  /* broker_answer frees it */
+        list_entry(n, struct ask, node)->link = NULL; /* broker_answer frees it */
     }
     l->nasks = 0;
 }
@@ -112,7 +112,7 @@ static void take_stack(struct link *l, uint64_t seq, int fd)
     }
     l->stack = malloc(STACK_MAX + 1);
     if (l->stack) {
-        ssize_t n = pread(fd, l->stack, STACK_MAX, 0);  /* a memfd: never blocks */
+        ssize_t n = pread(fd, l->stack, STACK_MAX, 0); /* a memfd: never blocks */
         l->stack[n > 0 ? n : 0] = '\0';
     }
 }
@@ -122,7 +122,7 @@ static void take_stack(struct link *l, uint64_t seq, int fd)
 /* One message: 1 taken, 0 nothing there, -1 the socket has ended. */
 static int take_message(struct link *l)
 {
-    static _Alignas(8) char buf[IPC_MSG_MAX];  /* loop thread only */
+    static _Alignas(8) char buf[IPC_MSG_MAX]; /* loop thread only */
     int fds[IPC_FDS_MAX];
     struct ipc_msg m;
     ssize_t n = ipc_recv(l->sock, buf, sizeof(buf), fds, MSG_DONTWAIT);
@@ -143,7 +143,7 @@ static int take_message(struct link *l)
     }
     switch (m.type) {
     case IPC_M_BELL:
-        break;  /* the caller drains the ring */
+        break; /* the caller drains the ring */
     case IPC_M_FD:
         keep_fd(l, m.id, &fds[0]);
         break;

@@ -24,7 +24,7 @@ int zygote_fork(struct broker *b, uint64_t id, int sock, int pagefd)
 
 static struct link *find(struct broker *b, uint64_t id)
 {
-    list_for_each (it, &b->links) {
+    list_for_each(it, &b->links) {
         struct link *l = list_entry(it, struct link, all);
         if (l->id == id) {
             return l;
@@ -46,7 +46,7 @@ static void zygote_lost(struct broker *b)
     zygote_close(b);
     b->zygote_epoch++;
     b->compiling = 0;
-    list_for_each_safe (it, &b->links) {
+    list_for_each_safe(it, &b->links) {
         struct link *l = list_entry(it, struct link, all);
         if (l->old) {
             continue;
@@ -54,7 +54,7 @@ static void zygote_lost(struct broker *b)
         l->old = 1;
         b->nold++;
         if (l->pidfd < 0) {
-            link_gone(l);  /* the fork did not happen, or we will never know the process */
+            link_gone(l); /* the fork did not happen, or we will never know the process */
         } else if (l->state == LINK_DEAD) {
             link_report_missing(l);
         }
@@ -126,7 +126,7 @@ void broker_zygote(struct broker *b, int fd)
         fd_close(&b->zygote);
         return;
     }
-    list_for_each_safe (it, &b->links) {
+    list_for_each_safe(it, &b->links) {
         struct link *l = list_entry(it, struct link, all);
         if (l->old) {
             link_leave(l);

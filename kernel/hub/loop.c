@@ -23,9 +23,9 @@
 #define HOOKS_MAX  16
 
 struct tn_watch {
-    struct list node;  /* in loop.watches or loop.dead_watches */
+    struct list node; /* in loop.watches or loop.dead_watches */
     int fd;
-    int dead;          /* unwatched: its events of this batch are dropped */
+    int dead; /* unwatched: its events of this batch are dropped */
     void (*cb)(void *, uint32_t);
     void *user;
 };
@@ -46,15 +46,15 @@ struct hook {
 };
 
 struct loop {
-    int epfd, wakefd, timerfd;   /* timerfd: -1 while epoll_pwait2 works */
+    int epfd, wakefd, timerfd; /* timerfd: -1 while epoll_pwait2 works */
     uint64_t now;
     uint64_t timerfd_at;
     struct heap timers;
     struct list watches, dead_watches;
     struct hook prepare[HOOKS_MAX], woke[HOOKS_MAX];
     unsigned nprepare, nwoke;
-    _Atomic int stop, sleeps;    /* sleeps: a post must ring wakefd */
-    pthread_mutex_t lock;        /* guards posts */
+    _Atomic int stop, sleeps; /* sleeps: a post must ring wakefd */
+    pthread_mutex_t lock;     /* guards posts */
     struct list posts;
     struct helpers *helpers;
 };
@@ -134,7 +134,7 @@ void loop_destroy(struct loop *l)
     if (!l) {
         return;
     }
-    helpers_destroy(l->helpers);  /* finishes what is queued; may post */
+    helpers_destroy(l->helpers); /* finishes what is queued; may post */
     run_posts(l);
     run_posts(l);
     free_watches(&l->watches);
@@ -320,7 +320,7 @@ tn_rc loop_timer(struct loop *l, void (*cb)(void *), void *user, tn_timer **ret,
 void loop_timer_set(struct loop *l, tn_timer *t, uint64_t at_ns)
 {
     if (at_ns != 0 && at_ns <= l->now) {
-        at_ns = l->now + 1;  /* in the next round: who is late was here before */
+        at_ns = l->now + 1; /* in the next round: who is late was here before */
     }
     if (at_ns == 0) {
         heap_del(&l->timers, &t->heap);
@@ -363,7 +363,7 @@ void loop_post(struct loop *l, void (*cb)(void *), void *user)
 {
     struct post *p;
     while (!(p = malloc(sizeof(*p)))) {
-        nanosleep(&(struct timespec){0, 1000000}, NULL);  /* a post never fails */
+        nanosleep(&(struct timespec){0, 1000000}, NULL); /* a post never fails */
     }
     p->cb = cb;
     p->user = user;

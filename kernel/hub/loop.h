@@ -7,9 +7,9 @@
 struct loop;
 tn_rc loop_create(struct loop **ret, unsigned helper_threads, tn_err *err);
 void loop_destroy(struct loop *l);
-tn_rc loop_run(struct loop *l, tn_err *err);          /* until loop_stop() */
-void loop_stop(struct loop *l);                       /* any thread, signal handler */
-uint64_t loop_now(const struct loop *l);              /* monotonic ns cached at this wake-up */
+tn_rc loop_run(struct loop *l, tn_err *err); /* until loop_stop() */
+void loop_stop(struct loop *l);              /* any thread, signal handler */
+uint64_t loop_now(const struct loop *l);     /* monotonic ns cached at this wake-up */
 
 tn_rc loop_watch(struct loop *l, int fd, uint32_t events, void (*cb)(void *, uint32_t), void *user,
                  tn_watch **ret, tn_err *err);

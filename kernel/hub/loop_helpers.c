@@ -103,5 +103,6 @@ tn_rc helpers_add(struct helpers *h, void (*cb)(void *), void *user, tn_err *err
         pthread_cond_signal(&h->some);
     }
     pthread_mutex_unlock(&h->lock);
-    return full ? err_set(err, TN_E_LIMIT, "the queue of %u helper jobs is full", QUEUE_MAX) : TN_OK;
+    return full ? err_set(err, TN_E_LIMIT, "the queue of %u helper jobs is full", QUEUE_MAX)
+                : TN_OK;
 }

@@ -5,6 +5,6 @@
 
 struct helpers;
 tn_rc helpers_create(struct helpers **ret, unsigned threads, tn_err *err);
-void helpers_destroy(struct helpers *h);  /* runs what is queued, then joins */
+void helpers_destroy(struct helpers *h); /* runs what is queued, then joins */
 /* Any thread. TN_E_LIMIT when the queue is full, TN_E_UNSUPP without threads. */
 tn_rc helpers_add(struct helpers *h, void (*cb)(void *), void *user, tn_err *err);

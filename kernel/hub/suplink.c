@@ -67,7 +67,8 @@ static void on_ctl(void *user, uint32_t events)
     fd_close(&fd);
 }
 
-tn_rc suplink_open(struct loop *l, int fd, const struct suplink_hooks *h, struct suplink **ret, tn_err *err)
+tn_rc suplink_open(struct loop *l, int fd, const struct suplink_hooks *h, struct suplink **ret,
+                   tn_err *err)
 {
     struct suplink *s = calloc(1, sizeof(*s));
     if (!s) {

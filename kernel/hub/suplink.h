@@ -6,10 +6,11 @@
 struct suplink;
 struct suplink_hooks {
     void *user;
-    void (*zygote)(void *user, int fd);  /* takes fd */
-    void (*drain)(void *user);           /* SIGTERM reached the supervisor */
+    void (*zygote)(void *user, int fd); /* takes fd */
+    void (*drain)(void *user);          /* SIGTERM reached the supervisor */
 };
-tn_rc suplink_open(struct loop *l, int fd, const struct suplink_hooks *h, struct suplink **ret, tn_err *err);
-void suplink_ready(struct suplink *s, const char *url);  /* supervisor prints "READY url" once */
-void suplink_sweep(struct suplink *s);                   /* kill everything adopted from an old zygote */
+tn_rc suplink_open(struct loop *l, int fd, const struct suplink_hooks *h, struct suplink **ret,
+                   tn_err *err);
+void suplink_ready(struct suplink *s, const char *url); /* supervisor prints "READY url" once */
+void suplink_sweep(struct suplink *s); /* kill everything adopted from an old zygote */
 void suplink_close(struct suplink *s);

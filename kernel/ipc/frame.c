@@ -42,8 +42,8 @@ static int cut_inline(const void *frame, size_t n, size_t fixed, const uint32_t 
     return ipc_sections(len, nlen, (const char *)frame + fixed, sum, ret);
 }
 
-static tn_rc check_header(const void *frame, size_t n, unsigned type, size_t fixed, const char *name,
-                          tn_err *err)
+static tn_rc check_header(const void *frame, size_t n, unsigned type, size_t fixed,
+                          const char *name, tn_err *err)
 {
     struct ipc_frame f;
     if (n < fixed || n > IPC_FRAME_MAX || n % 8) {
@@ -73,8 +73,9 @@ tn_rc ipc_call_parse(const void *frame, size_t n, tn_str ret[IPC_S_CALL_N], tn_e
     memcpy(&c, frame, sizeof(c));
     if (c.f.flags & IPC_F_FD) {
         if (n != sizeof(c)) {
-            return err_set(err, TN_E_INVAL, "call frame with a descriptor has %zu bytes (expected %zu)",
-                           n, sizeof(c));
+            return err_set(err, TN_E_INVAL,
+                           "call frame with a descriptor has %zu bytes (expected %zu)", n,
+                           sizeof(c));
         }
         memset(ret, 0, IPC_S_CALL_N * sizeof(*ret));
         return TN_OK;

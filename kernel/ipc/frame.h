@@ -15,29 +15,41 @@
 #define IPC_LOG_MAX    (1u << 20)     /* bytes of logs kept per call */
 
 /* ---- ring frames (8-byte aligned; size includes the header) --------------------------------------- */
-#define IPC_CALL  1  /* hub -> worker: struct ipc_call + sections */
-#define IPC_REPLY 2  /* worker -> hub: struct ipc_reply + sections */
-#define IPC_LOG   3  /* worker -> hub: struct ipc_frame + text of the running call; flags = padding */
+#define IPC_CALL  1 /* hub -> worker: struct ipc_call + sections */
+#define IPC_REPLY 2 /* worker -> hub: struct ipc_reply + sections */
+#define IPC_LOG   3 /* worker -> hub: struct ipc_frame + text of the running call; flags = padding */
 
 struct ipc_frame {
-    uint32_t size;   /* bytes with header and padding */
+    uint32_t size; /* bytes with header and padding */
     uint16_t type;
-    uint16_t flags;  /* IPC_F_* */
-    uint64_t seq;    /* of the call, 1, 2, 3 ... per worker */
+    uint16_t flags; /* IPC_F_* */
+    uint64_t seq;   /* of the call, 1, 2, 3 ... per worker */
 };
-#define IPC_F_FD 1u  /* the sections are in a memfd that follows/precedes over the socket (same seq) */
+/* The sections are in a memfd that comes over the socket with the same seq, before the frame. */
+#define IPC_F_FD 1u
 
 /* Sections follow the fixed part back to back in this order; lengths in bytes. */
-enum { IPC_S_TASK, IPC_S_SCRIPT, IPC_S_FUNC, IPC_S_ORIGIN, IPC_S_ORIGIN_ID, IPC_S_ARGS, IPC_S_HTTP,
-       IPC_S_VARS, IPC_S_CODE, IPC_S_CALL_N };
+enum {
+    IPC_S_TASK,
+    IPC_S_SCRIPT,
+    IPC_S_FUNC,
+    IPC_S_ORIGIN,
+    IPC_S_ORIGIN_ID,
+    IPC_S_ARGS,
+    IPC_S_HTTP,
+    IPC_S_VARS,
+    IPC_S_CODE,
+    IPC_S_CALL_N
+};
 struct ipc_call {
     struct ipc_frame f;
-    uint64_t generation;   /* code generation the call must at least see */
-    uint64_t data_gen;     /* generation of cached data (env variables ...) */
-    uint64_t deadline_ns;  /* CLOCK_MONOTONIC of the soft deadline, counted from start: see timeout */
+    uint64_t generation; /* code generation the call must at least see */
+    uint64_t data_gen;   /* generation of cached data (env variables ...) */
+    uint64_t
+        deadline_ns; /* CLOCK_MONOTONIC of the soft deadline, counted from start: see timeout */
     int64_t trigger_us;
     uint32_t timeout_ms;
-    uint32_t flags;        /* TN_CALL_* of calls.h */
+    uint32_t flags; /* TN_CALL_* of calls.h */
     uint32_t queue;
     uint32_t result_ttl;
     uint32_t len[IPC_S_CALL_N];
@@ -46,8 +58,8 @@ struct ipc_call {
 enum { IPC_R_VALUE, IPC_R_CONTROL, IPC_R_ERROR, IPC_REPLY_N };
 struct ipc_reply {
     struct ipc_frame f;
-    uint32_t status;       /* TN_CALL_* */
-    uint32_t value_kind;   /* TN_VALUE_* */
+    uint32_t status;     /* TN_CALL_* */
+    uint32_t value_kind; /* TN_VALUE_* */
     int64_t start_us;
     uint64_t peak_bytes;
     uint32_t cost_us;
@@ -55,26 +67,27 @@ struct ipc_reply {
 };
 
 /* ---- socket messages ------------------------------------------------------------------------------- */
-#define IPC_M_BELL   1  /* either way: look into the ring */
-#define IPC_M_FD     2  /* either way: descriptor with the sections of frame `seq` */
-#define IPC_M_ASK    3  /* worker -> hub: id, name '\0' payload */
-#define IPC_M_ANSWER 4  /* hub -> worker: id, rc, payload (inline or memfd) */
-#define IPC_M_READY  5  /* worker -> hub: first message, pid */
-#define IPC_M_EXIT   6  /* hub -> worker: finish what is claimed and leave */
-#define IPC_M_STACK  7  /* worker -> hub: text of all Python stacks before a hard kill */
+#define IPC_M_BELL   1 /* either way: look into the ring */
+#define IPC_M_FD     2 /* either way: descriptor with the sections of frame `seq` */
+#define IPC_M_ASK    3 /* worker -> hub: id, name '\0' payload */
+#define IPC_M_ANSWER 4 /* hub -> worker: id, rc, payload (inline or memfd) */
+#define IPC_M_READY  5 /* worker -> hub: first message, pid */
+#define IPC_M_EXIT   6 /* hub -> worker: finish what is claimed and leave */
+#define IPC_M_STACK  7 /* worker -> hub: text of all Python stacks before a hard kill */
 struct ipc_msg {
     uint32_t type;
     int32_t rc;
-    uint64_t id;           /* seq or question id */
-    uint32_t len;          /* bytes that follow */
+    uint64_t id;  /* seq or question id */
+    uint32_t len; /* bytes that follow */
     uint32_t rsvd;
 };
 
-#define IPC_MSG_MAX  (IPC_INLINE_MAX + 1024u)  /* largest socket message; larger payloads of ASK and
+#define IPC_MSG_MAX                                                                                \
+    (IPC_INLINE_MAX + 1024u)   /* largest socket message; larger payloads of ASK and
                                                   ANSWER travel in a sealed memfd sent with it */
-#define IPC_NAME_MAX 64u                       /* bytes of a service name in ASK */
-#define IPC_ASKS_MAX 4u                        /* unanswered questions of one worker */
-#define IPC_SOCK_BUF (1 << 20)                 /* send buffer of both ends */
+#define IPC_NAME_MAX 64u       /* bytes of a service name in ASK */
+#define IPC_ASKS_MAX 4u        /* unanswered questions of one worker */
+#define IPC_SOCK_BUF (1 << 20) /* send buffer of both ends */
 
 /* Signals from the hub to a worker (offsets to SIGRTMIN): the soft deadline has passed; write the
  * stacks of all threads into a memfd and send it with IPC_M_STACK. */

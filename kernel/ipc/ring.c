@@ -115,7 +115,8 @@ int64_t ipc_ring_take(struct ipc_ring *r, uint64_t *head, void *out, uint32_t ca
         }
         /* Read once: the producer may change it under our eyes. */
         uint32_t size = *(const volatile uint32_t *)(r->data + pos);
-        uint16_t type = *(const volatile uint16_t *)(r->data + pos + offsetof(struct ipc_frame, type));
+        uint16_t type = *(const volatile uint16_t *)(r->data + pos +
+                                                     offsetof(struct ipc_frame, type));
         if (size % 8 || size < 8 || size > avail || size > IPC_RING_SIZE - pos) {
             return -1;
         }

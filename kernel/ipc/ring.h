@@ -10,33 +10,33 @@
 #include "kernel/ipc/frame.h"
 #include <stdatomic.h>
 
-#define IPC_REVOKED (1ull << 63)
-#define IPC_PAGE_MAGIC 0x50414745u
+#define IPC_REVOKED      (1ull << 63)
+#define IPC_PAGE_MAGIC   0x50414745u
 #define IPC_PAGE_VERSION 1u
-#define IPC_FRAME_MAX (IPC_INLINE_MAX + 512u)  /* largest frame: sections and the fixed part */
+#define IPC_FRAME_MAX    (IPC_INLINE_MAX + 512u) /* largest frame: sections and the fixed part */
 
 struct ipc_ring {
-    _Atomic uint64_t head;            /* consumer: bytes consumed */
+    _Atomic uint64_t head; /* consumer: bytes consumed */
     char pad0_[56];
-    _Atomic uint64_t tail;            /* producer: bytes published */
+    _Atomic uint64_t tail; /* producer: bytes published */
     char pad1_[56];
     unsigned char data[IPC_RING_SIZE];
 };
 struct ipc_page {
     uint32_t magic, version;
-    _Atomic uint64_t claim;           /* last claimed seq | IPC_REVOKED */
-    _Atomic uint64_t resume;          /* hub writes before revoking */
-    _Atomic uint64_t started_ns;      /* CLOCK_MONOTONIC at the claim, 0 = idle */
-    _Atomic uint32_t worker_sleeps;   /* worker is about to block in recv: needs a bell */
-    _Atomic uint32_t hub_sleeps;      /* hub is about to block in epoll: needs a bell */
-    _Atomic uint64_t done;            /* last finished seq */
+    _Atomic uint64_t claim;         /* last claimed seq | IPC_REVOKED */
+    _Atomic uint64_t resume;        /* hub writes before revoking */
+    _Atomic uint64_t started_ns;    /* CLOCK_MONOTONIC at the claim, 0 = idle */
+    _Atomic uint32_t worker_sleeps; /* worker is about to block in recv: needs a bell */
+    _Atomic uint32_t hub_sleeps;    /* hub is about to block in epoll: needs a bell */
+    _Atomic uint64_t done;          /* last finished seq */
     char pad_[16];
-    struct ipc_ring calls;            /* hub -> worker */
-    struct ipc_ring replies;          /* worker -> hub */
+    struct ipc_ring calls;   /* hub -> worker */
+    struct ipc_ring replies; /* worker -> hub */
 };
 
-int ipc_page_create(struct ipc_page **ret_page);             /* memfd (F_SEAL_SHRINK|GROW|SEAL) or -1 */
-int ipc_page_map(int memfd, struct ipc_page **ret_page);     /* 0 or -1 errno; checks size and magic */
+int ipc_page_create(struct ipc_page **ret_page);         /* memfd (F_SEAL_SHRINK|GROW|SEAL) or -1 */
+int ipc_page_map(int memfd, struct ipc_page **ret_page); /* 0 or -1 errno; checks size and magic */
 void ipc_page_unmap(struct ipc_page *page);
 /* Producer: room for a frame of `size` bytes (multiple of 8) or NULL. Write it, then publish. A frame
  * never wraps: the rest of the ring is skipped by a pad frame of type 0. `tail` is the producer's own

@@ -33,8 +33,8 @@ int ipc_pair(int ret[2])
     return 0;
 }
 
-int ipc_send(int sock, const void *head, size_t nhead, const void *body, size_t nbody, const int *fds,
-             unsigned nfds, int flags)
+int ipc_send(int sock, const void *head, size_t nhead, const void *body, size_t nbody,
+             const int *fds, unsigned nfds, int flags)
 {
     struct iovec iov[2] = {{(void *)(uintptr_t)head, nhead}, {(void *)(uintptr_t)body, nbody}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = nbody ? 2 : 1};

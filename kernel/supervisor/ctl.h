@@ -11,14 +11,14 @@
 #pragma once
 #include <stdint.h>
 
-#define CTL_READY  1  /* child -> supervisor: it works; the hub's text is its URL */
-#define CTL_PEER   2  /* supervisor -> child: descriptor of the channel to the other child */
-#define CTL_DRAIN  3  /* supervisor -> hub: finish what runs, then exit 0 */
-#define CTL_SWEEP  4  /* hub -> supervisor: kill everything adopted from an old zygote */
-#define CTL_REOPEN 5  /* supervisor -> child: descriptor of the new log file, to be put on stderr */
+#define CTL_READY  1 /* child -> supervisor: it works; the hub's text is its URL */
+#define CTL_PEER   2 /* supervisor -> child: descriptor of the channel to the other child */
+#define CTL_DRAIN  3 /* supervisor -> hub: finish what runs, then exit 0 */
+#define CTL_SWEEP  4 /* hub -> supervisor: kill everything adopted from an old zygote */
+#define CTL_REOPEN 5 /* supervisor -> child: descriptor of the new log file, to be put on stderr */
 
 #define CTL_TEXT_MAX 1024u
 struct ctl_msg {
     uint32_t type;
-    uint32_t len;  /* bytes of text that follow */
+    uint32_t len; /* bytes of text that follow */
 };

@@ -28,7 +28,7 @@ static int split(char *text, char **ret_host, char **ret_port)
         host++;
         colon[-1] = '\0';
     } else if (strchr(host, ':')) {
-        return 0;  /* an IPv6 address needs brackets */
+        return 0; /* an IPv6 address needs brackets */
     }
     *ret_host = host;
     *ret_port = colon + 1;
@@ -43,16 +43,16 @@ static tn_rc bind_one(const struct addrinfo *ai, const char *name, int *ret_fd, 
         return err_sys(err, errno, "listen %s: socket", name);
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));  /* accepted sockets inherit it */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* accepted sockets inherit it */
     if (ai->ai_family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     }
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, BACKLOG)) {
         int e = errno;
         fd_close(&fd);
-        return err_sys(err, e, "listen %s%s", name,
-                       e == EADDRINUSE ? " (another program uses this port; choose one with --listen)"
-                                       : "");
+        return err_sys(
+            err, e, "listen %s%s", name,
+            e == EADDRINUSE ? " (another program uses this port; choose one with --listen)" : "");
     }
     *ret_fd = fd;
     return TN_OK;
@@ -61,17 +61,19 @@ static tn_rc bind_one(const struct addrinfo *ai, const char *name, int *ret_fd, 
 static tn_rc open_one(struct listeners *l, tn_str addr, tn_err *err)
 {
     char text[256], name[256], *host, *port;
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM},
+                    *list;
     snprintf(text, sizeof(text), "%.*s", (int)(addr.n < 255 ? addr.n : 255), addr.s);
     memcpy(name, text, sizeof(name));
     if (!split(text, &host, &port)) {
-        return err_set(err, TN_E_CONFIG, "listen: \"%s\" is not ADDRESS:PORT (like 127.0.0.1:8088)", name);
+        return err_set(err, TN_E_CONFIG, "listen: \"%s\" is not ADDRESS:PORT (like 127.0.0.1:8088)",
+                       name);
     }
     if (l->n == LISTEN_MAX) {
         return err_set(err, TN_E_LIMIT, "listen: more than %d addresses", LISTEN_MAX);
     }
     if (!*host) {
-        hints.ai_family = AF_INET;  /* ":80" is every IPv4 address */
+        hints.ai_family = AF_INET; /* ":80" is every IPv4 address */
     }
     int e = getaddrinfo(*host ? host : NULL, port, &hints, &list);
     if (e) {

@@ -23,7 +23,8 @@ tn_rc lock_take(const char *data, int *ret_fd, tn_err *err)
         return err_sys(err, errno, "data folder %s", data);
     }
     if (snprintf(path, sizeof(path), "%s/lock", data) >= (int)sizeof(path)) {
-        return err_set(err, TN_E_CONFIG, "data folder: the path is longer than %zu bytes", sizeof(path));
+        return err_set(err, TN_E_CONFIG, "data folder: the path is longer than %zu bytes",
+                       sizeof(path));
     }
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -35,11 +36,12 @@ tn_rc lock_take(const char *data, int *ret_fd, tn_err *err)
             ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
             pid[n > 0 ? (size_t)n : 0] = '\0';
             fd_close(&fd);
-            return e != EWOULDBLOCK ? err_sys(err, e, "locking %s", path)
-                                    : err_set(err, TN_E_CONFLICT,
-                                              "data folder %s is in use by process %d; stop it or choose "
-                                              "another folder with --data",
-                                              data, atoi(pid));
+            return e != EWOULDBLOCK
+                       ? err_sys(err, e, "locking %s", path)
+                       : err_set(err, TN_E_CONFLICT,
+                                 "data folder %s is in use by process %d; stop it or choose "
+                                 "another folder with --data",
+                                 data, atoi(pid));
         }
         nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
     }

@@ -18,7 +18,7 @@ void notify_send(const char *text)
     }
     memcpy(a.sun_path, path, n);
     if (*path == '@') {
-        a.sun_path[0] = '\0';  /* abstract namespace */
+        a.sun_path[0] = '\0'; /* abstract namespace */
     }
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {

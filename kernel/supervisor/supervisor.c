@@ -21,34 +21,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEADY_NS   (10 * NS_PER_S)     /* a child that lived that long is restarted at once */
-#define DELAY_NS    (100 * NS_PER_MS)   /* the second time in a row, doubled up to ... */
+#define STEADY_NS    (10 * NS_PER_S)   /* a child that lived that long is restarted at once */
+#define DELAY_NS     (100 * NS_PER_MS) /* the second time in a row, doubled up to ... */
 #define DELAY_MAX_NS (5 * NS_PER_S)
-#define STOP_NS     (5 * NS_PER_S)      /* on top of the drain time, before the hub is killed */
-#define LEAVE_NS    (2 * NS_PER_S)      /* for the zygote and its workers after the hub */
-#define OWN_OPTIONS (2 * LISTEN_MAX + 8)
+#define STOP_NS      (5 * NS_PER_S) /* on top of the drain time, before the hub is killed */
+#define LEAVE_NS     (2 * NS_PER_S) /* for the zygote and its workers after the hub */
+#define OWN_OPTIONS  (2 * LISTEN_MAX + 8)
 
 enum { HUB, ZYGOTE, CHILDREN };
 static const char *const programs[CHILDREN] = {"tenon-hub", "tenon-worker"};
 
 struct child {
-    pid_t pid;             /* 0 = not running */
+    pid_t pid; /* 0 = not running */
     int ctl;
-    int was_ready;         /* ever */
-    unsigned failures;     /* quick deaths in a row */
+    int was_ready;     /* ever */
+    unsigned failures; /* quick deaths in a row */
     uint64_t started_ns, start_at;
 };
 struct supervisor {
     struct settings settings;
     struct listeners listeners;
     struct child child[CHILDREN];
-    char **args;           /* settings options, for the children */
+    char **args; /* settings options, for the children */
     int nargs;
     int lockfd, sigfd, stdout_told;
-    int stopping;          /* 1 draining, 2 hub has gone */
+    int stopping; /* 1 draining, 2 hub has gone */
     int code;
-    uint64_t kill_at;      /* while stopping */
-    char folder[4096];     /* of our own program */
+    uint64_t kill_at;  /* while stopping */
+    char folder[4096]; /* of our own program */
 };
 
 /* ---- children ------------------------------------------------------------------------------------------ */
@@ -75,7 +75,7 @@ static _Noreturn void become(struct supervisor *s, int which, int ctl)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0);  /* ^C in a terminal is ours alone */
+    setpgid(0, 0); /* ^C in a terminal is ours alone */
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     snprintf(path, sizeof(path), "%s/%s", s->folder, programs[which]);
     argv[n++] = path;
@@ -93,7 +93,7 @@ static _Noreturn void become(struct supervisor *s, int which, int ctl)
         argv[n++] = nums[k++];
     }
     if (which == HUB) {
-        keep(s->lockfd);  /* the folder stays locked until the hub is gone as well */
+        keep(s->lockfd); /* the folder stays locked until the hub is gone as well */
     }
     for (int i = 0; i < s->nargs; i++) {
         argv[n++] = s->args[i];
@@ -182,12 +182,12 @@ static void on_death(struct supervisor *s, int which, int status)
         return;
     }
     if (which == HUB && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        stop(s, 0);  /* it decided so itself */
+        stop(s, 0); /* it decided so itself */
         return;
     }
     log_alert("%s %s", programs[which], how);
     if (!c->was_ready && WIFEXITED(status)) {
-        stop(s, 1);  /* it said why; trying again would not change that */
+        stop(s, 1); /* it said why; trying again would not change that */
         return;
     }
     uint64_t now = clock_mono_ns(), wait = 0;
@@ -254,7 +254,7 @@ static void from_child(struct supervisor *s, int which)
     ssize_t n = fd_recv(c->ctl, buf, sizeof(buf) - 1, &fd, MSG_DONTWAIT);
     fd_close(&fd);
     if (n == 0) {
-        fd_close(&c->ctl);  /* it ends; its status comes with SIGCHLD */
+        fd_close(&c->ctl); /* it ends; its status comes with SIGCHLD */
     }
     if (n < (ssize_t)sizeof(m)) {
         return;
@@ -297,7 +297,7 @@ static void on_signals(struct supervisor *s)
             reopen_log(s);
         } else if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) {
             if (s->stopping) {
-                s->kill_at = clock_mono_ns();  /* asked twice: now */
+                s->kill_at = clock_mono_ns(); /* asked twice: now */
             }
             stop(s, 0);
         }
@@ -316,7 +316,7 @@ static int due(struct supervisor *s)
             s->kill_at = now + LEAVE_NS;
         } else if (!s->child[HUB].pid && s->stopping == 1) {
             s->stopping = 2;
-            fd_close(&s->child[ZYGOTE].ctl);  /* leaves at the end of its channel */
+            fd_close(&s->child[ZYGOTE].ctl); /* leaves at the end of its channel */
             s->kill_at = now + LEAVE_NS;
         } else if (s->stopping == 2 && s->child[ZYGOTE].pid && s->kill_at <= now) {
             kill(s->child[ZYGOTE].pid, SIGKILL);
@@ -362,7 +362,8 @@ static void serve(struct supervisor *s)
 static int level_of(const char *name)
 {
     static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
-    static const int levels[] = {TN_LOG_ERROR, TN_LOG_WARNING, TN_LOG_NOTICE, TN_LOG_INFO, TN_LOG_DEBUG};
+    static const int levels[] = {TN_LOG_ERROR, TN_LOG_WARNING, TN_LOG_NOTICE, TN_LOG_INFO,
+                                 TN_LOG_DEBUG};
     for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
         if (strcmp(name, names[i]) == 0) {
             return levels[i];
@@ -410,12 +411,13 @@ int supervisor_main(int argc, char **argv)
     s.nargs = argc;
     log_open("tenond", TN_LOG_NOTICE, -1);
     if (settings_load(&s.settings, NULL, argc, argv, &problems)) {
-        fprintf(stderr, "%s", problems.text.data ? problems.text.data : "the configuration is unusable\n");
+        fprintf(stderr, "%s",
+                problems.text.data ? problems.text.data : "the configuration is unusable\n");
         s.code = 1;
         goto out;
     }
     if (problems.text.len) {
-        fprintf(stderr, "%s", problems.text.data);  /* warnings */
+        fprintf(stderr, "%s", problems.text.data); /* warnings */
     }
     log_open("tenond", level_of(s.settings.log_level), -1);
     reopen_log(&s);

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SLICE_MS 100  /* a waiting thread looks this often whether its call was interrupted */
+#define SLICE_MS 100 /* a waiting thread looks this often whether its call was interrupted */
 
 void channel_init(struct worker *w)
 {
@@ -45,7 +45,7 @@ void channel_bell(struct worker *w)
 static void take_answer(struct worker *w, const struct ipc_msg *m, int fd)
 {
     if (m->id != w->ask_id || w->ask_done || !w->ask_ret) {
-        return;  /* nobody waits for it any more */
+        return; /* nobody waits for it any more */
     }
     tn_str text = {w->rx_buf + sizeof(*m), m->len};
     void *map = NULL;
@@ -93,7 +93,7 @@ static void handle(struct worker *w, ssize_t n, int *fd)
         }
         break;
     default:
-        break;  /* a bell: whoever waits looks for himself */
+        break; /* a bell: whoever waits looks for himself */
     }
 }
 
@@ -169,7 +169,7 @@ int channel_call_fd(struct worker *w, uint64_t seq)
             if (w->early[i].seq == seq) {
                 fd = w->early[i].fd;
             } else if (w->early[i].seq < seq) {
-                close(w->early[i].fd);  /* of a revoked call */
+                close(w->early[i].fd); /* of a revoked call */
             } else {
                 w->early[keep++] = w->early[i];
             }
@@ -186,7 +186,8 @@ int channel_call_fd(struct worker *w, uint64_t seq)
     return fd;
 }
 
-static tn_rc ask_send(struct worker *w, uint64_t id, const char *service, tn_str payload, tn_err *err)
+static tn_rc ask_send(struct worker *w, uint64_t id, const char *service, tn_str payload,
+                      tn_err *err)
 {
     char head[sizeof(struct ipc_msg) + IPC_NAME_MAX + 1];
     size_t name = strlen(service);
@@ -216,7 +217,8 @@ tn_rc channel_ask(void *ctx, const char *service, tn_str payload, struct buf *re
 {
     struct worker *w = ctx;
     if (!worker_is_self()) {
-        return err_set(err, TN_E_UNSUPP, "\"%s\" is not available in a forked child process", service);
+        return err_set(err, TN_E_UNSUPP, "\"%s\" is not available in a forked child process",
+                       service);
     }
     int main_thread = gettid() == w->pid;
     pthread_mutex_lock(&w->ask_lock);

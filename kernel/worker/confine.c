@@ -14,7 +14,8 @@
 
 #define SOCK_FD   3
 #define FILES_MAX 1024
-#define OOM_SCORE "300"  /* a worker dies before its hub, but not before everything else on the host */
+#define OOM_SCORE                                                                                  \
+    "300" /* a worker dies before its hub, but not before everything else on the host */
 
 /* Sanitizers reserve terabytes of addresses: their builds run without that one limit. */
 #if defined(__has_feature)
@@ -50,7 +51,7 @@ static void reset_signals(void)
         }
     }
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);  /* write() says EFBIG instead */
+    signal(SIGXFSZ, SIG_IGN); /* write() says EFBIG instead */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -94,7 +95,8 @@ tn_rc worker_confine(const struct worker_conf *conf, int *sock, tn_err *err)
     }
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
-        fd_write_all(fd, OOM_SCORE, sizeof(OOM_SCORE) - 1);  /* best effort: /proc may be read-only */
+        fd_write_all(fd, OOM_SCORE,
+                     sizeof(OOM_SCORE) - 1); /* best effort: /proc may be read-only */
         close(fd);
     }
     return TN_OK;

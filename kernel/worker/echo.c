@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 static const struct lang_env *env_;
-static volatile sig_atomic_t soft_;  /* the soft deadline has passed */
+static volatile sig_atomic_t soft_; /* the soft deadline has passed */
 
 static tn_rc echo_boot(const struct lang_env *env, tn_err *err)
 {
@@ -79,16 +79,14 @@ static void fail(struct lang_reply *r, uint32_t status, const char *type, const 
 /* Until the soft deadline. */
 static void spin(struct lang_reply *r)
 {
-    while (!soft_) {
-    }
+    while (!soft_) {}
     fail(r, TN_CALL_TIMEOUT, "TaskTimeout", "the call's time is over");
 }
 
 static void do_sleep(long ms, struct lang_reply *r)
 {
     struct timespec left = {ms / 1000, ms % 1000 * 1000000};
-    while (!soft_ && nanosleep(&left, &left)) {
-    }
+    while (!soft_ && nanosleep(&left, &left)) {}
     if (soft_) {
         fail(r, TN_CALL_TIMEOUT, "TaskTimeout", "the call's time is over");
     }
@@ -106,8 +104,7 @@ static _Noreturn void hang(void)
 
 static void *spin_thread(void *arg)
 {
-    for (;;) {
-    }
+    for (;;) {}
     return arg;
 }
 

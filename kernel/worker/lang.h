@@ -15,13 +15,13 @@ struct lang_call {
 };
 /* The answer; buffers are cleared by the worker before run(). */
 struct lang_reply {
-    uint32_t status;      /* TN_CALL_SUCCESS, FAILURE, TIMEOUT, SKIPPED */
-    uint32_t value_kind;  /* TN_VALUE_* */
-    struct buf value;     /* see TN_VALUE_* */
-    struct buf control;   /* JSON object or empty */
-    struct buf error;     /* JSON {"exception","exceptionType","traceback"} or empty */
+    uint32_t status;     /* TN_CALL_SUCCESS, FAILURE, TIMEOUT, SKIPPED */
+    uint32_t value_kind; /* TN_VALUE_* */
+    struct buf value;    /* see TN_VALUE_* */
+    struct buf control;  /* JSON object or empty */
+    struct buf error;    /* JSON {"exception","exceptionType","traceback"} or empty */
     uint64_t peak_bytes;
-    uint32_t retire;      /* threads of the call would not end: the worker leaves after this reply */
+    uint32_t retire; /* threads of the call would not end: the worker leaves after this reply */
 };
 /* What the worker offers to the language. Valid from child() on; before that only log and setting.
  * ask() blocks: release the interpreter lock around it. It may be called from any thread of the
@@ -40,23 +40,24 @@ struct lang_env {
 };
 struct lang_host {
     uint32_t size;
-    const char *name;                                       /* "python", "echo" */
-    tn_rc (*boot)(const struct lang_env *env, tn_err *err); /* zygote, once; stays single-threaded */
+    const char *name; /* "python", "echo" */
+    tn_rc (*boot)(const struct lang_env *env,
+                  tn_err *err); /* zygote, once; stays single-threaded */
     /* Zygote, in idle time: compile and keep published code so that forks have it. source or marshal
      * (compiled form) is given. Never executes user code. The compiled form is appended to ret_marshal
      * (may be NULL): the hub hands it to workers, which trust it because only the zygote makes it. */
     tn_rc (*preload)(tn_str script, uint64_t generation, tn_str source, tn_str marshal,
                      struct buf *ret_marshal, tn_err *err);
-    void (*unload)(tn_str script);                          /* the script was deleted */
-    void (*freeze)(void);                                   /* zygote, before every fork */
-    tn_rc (*child)(const struct lang_env *env, tn_err *err);/* worker, right after fork */
+    void (*unload)(tn_str script);                           /* the script was deleted */
+    void (*freeze)(void);                                    /* zygote, before every fork */
+    tn_rc (*child)(const struct lang_env *env, tn_err *err); /* worker, right after fork */
     void (*run)(const struct lang_call *call, struct lang_reply *reply);
     /* Async-signal-safe: the soft deadline of the running call has passed; raise TaskTimeout. Only
      * called while run() is on the stack. */
     void (*soft_timeout)(void);
     /* Async-signal-safe: write the stacks of all threads to fd. */
     void (*dump_stacks)(int fd);
-    void (*finish)(void);                                   /* worker leaves in an orderly way */
+    void (*finish)(void); /* worker leaves in an orderly way */
 };
-extern const struct lang_host lang_python;  /* pyshim */
-extern const struct lang_host lang_echo;    /* kernel/worker/echo.c */
+extern const struct lang_host lang_python; /* pyshim */
+extern const struct lang_host lang_echo;   /* kernel/worker/echo.c */

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH_REPLIES 8               /* unsignalled replies before a sleeping hub is woken */
-#define BATCH_NS      50000ull        /* age of the first unsignalled reply before it is woken */
-#define LOG_LINE_MAX  (32u << 10)     /* longest piece of text in one frame */
+#define BATCH_REPLIES 8           /* unsignalled replies before a sleeping hub is woken */
+#define BATCH_NS      50000ull    /* age of the first unsignalled reply before it is woken */
+#define LOG_LINE_MAX  (32u << 10) /* longest piece of text in one frame */
 #define LOG_CUT       "... the output of this call was cut here (limit 1 MiB)"
 
 void reply_signal(struct worker *w, uint64_t now, int batch_over)
@@ -21,7 +21,7 @@ void reply_signal(struct worker *w, uint64_t now, int batch_over)
         w->unsignalled_ns = now;
     }
     if (!batch_over && w->unsignalled < BATCH_REPLIES && now - w->unsignalled_ns < BATCH_NS) {
-        return;  /* the hub looks by itself within its check interval */
+        return; /* the hub looks by itself within its check interval */
     }
     reply_flush(w);
 }
@@ -30,7 +30,7 @@ void reply_flush(struct worker *w)
 {
     if (w->unsignalled) {
         w->unsignalled = 0;
-        atomic_thread_fence(memory_order_seq_cst);  /* publish before reading the flag */
+        atomic_thread_fence(memory_order_seq_cst); /* publish before reading the flag */
         if (atomic_load_explicit(&w->page->hub_sleeps, memory_order_relaxed)) {
             channel_bell(w);
         }
@@ -60,8 +60,8 @@ static void put_log(struct worker *w, const char *text, size_t n)
     if (!p) {
         return;
     }
-    struct ipc_frame f = {.size = size, .type = IPC_LOG, .flags = (uint16_t)(size - sizeof(f) - n),
-                          .seq = w->seq};
+    struct ipc_frame f = {
+        .size = size, .type = IPC_LOG, .flags = (uint16_t)(size - sizeof(f) - n), .seq = w->seq};
     memcpy(p, &f, sizeof(f));
     memcpy(p + sizeof(f), text, n);
     ipc_ring_publish(&w->page->replies, w->replies_tail);
@@ -71,7 +71,7 @@ void reply_print(void *ctx, tn_str line)
 {
     struct worker *w = ctx;
     if (!worker_is_self()) {
-        return;  /* a child that the script forked has no way to the hub */
+        return; /* a child that the script forked has no way to the hub */
     }
     pthread_mutex_lock(&w->tx_lock);
     if (w->seq && !w->log_cut) {
@@ -139,10 +139,11 @@ void reply_send(struct worker *w, const struct lang_reply *r, int64_t start_us, 
     if (s[IPC_R_VALUE].n + s[IPC_R_CONTROL].n + s[IPC_R_ERROR].n > IPC_INLINE_MAX) {
         h.f.flags = IPC_F_FD;
         if (send_value(w, &r->value)) {
-            int n = snprintf(text, sizeof(text),
-                             "{\"exception\":\"MemoryError: cannot hand over a result of %zu bytes\","
-                             "\"exceptionType\":\"MemoryError\",\"traceback\":\"\"}",
-                             r->value.len);
+            int n = snprintf(
+                text, sizeof(text),
+                "{\"exception\":\"MemoryError: cannot hand over a result of %zu bytes\","
+                "\"exceptionType\":\"MemoryError\",\"traceback\":\"\"}",
+                r->value.len);
             h.f.flags = 0;
             h.status = TN_CALL_FAILURE;
             h.value_kind = TN_VALUE_NONE;

@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SIG_PARENT 7  /* offset to SIGRTMIN: the zygote has died */
-#define SIG_CHECK  8  /* the timer started then: is the hub gone too? */
+#define SIG_PARENT 7 /* offset to SIGRTMIN: the zygote has died */
+#define SIG_CHECK  8 /* the timer started then: is the hub gone too? */
 
 static struct worker *self_;
 
@@ -77,7 +77,7 @@ static void on_check(int sig)
     struct pollfd p = {.fd = self_->sock, .events = 0};
     (void)sig;
     if (worker_is_self() && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR))) {
-        kill(0, SIGKILL);  /* our own process group, us included */
+        kill(0, SIGKILL); /* our own process group, us included */
     }
     errno = e;
 }

@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define VALUE_MAX   (512u << 20)  /* bytes of a value */
-#define ERROR_MAX   (48u << 10)   /* bytes of control or error: both fit into one frame */
-#define KEEP_MAX    (1u << 20)    /* a larger reply buffer is given back after the call */
-#define EXIT_BROKEN 70            /* the hub broke the protocol, or nothing could be set up */
+#define VALUE_MAX   (512u << 20) /* bytes of a value */
+#define ERROR_MAX   (48u << 10)  /* bytes of control or error: both fit into one frame */
+#define KEEP_MAX    (1u << 20)   /* a larger reply buffer is given back after the call */
+#define EXIT_BROKEN 70           /* the hub broke the protocol, or nothing could be set up */
 
 volatile int *worker_self;
 
@@ -46,14 +46,25 @@ static int claim(struct worker *w, uint64_t seq)
 static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S_CALL_N],
                 struct lang_reply *r)
 {
-    static int64_t wall_offset_us;  /* wall clock minus monotonic, refreshed once a second */
+    static int64_t wall_offset_us; /* wall clock minus monotonic, refreshed once a second */
     static uint64_t wall_read_ns;
     const struct lang_call call = {
-        .task_id = s[IPC_S_TASK], .script = s[IPC_S_SCRIPT], .func = s[IPC_S_FUNC],
-        .origin = s[IPC_S_ORIGIN], .origin_id = s[IPC_S_ORIGIN_ID], .args = s[IPC_S_ARGS],
-        .http = s[IPC_S_HTTP], .vars = s[IPC_S_VARS], .code = s[IPC_S_CODE],
-        .generation = c->generation, .data_gen = c->data_gen, .trigger_us = c->trigger_us,
-        .timeout_ms = c->timeout_ms, .flags = c->flags, .queue = c->queue, .result_ttl = c->result_ttl,
+        .task_id = s[IPC_S_TASK],
+        .script = s[IPC_S_SCRIPT],
+        .func = s[IPC_S_FUNC],
+        .origin = s[IPC_S_ORIGIN],
+        .origin_id = s[IPC_S_ORIGIN_ID],
+        .args = s[IPC_S_ARGS],
+        .http = s[IPC_S_HTTP],
+        .vars = s[IPC_S_VARS],
+        .code = s[IPC_S_CODE],
+        .generation = c->generation,
+        .data_gen = c->data_gen,
+        .trigger_us = c->trigger_us,
+        .timeout_ms = c->timeout_ms,
+        .flags = c->flags,
+        .queue = c->queue,
+        .result_ttl = c->result_ttl,
     };
     uint64_t start = clock_mono_ns();
     if (start - wall_read_ns > NS_PER_S) {
@@ -67,7 +78,7 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
     w->conf->lang->run(&call, r);
     atomic_store_explicit(&w->soft_at, 0, memory_order_relaxed);
     if (!worker_is_self()) {
-        _exit(0);  /* a child that the script forked came back: it must not speak for us */
+        _exit(0); /* a child that the script forked came back: it must not speak for us */
     }
     uint64_t end = clock_mono_ns();
     atomic_store_explicit(&w->page->started_ns, 0, memory_order_relaxed);
@@ -75,7 +86,7 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
     reply_signal(w, end,
                  atomic_load_explicit(&w->page->calls.tail, memory_order_acquire) == w->calls_head);
     if (r->retire) {
-        _exit(0);  /* what the script left running ends with us; unclaimed calls go elsewhere */
+        _exit(0); /* what the script left running ends with us; unclaimed calls go elsewhere */
     }
 }
 
@@ -155,7 +166,7 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     }
     *self = 1;
     worker_self = self;
-    tn_rc rc = worker_confine(w->conf, &w->sock, err);  /* closes pagefd */
+    tn_rc rc = worker_confine(w->conf, &w->sock, err); /* closes pagefd */
     if (rc) {
         return rc;
     }
@@ -170,7 +181,8 @@ _Noreturn void worker_main(const struct worker_conf *conf, int sock, int pagefd)
     static struct worker w;
     static _Alignas(16) unsigned char frame[IPC_FRAME_MAX];
     tn_err err = TN_ERR_INIT;
-    struct lang_reply r = {.value = BUF_INIT(VALUE_MAX), .control = BUF_INIT(ERROR_MAX / 3),
+    struct lang_reply r = {.value = BUF_INIT(VALUE_MAX),
+                           .control = BUF_INIT(ERROR_MAX / 3),
                            .error = BUF_INIT(ERROR_MAX)};
     w.conf = conf;
     w.sock = sock;
@@ -185,8 +197,7 @@ _Noreturn void worker_main(const struct worker_conf *conf, int sock, int pagefd)
         _exit(0);
     }
     do {
-        while (step(&w, frame, &r)) {
-        }
+        while (step(&w, frame, &r)) {}
         reply_flush(&w);
     } while (channel_wait_frame(&w));
     conf->lang->finish();

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-struct early_fd {  /* sections of a call that arrived before its frame was taken */
+struct early_fd { /* sections of a call that arrived before its frame was taken */
     uint64_t seq;
     int fd;
 };
@@ -17,13 +17,13 @@ struct worker {
     struct lang_env env;
     int sock;
     struct ipc_page *page;
-    uint64_t calls_head, replies_tail;  /* private copies of our ends of the rings */
-    uint64_t resume;                    /* frames below are revoked */
+    uint64_t calls_head, replies_tail; /* private copies of our ends of the rings */
+    uint64_t resume;                   /* frames below are revoked */
 
     /* Replies: any thread prints, only the main thread replies. */
     pthread_mutex_t tx_lock;
-    uint64_t seq;        /* running call, 0 = none */
-    uint32_t log_bytes;  /* of the running call */
+    uint64_t seq;       /* running call, 0 = none */
+    uint32_t log_bytes; /* of the running call */
     int log_cut;
     unsigned unsignalled;
     uint64_t unsignalled_ns;
@@ -46,7 +46,7 @@ struct worker {
 
     /* For the signal handlers. */
     pid_t pid;
-    _Atomic uint64_t soft_at;  /* CLOCK_MONOTONIC of the running call's soft deadline, 0 = no call */
+    _Atomic uint64_t soft_at; /* CLOCK_MONOTONIC of the running call's soft deadline, 0 = no call */
     volatile sig_atomic_t soft_hit;
     timer_t orphan_timer;
 };

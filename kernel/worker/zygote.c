@@ -27,19 +27,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEFT_ALONE_NS (5 * NS_PER_S)  /* a worker whose hub has gone may finish its call that long */
+#define LEFT_ALONE_NS (5 * NS_PER_S) /* a worker whose hub has gone may finish its call that long */
 
 struct child {
     struct list node;
     pid_t pid;
     uint64_t id;
-    unsigned epoch;      /* of the hub channel it belongs to */
-    uint64_t kill_at;    /* 0 = its hub is alive */
+    unsigned epoch;   /* of the hub channel it belongs to */
+    uint64_t kill_at; /* 0 = its hub is alive */
 };
 struct preload {
     struct list node;
     uint64_t generation;
-    int fd;              /* memfd of the source */
+    int fd; /* memfd of the source */
     char script[ZYG_SCRIPT_MAX + 1];
     uint32_t len;
 };
@@ -66,7 +66,7 @@ static void hub_gone(struct zygote *z)
     fd_close(&z->hub);
     z->epoch++;
     uint64_t at = clock_mono_ns() + LEFT_ALONE_NS;
-    list_for_each (it, &z->children) {
+    list_for_each(it, &z->children) {
         struct child *c = list_entry(it, struct child, node);
         c->kill_at = c->kill_at ? c->kill_at : at;
     }
@@ -94,12 +94,12 @@ static void on_fork(struct zygote *z, uint64_t id, int sock, int pagefd)
         to_hub(z, &m, NULL, -1);
         return;
     }
-    setpgid(pid, pid);  /* the child does it too: whoever comes first */
+    setpgid(pid, pid); /* the child does it too: whoever comes first */
     *c = (struct child){.pid = pid, .id = id, .epoch = z->epoch};
     list_push_back(&z->children, &c->node);
     z->nchildren++;
     m.pid = pid;
-    int pidfd = proc_pidfd(pid);  /* safe: nobody but us reaps it */
+    int pidfd = proc_pidfd(pid); /* safe: nobody but us reaps it */
     if (pidfd < 0) {
         log_error("pidfd of worker %d: %s", (int)pid, strerror(errno));
         m.rc = errno;
@@ -117,10 +117,10 @@ static void kill_strays(struct zygote *z)
     if (z->nchildren > sizeof(few) / sizeof(*few)) {
         keep = calloc(z->nchildren, sizeof(*keep));
         if (!keep) {
-            return;  /* the next exit tries again */
+            return; /* the next exit tries again */
         }
     }
-    list_for_each (it, &z->children) {
+    list_for_each(it, &z->children) {
         keep[n++] = list_entry(it, struct child, node)->pid;
     }
     int killed = proc_kill_strays(keep, n);
@@ -147,20 +147,20 @@ static void on_exited(struct zygote *z, struct child *c, int status)
 static void reap(struct zygote *z)
 {
     struct signalfd_siginfo si;
-    while (read(z->sigfd, &si, sizeof(si)) > 0) {
-    }
+    while (read(z->sigfd, &si, sizeof(si)) > 0) {}
     for (;;) {
         siginfo_t info = {0};
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0) {
             return;
         }
         struct child *c = NULL;
-        list_for_each (it, &z->children) {
+        list_for_each(it, &z->children) {
             struct child *k = list_entry(it, struct child, node);
             c = k->pid == info.si_pid ? k : c;
         }
         if (c) {
-            kill(-info.si_pid, SIGKILL);  /* its group, while the number is certainly still its own */
+            kill(-info.si_pid,
+                 SIGKILL); /* its group, while the number is certainly still its own */
         }
         int status = 0;
         waitpid(info.si_pid, &status, 0);
@@ -174,7 +174,7 @@ static void reap(struct zygote *z)
 static int kill_left_alone(struct zygote *z)
 {
     uint64_t now = clock_mono_ns(), next = UINT64_MAX;
-    list_for_each (it, &z->children) {
+    list_for_each(it, &z->children) {
         struct child *c = list_entry(it, struct child, node);
         if (c->kill_at && c->kill_at <= now) {
             log_warn("worker %d outlived its hub: killed", (int)c->pid);
@@ -219,7 +219,8 @@ static void compile_one(struct zygote *z)
     }
     if (size == 0 || (src && src != MAP_FAILED)) {
         m.rc = z->conf.lang->preload((tn_str){p->script, p->len}, p->generation,
-                                     (tn_str){size ? src : "", size}, (tn_str){NULL, 0}, &marshal, &err);
+                                     (tn_str){size ? src : "", size}, (tn_str){NULL, 0}, &marshal,
+                                     &err);
     }
     if (m.rc) {
         /* Broken drafts are published by nobody: the publish check compiled it before. */
@@ -239,7 +240,7 @@ static void compile_one(struct zygote *z)
 
 static void unload(struct zygote *z, tn_str script)
 {
-    list_for_each_safe (it, &z->preloads) {
+    list_for_each_safe(it, &z->preloads) {
         struct preload *p = list_entry(it, struct preload, node);
         if (str_eq((tn_str){p->script, p->len}, script)) {
             list_del(&p->node);
@@ -363,7 +364,7 @@ static tn_rc prepare(struct zygote *z, tn_err *err)
         return err_sys(err, errno, "signalfd");
     }
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN);  /* ^C is the supervisor's business */
+    signal(SIGINT, SIG_IGN); /* ^C is the supervisor's business */
     if (proc_subreaper()) {
         return err_sys(err, errno, "becoming sub-reaper");
     }
@@ -384,8 +385,11 @@ static int level_of(const char *name)
     static const struct {
         const char *name;
         int level;
-    } levels[] = {{"error", TN_LOG_ERROR}, {"warning", TN_LOG_WARNING}, {"notice", TN_LOG_NOTICE},
-                  {"info", TN_LOG_INFO},   {"debug", TN_LOG_DEBUG}};
+    } levels[] = {{"error", TN_LOG_ERROR},
+                  {"warning", TN_LOG_WARNING},
+                  {"notice", TN_LOG_NOTICE},
+                  {"info", TN_LOG_INFO},
+                  {"debug", TN_LOG_DEBUG}};
     for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
         if (strcmp(name, levels[i].name) == 0) {
             return levels[i].level;
@@ -424,7 +428,8 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
     }
     fcntl(z.ctl, F_SETFD, FD_CLOEXEC);
     if (settings_load(&z.settings, NULL, nrest, rest, &problems)) {
-        fprintf(stderr, "%s", problems.text.data ? problems.text.data : "configuration is broken\n");
+        fprintf(stderr, "%s",
+                problems.text.data ? problems.text.data : "configuration is broken\n");
         return 2;
     }
     log_open("worker", level_of(z.settings.log_level), -1);
@@ -438,7 +443,7 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
         rc = 0;
     }
     for (struct list *n; (n = list_pop_front(&z.children));) {
-        free(list_entry(n, struct child, node));  /* they leave at the end of their sockets */
+        free(list_entry(n, struct child, node)); /* they leave at the end of their sockets */
     }
     for (struct list *n; (n = list_pop_front(&z.preloads));) {
         struct preload *p = list_entry(n, struct preload, node);

@@ -23,9 +23,11 @@ static void inside(const tn_str *s, unsigned n, const unsigned char *frame, size
 {
     for (unsigned i = 0; i < n; i++) {
         const unsigned char *p = (const unsigned char *)s[i].s;
-        must(s[i].n == 0 || (p >= frame && p + s[i].n <= frame + size), "a section lies outside its frame");
+        must(s[i].n == 0 || (p >= frame && p + s[i].n <= frame + size),
+             "a section lies outside its frame");
         for (size_t k = 0; k < s[i].n; k++) {
-            must(p[k] == frame[(size_t)(p - frame) + k], "cannot happen");  /* reads every byte (ASan) */
+            must(p[k] == frame[(size_t)(p - frame) + k],
+                 "cannot happen"); /* reads every byte (ASan) */
         }
     }
 }
@@ -64,7 +66,8 @@ static void ring(const uint8_t *data, size_t size)
     atomic_store(&r.tail, head + published);
     int64_t n;
     while ((n = ipc_ring_take(&r, &head, out, sizeof(out))) > 0) {
-        must(n >= (int64_t)sizeof(struct ipc_frame) && n <= (int64_t)sizeof(out), "impossible size");
+        must(n >= (int64_t)sizeof(struct ipc_frame) && n <= (int64_t)sizeof(out),
+             "impossible size");
         taken += (uint64_t)n;
         must(taken <= published && head - first <= published, "more than was published");
         parse(out, (size_t)n);

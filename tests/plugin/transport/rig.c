@@ -33,7 +33,7 @@ void rig_main(int argc, char **argv)
     }
     log_open("test", TN_LOG_ERROR, -1);
     signal(SIGPIPE, SIG_IGN);
-    proc_subreaper();  /* as the supervisor: what an old zygote leaves comes to us */
+    proc_subreaper(); /* as the supervisor: what an old zygote leaves comes to us */
 }
 
 static void start_zygote(struct rig *r)
@@ -45,7 +45,8 @@ static void start_zygote(struct rig *r)
     if (r->zygote == 0) {
         fcntl(pair[1], F_SETFD, 0);
         snprintf(num, sizeof(num), "%d", pair[1]);
-        execl("/proc/self/exe", "test", "--zygote", "--ctl", num, "--log-level=error", (char *)NULL);
+        execl("/proc/self/exe", "test", "--zygote", "--ctl", num, "--log-level=error",
+              (char *)NULL);
         _exit(127);
     }
     close(pair[1]);
@@ -207,7 +208,8 @@ tn_rc rig_shoot_req(struct rig *r, struct shot *s, const tn_call_req *req)
     return rc;
 }
 
-tn_rc rig_shoot(struct rig *r, struct shot *s, const char *func, const char *args, uint32_t timeout_ms)
+tn_rc rig_shoot(struct rig *r, struct shot *s, const char *func, const char *args,
+                uint32_t timeout_ms)
 {
     const tn_call_req q = {.size = sizeof(q),
                            .script = TN_STR("test__echo"),

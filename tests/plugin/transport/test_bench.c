@@ -63,7 +63,7 @@ static void test_throughput(void **state)
     throughput(16, ms);
     double many = throughput(64, ms);
     throughput(256, ms);
-    assert_true(many > one);  /* waking once per batch and not once per call */
+    assert_true(many > one); /* waking once per batch and not once per call */
     rig_close(&rig);
 }
 
@@ -83,8 +83,8 @@ static void test_latency(void **state)
         t[i] = s.done_ns - s.sent_ns;
     }
     qsort(t, N, sizeof(*t), by_size);
-    print_message("| latency c=1  | p50 %.1f us | p99 %.1f us | max %.1f us\n", (double)t[N / 2] / 1e3,
-                  (double)t[N * 99 / 100] / 1e3, (double)t[N - 1] / 1e3);
+    print_message("| latency c=1  | p50 %.1f us | p99 %.1f us | max %.1f us\n",
+                  (double)t[N / 2] / 1e3, (double)t[N * 99 / 100] / 1e3, (double)t[N - 1] / 1e3);
     rig_close(&rig);
 }
 
@@ -117,8 +117,9 @@ static void test_replacement(void **state)
         t[i] = next.done_ns - killed;
     }
     qsort(t, n, sizeof(*t), by_size);
-    print_message("| kill -> next call answered | p50 %.2f ms | p99 %.2f ms | max %.2f ms (%u kills)\n",
-                  (double)t[n / 2] / 1e6, (double)t[n * 99 / 100] / 1e6, (double)t[n - 1] / 1e6, n);
+    print_message(
+        "| kill -> next call answered | p50 %.2f ms | p99 %.2f ms | max %.2f ms (%u kills)\n",
+        (double)t[n / 2] / 1e6, (double)t[n * 99 / 100] / 1e6, (double)t[n - 1] / 1e6, n);
     rig_close(&rig);
 }
 

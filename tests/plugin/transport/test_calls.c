@@ -150,13 +150,13 @@ static void test_slow_neighbour(void **state)
     (void)state;
     for (int i = 0; i < 4; i++) {
         char func[32];
-        snprintf(func, sizeof(func), "sleep:%d", 700 + i);  /* never seen: assumed to be quick */
+        snprintf(func, sizeof(func), "sleep:%d", 700 + i); /* never seen: assumed to be quick */
         assert_int_equal(rig_shoot(&rig, &slow[i], func, "{}", 5000), TN_OK);
         for (int k = 0; k < 10; k++) {
             assert_int_equal(rig_shoot(&rig, &quick[10 * i + k], "echo", "{}", 5000), TN_OK);
         }
     }
-    rig_wait(&rig, 4, 600);  /* all the quick ones are through before any slow one */
+    rig_wait(&rig, 4, 600); /* all the quick ones are through before any slow one */
     for (int i = 0; i < 40; i++) {
         assert_int_equal(quick[i].answers, 1);
     }
@@ -199,7 +199,10 @@ static void test_orphans(void **state)
 static void test_refusals(void **state)
 {
     struct shot s = {0};
-    tn_call_req q = {.size = sizeof(q), .script = TN_STR("a__b"), .func = TN_STR("echo"), .queue = 7,
+    tn_call_req q = {.size = sizeof(q),
+                     .script = TN_STR("a__b"),
+                     .func = TN_STR("echo"),
+                     .queue = 7,
                      .timeout_ms = 1000};
     (void)state;
     assert_int_equal(rig_shoot_req(&rig, &s, &q), TN_E_INVAL);
@@ -213,7 +216,8 @@ static void test_refusals(void **state)
 static char compiled[64];
 static void keep_compiled(struct rig *r, tn_str script, tn_str marshal)
 {
-    snprintf(compiled, sizeof(compiled), "%.*s=%.*s", (int)script.n, script.s, (int)marshal.n, marshal.s);
+    snprintf(compiled, sizeof(compiled), "%.*s=%.*s", (int)script.n, script.s, (int)marshal.n,
+             marshal.s);
     loop_stop(r->loop);
 }
 
@@ -275,15 +279,18 @@ static void test_replaced_after_calls(void **state)
 
 static void test_queue_limits(void **state)
 {
-    const struct rig_conf c = {.workers_min = 1, .workers_max = 1, .queue_max = 3,
-                               .queue_wait_ns = 150 * NS_PER_MS};
+    const struct rig_conf c = {
+        .workers_min = 1, .workers_max = 1, .queue_max = 3, .queue_wait_ns = 150 * NS_PER_MS};
     static struct shot s[5];
     (void)state;
     rig_open(&rig, &c);
     assert_int_equal(rig_shoot(&rig, &s[0], "sleep:400", "{}", 5000), TN_OK);
     rig_idle(&rig, 20);
-    tn_call_req q = {.size = sizeof(q), .script = TN_STR("a__b"), .func = TN_STR("echo"),
-                     .timeout_ms = 1000, .expires_ms = 50};
+    tn_call_req q = {.size = sizeof(q),
+                     .script = TN_STR("a__b"),
+                     .func = TN_STR("echo"),
+                     .timeout_ms = 1000,
+                     .expires_ms = 50};
     assert_int_equal(rig_shoot_req(&rig, &s[1], &q), TN_OK);
     assert_int_equal(rig_shoot(&rig, &s[2], "echo", "{}", 5000), TN_OK);
     assert_int_equal(rig_shoot(&rig, &s[3], "echo", "{}", 5000), TN_OK);
@@ -325,12 +332,12 @@ int main(int argc, char **argv)
 {
     rig_main(argc, argv);
     const struct CMUnitTest shared[] = {
-        cmocka_unit_test(test_echo),       cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_prints),
-        cmocka_unit_test(test_questions),  cmocka_unit_test(test_forked_child_is_mute),
+        cmocka_unit_test(test_echo),           cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_prints),
+        cmocka_unit_test(test_questions),      cmocka_unit_test(test_forked_child_is_mute),
         cmocka_unit_test(test_slow_neighbour), cmocka_unit_test(test_grows),
-        cmocka_unit_test(test_orphans),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_preload),    cmocka_unit_test(test_zygote_replaced),
+        cmocka_unit_test(test_orphans),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_preload),        cmocka_unit_test(test_zygote_replaced),
     };
     const struct CMUnitTest own[] = {
         cmocka_unit_test(test_replaced_after_calls),

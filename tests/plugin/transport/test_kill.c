@@ -67,8 +67,8 @@ static tn_timer *killer;
 
 static void shoot_again(struct shot *s)
 {
-    static const char *const funcs[] = {"echo", "echo", "echo", "sleep:1", "sleep:3", "big:100000",
-                                        "print:5", "ask:echo"};
+    static const char *const funcs[] = {"echo",    "echo",       "echo",    "sleep:1",
+                                        "sleep:3", "big:100000", "print:5", "ask:echo"};
     answers += s->answers;
     if (s->answers) {
         crashed += s->status == TN_CALL_CRASHED;
@@ -118,13 +118,13 @@ static void test_random_kills(void **state)
     assert_int_equal(kills_done, rounds);
     assert_int_equal(other, 0);
     assert_true(crashed <= kills_done);
-    assert_true(crashed > kills_done / 20);  /* otherwise nothing was tested */
+    assert_true(crashed > kills_done / 20); /* otherwise nothing was tested */
     assert_int_equal(rig_number(&rig, "inUse"), 0);
-    assert_true(settles(5, 5000));  /* four and the spare */
+    assert_true(settles(5, 5000)); /* four and the spare */
     assert_int_equal(rig_number(&rig, "links"), 5);
-    assert_in_range(fd_count(), fds - 3, fds + 3);  /* the spare may have been on its way */
-    print_message("%u kills: %u calls answered, %u lost their worker, 0 others failed\n", kills_done,
-                  answers, crashed);
+    assert_in_range(fd_count(), fds - 3, fds + 3); /* the spare may have been on its way */
+    print_message("%u kills: %u calls answered, %u lost their worker, 0 others failed\n",
+                  kills_done, answers, crashed);
     loop_timer_free(rig.loop, killer);
     rig_close(&rig);
     assert_int_equal(fd_count(), before);
@@ -135,15 +135,15 @@ static void test_random_kills(void **state)
 #define TIMEOUT_MS 300u
 #define GRACE_MS   1000u
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLACK_MS 5000u  /* forks and threads are slow there */
+#define SLACK_MS 5000u /* forks and threads are slow there */
 #else
 #define SLACK_MS 300u
 #endif
 static const struct hostile {
     const char *func;
     uint32_t status;
-    unsigned answered_ms;  /* at the latest */
-    const char *error;     /* part of the report */
+    unsigned answered_ms; /* at the latest */
+    const char *error;    /* part of the report */
 } hostiles[] = {
     {"spin", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + SLACK_MS, "TaskTimeout"},
     {"sleep:60000", TN_CALL_TIMEOUT, TIMEOUT_MS + GRACE_MS + SLACK_MS, "TaskTimeout"},
@@ -164,7 +164,8 @@ static const struct hostile {
 
 static void test_hostile_functions(void **state)
 {
-    const struct rig_conf c = {.workers_min = 2, .workers_max = 2, .grace_ns = GRACE_MS * NS_PER_MS};
+    const struct rig_conf c = {
+        .workers_min = 2, .workers_max = 2, .grace_ns = GRACE_MS * NS_PER_MS};
     (void)state;
     rig_open(&rig, &c);
     unsigned rounds = rig_rounds(1, 20);
@@ -180,18 +181,20 @@ static void test_hostile_functions(void **state)
             rig_wait(&rig, 0, 10000);
             unsigned took = (unsigned)((s.done_ns - s.sent_ns) / NS_PER_MS);
             if (s.start_us) {
-                took = (unsigned)((s.end_us - s.start_us) / 1000);  /* the deadline counts from the start */
+                took = (unsigned)((s.end_us - s.start_us) /
+                                  1000); /* the deadline counts from the start */
             }
             if (s.status != h->status || took > h->answered_ms || !strstr(s.error, h->error) ||
                 after.status != TN_CALL_SUCCESS) {
-                print_error("%s: status %u after %u ms, %s; neighbour %u\n", h->func, s.status, took,
-                            s.error, after.status);
+                print_error("%s: status %u after %u ms, %s; neighbour %u\n", h->func, s.status,
+                            took, s.error, after.status);
                 fail();
             }
             if (h->status == TN_CALL_TIMEOUT) {
                 assert_true(took >= TIMEOUT_MS);
             }
-            assert_true(settles(3, 1000 + SLACK_MS));  /* gone within a second, with all it started */
+            assert_true(
+                settles(3, 1000 + SLACK_MS)); /* gone within a second, with all it started */
         }
     }
     assert_int_equal(rig_number(&rig, "inUse"), 0);
@@ -264,7 +267,8 @@ static void test_orphans_under_load(void **state)
     rig_open(&rig, &c);
     for (unsigned k = 0; k < rounds; k++) {
         for (int i = 0; i < N; i++) {
-            assert_int_equal(rig_shoot(&rig, &s[i], rnd(10) ? "echo" : "sleep:2", "{}", 5000), TN_OK);
+            assert_int_equal(rig_shoot(&rig, &s[i], rnd(10) ? "echo" : "sleep:2", "{}", 5000),
+                             TN_OK);
         }
         rig_wait(&rig, rnd(N), 5000);
         for (int i = 0; i < N; i++) {

@@ -130,8 +130,8 @@ static void test_unwatch_in_a_batch(void **state)
     seen = 0;
     for (intptr_t i = 0; i < 2; i++) {
         assert_int_equal(pipe(pipes[i]), 0);
-        assert_int_equal(loop_watch(loop, pipes[i][0], EPOLLIN, first_one, (void *)i, &watches[i], &err),
-                         TN_OK);
+        assert_int_equal(
+            loop_watch(loop, pipes[i][0], EPOLLIN, first_one, (void *)i, &watches[i], &err), TN_OK);
         assert_int_equal(write(pipes[i][1], "x", 1), 1);
     }
     assert_int_equal(loop_run(loop, &err), TN_OK);
@@ -154,7 +154,7 @@ static unsigned last[THREADS], total;
 static void posted(void *user)
 {
     uintptr_t v = (uintptr_t)user;
-    assert_int_equal(v & 0xffffff, ++last[v >> 24]);  /* order per thread */
+    assert_int_equal(v & 0xffffff, ++last[v >> 24]); /* order per thread */
     if (++total == THREADS * POSTS) {
         loop_stop(loop);
     }
@@ -165,7 +165,7 @@ static void *poster(void *arg)
     for (uintptr_t i = 1; i <= POSTS; i++) {
         loop_post(loop, posted, (void *)((uintptr_t)arg << 24 | i));
         if (i % 64 == 0) {
-            usleep(10);  /* let the loop fall asleep: a lost wake-up hangs the test */
+            usleep(10); /* let the loop fall asleep: a lost wake-up hangs the test */
         }
     }
     return NULL;
@@ -219,7 +219,7 @@ static void test_helpers(void **state)
     while (rc == TN_OK && n++ < 100000) {
         rc = loop_defer(loop, job, NULL, &err);
     }
-    assert_int_equal(rc, TN_E_LIMIT);  /* bounded */
+    assert_int_equal(rc, TN_E_LIMIT); /* bounded */
     struct loop *bare;
     assert_int_equal(loop_create(&bare, 0, &err), TN_OK);
     assert_int_equal(loop_defer(bare, job, NULL, &err), TN_E_UNSUPP);
@@ -254,7 +254,7 @@ static void test_hooks(void **state)
     assert_int_equal(loop_woke(loop, woke, NULL, &err), TN_OK);
     assert_int_equal(loop_run(loop, &err), TN_OK);
     assert_int_equal(woken, 12);
-    assert_true(clock_mono_ns() - start >= 3 * 900000);  /* the last three slept 1 ms each */
+    assert_true(clock_mono_ns() - start >= 3 * 900000); /* the last three slept 1 ms each */
     for (int i = 0; i < 15; i++) {
         assert_int_equal(loop_prepare(loop, prepare, NULL, &err), TN_OK);
     }

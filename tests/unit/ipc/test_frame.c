@@ -31,7 +31,8 @@ static size_t make_call(const char *sections[IPC_S_CALL_N])
 
 static void test_call(void **state)
 {
-    const char *in[IPC_S_CALL_N] = {"task-1", "a__b", "plus", NULL, "x", "{\"x\":1}", NULL, NULL, "code"};
+    const char *in[IPC_S_CALL_N] = {"task-1",    "a__b", "plus", NULL,  "x",
+                                    "{\"x\":1}", NULL,   NULL,   "code"};
     tn_str out[IPC_S_CALL_N];
     (void)state;
     size_t n = make_call(in);
@@ -82,7 +83,7 @@ static void test_bad_calls(void **state)
     bad.len[0] = 0;
     bad.len[1] = 0;
     memcpy(frame, &bad, sizeof(bad));
-    refuse_call(n, "add up");  /* more than padding is left over */
+    refuse_call(n, "add up"); /* more than padding is left over */
     bad = c;
     bad.f.flags = IPC_F_FD;
     memcpy(frame, &bad, sizeof(bad));
@@ -93,7 +94,8 @@ static void test_replies(void **state)
 {
     tn_str out[IPC_REPLY_N];
     tn_err err = TN_ERR_INIT;
-    struct ipc_reply r = {.f = {.size = sizeof(r) + 8, .type = IPC_REPLY, .seq = 1}, .len = {5, 0, 0}};
+    struct ipc_reply r = {.f = {.size = sizeof(r) + 8, .type = IPC_REPLY, .seq = 1},
+                          .len = {5, 0, 0}};
     (void)state;
     memset(frame, 0, sizeof(frame));
     memcpy(frame, &r, sizeof(r));
@@ -101,7 +103,7 @@ static void test_replies(void **state)
     assert_int_equal(ipc_reply_parse(frame, r.f.size, out, &err), TN_OK);
     assert_int_equal(out[IPC_R_VALUE].n, 5);
     r.f.flags = IPC_F_FD;
-    r.len[IPC_R_VALUE] = 4000000;  /* lies elsewhere */
+    r.len[IPC_R_VALUE] = 4000000; /* lies elsewhere */
     r.len[IPC_R_ERROR] = 3;
     memcpy(frame, &r, sizeof(r));
     assert_int_equal(ipc_reply_parse(frame, r.f.size, out, &err), TN_OK);

@@ -53,7 +53,7 @@ static void test_page(void **state)
     atomic_store(&page->claim, 7);
     assert_int_equal(atomic_load(&other->claim), 7);
     ipc_page_unmap(other);
-    assert_int_equal(ftruncate(fd, 1), -1);  /* the other side cannot take the memory away */
+    assert_int_equal(ftruncate(fd, 1), -1); /* the other side cannot take the memory away */
     assert_int_equal(errno, EPERM);
     page->magic = 1;
     assert_int_equal(ipc_page_map(fd, &other), -1);
@@ -121,9 +121,17 @@ static void test_hostile_producer(void **state)
         uint16_t type;
         uint64_t tail;
     } bad[] = {
-        {0, 1, 16},  {8, 1, 16},      {17, 1, 64},  {24, 1, 16},          {0xfffffff8, 1, 64},
-        {16, 1, 20}, {16, 0, 64},     {8, 0, 16},   {64, 1, IPC_RING_SIZE + 8},
-        {16, 1, UINT64_MAX - 7},      {IPC_FRAME_MAX + 8, 1, IPC_RING_SIZE},
+        {0, 1, 16},
+        {8, 1, 16},
+        {17, 1, 64},
+        {24, 1, 16},
+        {0xfffffff8, 1, 64},
+        {16, 1, 20},
+        {16, 0, 64},
+        {8, 0, 16},
+        {64, 1, IPC_RING_SIZE + 8},
+        {16, 1, UINT64_MAX - 7},
+        {IPC_FRAME_MAX + 8, 1, IPC_RING_SIZE},
     };
     static _Alignas(16) unsigned char out[IPC_FRAME_MAX];
     struct ipc_ring *r = &page->replies;
@@ -142,10 +150,10 @@ static void test_hostile_consumer(void **state)
 {
     uint64_t tail = 64;
     (void)state;
-    atomic_store(&page->calls.head, 1000);  /* ahead of us */
+    atomic_store(&page->calls.head, 1000); /* ahead of us */
     assert_null(ipc_ring_reserve(&page->calls, &tail, 16));
     tail = 3ull * IPC_RING_SIZE;
-    atomic_store(&page->calls.head, 0);     /* far behind */
+    atomic_store(&page->calls.head, 0); /* far behind */
     assert_null(ipc_ring_reserve(&page->calls, &tail, 16));
     atomic_store(&page->calls.head, tail - 24);
     unsigned char *p = ipc_ring_reserve(&page->calls, &tail, 64);
@@ -173,8 +181,7 @@ static void *produce(void *arg)
             uint64_t one = 1;
             assert_int_equal(write(bell, &one, sizeof(one)), 8);
         }
-        for (volatile int k = rand() % 200; k > 0; k--) {
-        }
+        for (volatile int k = rand() % 200; k > 0; k--) {}
     }
     return NULL;
 }
@@ -186,7 +193,7 @@ static void test_no_lost_wakeup(void **state)
     pthread_t t;
     (void)state;
     bell = eventfd(0, EFD_CLOEXEC);
-    alarm(60);  /* a lost wake-up hangs */
+    alarm(60); /* a lost wake-up hangs */
     assert_int_equal(pthread_create(&t, NULL, produce, NULL), 0);
     while (got < MESSAGES) {
         while (ipc_ring_take(&page->replies, &head, out, sizeof(out)) > 0) {
