@@ -11,7 +11,9 @@
 #define CTX               api.host->ctx
 #define ENT               api.host->entities
 #define ADDRESS_THRESHOLD 50
-#define FORGET_MS         (3600 * 1000LL)
+#define ADDRESS_MAX_WAIT                                                                           \
+    60 /* s; short, because an address may be a proxy with everybody behind it */
+#define FORGET_MS (3600 * 1000LL)
 
 static pthread_mutex_t guard_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -72,7 +74,8 @@ static tn_rc enter_locked(tn_txn *txn, tn_str username, tn_str address, int64_t 
                           tn_err *err)
 {
     int64_t now = api.host->wall_us() / 1000;
-    int64_t max_s = api_setting_int("BAD_SINGIN_TEMPORARILY_LOCK_MAX_WAIT", 900);
+    const int64_t longest[] = {api_setting_int("BAD_SINGIN_TEMPORARILY_LOCK_MAX_WAIT", 900),
+                               ADDRESS_MAX_WAIT};
     const int64_t thresholds[] = {api_setting_int("BAD_SINGIN_TEMPORARILY_LOCK_COUNT", 10),
                                   ADDRESS_THRESHOLD};
     struct counter c[2] = {{.id = ""}, {.id = ""}};
@@ -92,7 +95,7 @@ static tn_rc enter_locked(tn_txn *txn, tn_str username, tn_str address, int64_t 
         }
         c[i].failures++;
         c[i].last = now;
-        c[i].wait_until = now + guard_delay_ms(c[i].failures, thresholds[i], max_s);
+        c[i].wait_until = now + guard_delay_ms(c[i].failures, thresholds[i], longest[i]);
         rc = counter_write(txn, &c[i], err);
     }
     return rc;

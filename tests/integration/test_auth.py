@@ -157,6 +157,25 @@ def test_guessing_is_slowed_down_and_a_restart_forgives_nothing(new_server) -> N
     assert attempt(server.client(username=None), one.username, PASSWORD).json()['reason'] == 'EUserLocked'
 
 
+def test_one_address_cannot_try_many_names(new_server) -> None:
+    server = new_server().start()
+    client = server.client(username=None)
+    with ThreadPoolExecutor(4) as pool:
+        reasons = list(pool.map(lambda n: attempt(server.client(username=None), 'name%d' % n, 'x').json()['reason'], range(60)))
+    assert reasons.count('EUserPassword') == 50 and reasons.count('EUserLocked') == 10
+    detail = attempt(client, 'admin', 'admin').json()['detail']
+    assert 0 < detail['signInWaitTimeout'] <= 60
+
+
+def test_a_right_password_clears_the_count(server: Server, api: Client) -> None:
+    one = person(server, api, 'user')
+    client = server.client(username=None)
+    for _ in range(3):
+        for _ in range(8):
+            assert attempt(client, one.username, 'wrong').json()['reason'] == 'EUserPassword'
+        assert attempt(client, one.username, PASSWORD).status_code == 200
+
+
 def test_sessions_survive_a_restart(new_server) -> None:
     server = new_server().start()
     client = server.client()
