@@ -59,7 +59,7 @@ static void set_text(tn_val *v, tn_str text)
 static tn_rc parse_text(const tn_column *col, uint32_t kind, tn_str raw, struct arena *mem,
                         tn_val *ret, tn_err *err)
 {
-    tn_str text;
+    tn_str text = {NULL, 0};
     if (kind != TN_JSON_STRING) {
         return wrong(col, "text", raw, err);
     }
@@ -103,7 +103,7 @@ static tn_rc parse_bool(const tn_column *col, uint32_t kind, tn_str raw, tn_val 
 static tn_rc parse_time(const tn_column *col, uint32_t kind, tn_str raw, struct arena *mem,
                         tn_val *ret, tn_err *err)
 {
-    tn_str text;
+    tn_str text = {NULL, 0};
     ret->type = TN_T_INT;
     if (kind == TN_JSON_NUMBER && str_to_i64(raw, &ret->u.i)) {
         return TN_OK;
@@ -201,7 +201,7 @@ tn_rc cell_parse(const tn_column *col, uint32_t kind, tn_str raw, struct arena *
 tn_rc cell_parse_filter(const tn_column *col, uint32_t kind, tn_str raw, struct arena *mem,
                         tn_val *ret, tn_err *err)
 {
-    tn_str text;
+    tn_str text = {NULL, 0};
     tn_rc rc;
     memset(ret, 0, sizeof *ret);
     if (kind == TN_JSON_NULL || kind == TN_JSON_OBJECT ||

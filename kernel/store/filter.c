@@ -173,9 +173,9 @@ static tn_rc add_json_has_all(struct stmt *q, const tn_filter *f, const struct r
 
 static tn_rc add_filter(struct stmt *q, const tn_filter *f, tn_err *err)
 {
-    struct ref r;
+    struct ref r = {NULL, NULL};
     struct value v = {.raw = str_trim(f->value)};
-    tn_str text;
+    tn_str text = {NULL, 0};
     int yes;
     tn_rc rc = stmt_resolve(q, "filter", f->column, &r, err);
     if (rc) {
@@ -222,7 +222,7 @@ static tn_rc add_fuzzy(struct stmt *q, const tn_list *list, tn_err *err)
     }
     stmt_add(q, "(");
     for (uint32_t i = 0; i < list->nfuzzy; i++) {
-        struct ref r;
+        struct ref r = {NULL, NULL};
         tn_rc rc = stmt_resolve(q, "search", list->fuzzy_columns[i], &r, err);
         stmt_add(q, i ? " OR " : "");
         rc = rc ? rc : add_like(q, &r, list->fuzzy, 1, err);

@@ -70,7 +70,7 @@ static char *bound(const char *id, tn_str aad, size_t *ret_n)
             memcpy(p, aad.s, aad.n);
         }
         p[aad.n] = '\0';
-        strcpy(p + aad.n + 1, id);
+        memcpy(p + aad.n + 1, id, strlen(id) + 1);
         *ret_n = n;
     }
     return p;
