@@ -105,6 +105,9 @@ def dies(how='segv'):
 HOSTILE = ['spin', 'locked', 'deaf', 'blocked', 'stubborn', 'swarm', 'daemon']
 
 
+pytestmark = pytest.mark.timeout(3600 if LONG else 180)
+
+
 @pytest.fixture(scope='module')
 def apis(server: Server) -> Dict[str, str]:
     """API ids by function name."""
@@ -116,7 +119,7 @@ def apis(server: Server) -> Dict[str, str]:
 
 def status(server: Server) -> Dict[str, Any]:
     """Groups, workers and counters of the broker."""
-    api = server.client()
+    api = server.clients[0] if server.clients else server.client()
     return api.get('/monitor/platform/do/get')['broker']
 
 
@@ -265,11 +268,11 @@ def test_hub_killed(new_server: Any) -> None:
     server = new_server().start()
     times = []
     with server.alerts_allowed('was killed by SIGKILL'):
-        for _ in range(10 if LONG else 5):
+        for _ in range(10 if LONG else 3):
             pid = server.pid_of('tenon-hub')
             times.append(hub_back(server, lambda p=pid: os.kill(p, signal.SIGKILL)))
-            time.sleep(0.2)
-    assert sorted(times)[len(times) // 2] < 0.5 * PATIENCE and max(times) < 2 * PATIENCE, times
+            time.sleep(11 if LONG else 0.2)  # who dies again and again within 10 s is restarted more slowly
+    assert max(times) < 0.5 * PATIENCE, times
 
 
 def zygote(server: Server) -> int:
