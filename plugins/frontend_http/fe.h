@@ -95,6 +95,7 @@ struct server {
     tn_timer *sweep;
     bool sweeping, draining, stopped;
     bool kick;       /* libmicrohttpd has work that no descriptor announces */
+    bool resumed;    /* a connection was resumed since it ran */
     bool raw_layout; /* the request head lies in one piece, see layout.c */
 };
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
