@@ -4,6 +4,7 @@
 #include "kernel/value/json.h"
 #include "tests/pyshim/driver.h"
 #include "tests/pyshim/fake_env.h"
+#include <ftw.h>
 #include <glob.h>
 #include <signal.h>
 #include <stdio.h>
@@ -373,6 +374,14 @@ static void run_file(const char *path)
     fclose(f);
 }
 
+static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
+{
+    (void)sb;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
 int driver_main(int argc, char **argv)
 {
     tn_err err = TN_ERR_INIT;
@@ -397,8 +406,9 @@ int driver_main(int argc, char **argv)
     pid_t pid = fork();
     if (pid != 0) {
         int status = 1;
-        return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status)
-                                                                               : 2;
+        int ok = pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+        nftw(fake.resource_root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        return ok ? WEXITSTATUS(status) : 2;
     }
     if (lang_python.child(&fake_lang_env, &err) != TN_OK) {
         fprintf(stderr, "child: %s\n", err.msg);
