@@ -187,10 +187,6 @@ static void on_death(struct supervisor *s, int which, int status)
         }
         return;
     }
-    if (which == HUB && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        stop(s, 0); /* it decided so itself */
-        return;
-    }
     log_alert("%s %s", programs[which], how);
     if (!c->was_ready && WIFEXITED(status)) {
         stop(s, 1); /* it said why; trying again would not change that */
@@ -305,6 +301,8 @@ static void on_signals(struct supervisor *s)
             if (s->stopping) {
                 s->kill_at = clock_mono_ns(); /* asked twice: now */
             }
+            log_at(TN_LOG_NOTICE, "stopping: SIG%s from process %u",
+                   sigabbrev_np((int)si.ssi_signo), si.ssi_pid);
             stop(s, 0);
         }
     }
