@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <time.h>
 
 static struct harness h;
 static struct keys *k;
@@ -208,13 +209,21 @@ static void passwords(void **state)
     buf_finish(&phc2);
 }
 
+/* CPU time of this thread: a busy machine does not change it. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static uint64_t verify_ns(tn_str password, tn_str phc)
 {
     uint64_t best = UINT64_MAX;
     for (int i = 0; i < 5; i++) {
-        uint64_t t = clock_mono_ns();
+        uint64_t t = cpu_ns();
         keys_password_verify(k, password, phc, NULL);
-        t = clock_mono_ns() - t;
+        t = cpu_ns() - t;
         best = t < best ? t : best;
     }
     return best;
