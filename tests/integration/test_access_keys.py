@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access keys (spec 1.1, 1.2): the routes, and requests signed as the SDKs sign them."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +14,7 @@ import pytest
 
 from support.client import Client
 from support.people import person, refused
-from support.server import Server
+from support.server import Server, wait_for
 from support.signing import DIALECTS, Signer, python_text
 
 ROW = {'seq', 'id', 'title', 'name', 'secret', 'webhookURL', 'webhookEvents', 'allowWebhookEcho', 'createTime', 'updateTime',
@@ -298,3 +300,28 @@ def test_the_key_of_an_unattended_setup_works(new_server) -> None:
     key = Signer(server.client(username=None), 'ak-robot', 'robot-secret')
     assert key.request('GET', PROFILE).json()['data']['id'] == 'u-admin'
     assert hashlib.sha1(b'').hexdigest() not in server.log() and 'robot-secret' not in server.log()
+
+
+def test_nonces_expire_and_their_rows_go(new_server) -> None:
+    # A nonce is remembered for at least twice the window of the timestamps: two times two seconds here.
+    server = new_server(env={'DFF__WEB_AK_TIMESTAMP_DIFF_LIMIT': '2', 'DFF__WEB_AK_NONCE_TTL': '1'}).start()
+    key = signer(server, server.client())
+    target = '/api/v1/do/ping'
+    assert said(key.request('GET', target, timestamp=str(int(time.time()) - 30)))[2] == 'Invalid Access Key timestamp'
+    start = time.monotonic()
+    assert key.request('GET', target, nonce='again').status_code == 200
+    assert key.request('GET', target, nonce='again').status_code == 401
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: key.request('GET', target).status_code, range(300))) == {200}
+    assert wait_for(lambda: key.request('GET', target, nonce='again').status_code == 200, 20)
+    assert time.monotonic() - start > 3
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: key.request('GET', target).status_code, range(300))) == {200}
+    server.stop()
+    counts = []
+    for name in os.listdir(server.data):
+        with open(os.path.join(server.data, name), 'rb') if os.path.isfile(os.path.join(server.data, name)) else open(os.devnull, 'rb') as f:
+            if f.read(15) == b'SQLite format 3':
+                with contextlib.closing(sqlite3.connect(os.path.join(server.data, name))) as db:
+                    counts += db.execute('SELECT COUNT(*) FROM wat_main_access_key_nonce').fetchone()
+    assert len(counts) == 1 and counts[0] < 500, counts
