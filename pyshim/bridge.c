@@ -16,10 +16,8 @@ PyObject *bridge_ask(const char *service, tn_str payload, tn_rc *ret_rc)
         PyErr_SetString(PyExc_RuntimeError, "the hub can only be asked inside a worker");
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS
-    rc = shim.env.ask(shim.env.ctx, service, payload, &answer, &err);
-    Py_END_ALLOW_THREADS
-    *ret_rc = rc;
+    Py_BEGIN_ALLOW_THREADS rc = shim.env.ask(shim.env.ctx, service, payload, &answer, &err);
+    Py_END_ALLOW_THREADS *ret_rc = rc;
     if (rc == TN_OK) {
         ret = PyBytes_FromStringAndSize(answer.data ? answer.data : "", (Py_ssize_t)answer.len);
     } else if (rc != TN_E_NOTFOUND) {
@@ -227,8 +225,8 @@ static PyMethodDef bridge_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef bridge_def = {
-    PyModuleDef_HEAD_INIT, .m_name = "_tenon", .m_size = -1, .m_methods = bridge_methods};
+static struct PyModuleDef bridge_def = {PyModuleDef_HEAD_INIT, .m_name = "_tenon", .m_size = -1,
+                                        .m_methods = bridge_methods};
 
 PyMODINIT_FUNC shim_bridge_init(void)
 {

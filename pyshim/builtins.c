@@ -19,7 +19,8 @@ int builtins_init(void)
     shim.builtins = PyDict_Copy(real);
     if (shim.builtins == NULL || shim.builtins_module_saved == NULL ||
         PyDict_DelItemString(shim.builtins, "BaseException") < 0 ||
-        PyDict_SetItemString(shim.builtins, "__name__", PyDict_GetItemString(real, "__name__")) < 0 ||
+        PyDict_SetItemString(shim.builtins, "__name__", PyDict_GetItemString(real, "__name__")) <
+            0 ||
         print_init(shim.builtins) < 0 || importer_init(shim.builtins) < 0) {
         return -1;
     }

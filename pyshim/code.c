@@ -72,8 +72,8 @@ PyObject *code_compile(PyObject *source, PyObject *id)
 static void look_at_source(struct script *s)
 {
     /* These find the module of a class by its name in sys.modules. */
-    static const char *const by_name[] = {"dataclass", "__future__", "typing", "pickle", "pydantic",
-                                          "multiprocessing", "attr"};
+    static const char *const by_name[] = {"dataclass", "__future__",      "typing", "pickle",
+                                          "pydantic",  "multiprocessing", "attr"};
     static const char request[] = "_DFF_HTTP_REQUEST";
     Py_ssize_t n = 0;
     const char *p = s->source ? PyUnicode_AsUTF8AndSize(s->source, &n) : NULL;
@@ -130,7 +130,8 @@ static int script_load_marshal(struct script *s, tn_str data)
         return -1;
     }
     PyObject *code = Py_NewRef(PyTuple_GET_ITEM(pair, 0)), *bytes = PyTuple_GET_ITEM(pair, 1);
-    PyObject *source = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), "strict");
+    PyObject *source = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes),
+                                            "strict");
     int rc = -1;
     if (source == NULL) {
         Py_DECREF(code);
@@ -201,10 +202,10 @@ static int script_check(struct script *s, tn_str id, uint64_t generation)
         PyErr_SetString(PyExc_ValueError, "the script id is too long");
         goto undo_bufs;
     }
-    Py_BEGIN_ALLOW_THREADS
-    rc = shim.env.ask(shim.env.ctx, "code.get", buf_str(&ask), &answer, &err);
-    Py_END_ALLOW_THREADS
-    if (!task_goes_on(serial)) {
+    Py_BEGIN_ALLOW_THREADS rc = shim.env.ask(shim.env.ctx, "code.get", buf_str(&ask), &answer,
+                                             &err);
+    Py_END_ALLOW_THREADS if (!task_goes_on(serial))
+    {
         goto undo_bufs;
     }
     if (rc == TN_OK) {

@@ -33,8 +33,9 @@ PyObject *crypt_aes_cbc(PyObject *self, PyObject *args)
     }
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     if (key.len != 32 || iv.len != 16 || data.len % 16 != 0 || data.len > INT_MAX - 32) {
-        PyErr_SetString(PyExc_ValueError,
-                        "AES-256-CBC needs a key of 32 bytes, an IV of 16 and data in blocks of 16");
+        PyErr_SetString(
+            PyExc_ValueError,
+            "AES-256-CBC needs a key of 32 bytes, an IV of 16 and data in blocks of 16");
         goto undo_ctx;
     }
     ret = PyBytes_FromStringAndSize(NULL, data.len + 16);

@@ -3,9 +3,8 @@
 #include "pyshim/shim.h"
 
 struct dff {
-    PyObject_HEAD
-    PyObject *script_id;
-    PyObject *own;        /* dict of members that belong to this object, or NULL */
+    PyObject_HEAD PyObject *script_id;
+    PyObject *own; /* dict of members that belong to this object, or NULL */
 };
 
 static PyTypeObject dff_type;
@@ -80,7 +79,7 @@ static PyObject *dff_getattro(PyObject *self, PyObject *name)
     if (PyUnicode_GET_LENGTH(name) > 1 && PyUnicode_READ_CHAR(name, 0) == '_') {
         return PyObject_GenericGetAttr(self, name);
     }
-    Py_RETURN_NONE;  /* so that scripts can test for members of other versions */
+    Py_RETURN_NONE; /* so that scripts can test for members of other versions */
 }
 
 static int dff_setattro(PyObject *self, PyObject *name, PyObject *v)
@@ -98,7 +97,8 @@ static PyObject *dff_dir(PyObject *self, PyObject *unused)
     PyObject *list = PyDict_Keys(members), *more = list ? PyDict_Keys(factories) : NULL;
     (void)self;
     (void)unused;
-    if (more == NULL || PyList_SetSlice(list, PyList_GET_SIZE(list), PyList_GET_SIZE(list), more) < 0) {
+    if (more == NULL ||
+        PyList_SetSlice(list, PyList_GET_SIZE(list), PyList_GET_SIZE(list), more) < 0) {
         Py_CLEAR(list);
     }
     Py_XDECREF(more);
@@ -111,8 +111,7 @@ static PyMethodDef dff_methods[] = {
 };
 
 static PyTypeObject dff_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "DFF",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "DFF",
     .tp_basicsize = sizeof(struct dff),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_traverse = dff_traverse,
@@ -152,7 +151,8 @@ int dff_init(void)
     if (members == NULL || factories == NULL ||
         PyDict_SetItemString(members, "API", api_object()) < 0 ||
         PyDict_SetItemString(members, "LOG", PyDict_GetItemString(shim.builtins, "print")) < 0 ||
-        PyDict_SetItemString(members, "VAR", PyDict_GetItemString(shim.builtins, "print_var")) < 0 ||
+        PyDict_SetItemString(members, "VAR", PyDict_GetItemString(shim.builtins, "print_var")) <
+            0 ||
         PyDict_SetItemString(members, "EVAL", PyDict_GetItemString(shim.builtins, "eval")) < 0 ||
         PyDict_SetItemString(members, "EXEC", PyDict_GetItemString(shim.builtins, "exec")) < 0) {
         return -1;

@@ -17,11 +17,10 @@
 
 /* The arguments of one DFF.API(...) call: what the expression evaluates to. */
 struct deco {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    Py_ssize_t nargs;      /* positional ones; the rest by keyword */
+    PyObject_HEAD vectorcallfunc vectorcall;
+    Py_ssize_t nargs; /* positional ones; the rest by keyword */
     Py_ssize_t n;
-    PyObject *kwnames;     /* tuple or NULL */
+    PyObject *kwnames; /* tuple or NULL */
     PyObject *args[ARGS_MAX];
 };
 
@@ -29,14 +28,14 @@ struct deco {
 struct record {
     Py_ssize_t nargs, n;
     PyObject *kwnames;
-    PyObject *attrs;       /* __dict__ of the decorated function, shared while nobody changes it */
-    uint64_t version;      /* of attrs when it was made */
+    PyObject *attrs;  /* __dict__ of the decorated function, shared while nobody changes it */
+    uint64_t version; /* of attrs when it was made */
     PyObject *args[];
 };
 
 static PyTypeObject api_type, deco_type;
 static Py_ssize_t extra_index = -1;
-static struct deco *spare;   /* one decorator object at a time is the rule */
+static struct deco *spare; /* one decorator object at a time is the rule */
 
 static void record_free(void *p)
 {
@@ -220,14 +219,12 @@ static PyObject *api_call(PyObject *self, PyObject *const *args, size_t nargsf, 
 }
 
 struct api {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
+    PyObject_HEAD vectorcallfunc vectorcall;
 };
 static struct api api;
 
 static PyTypeObject api_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "DFF.API",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "DFF.API",
     .tp_basicsize = sizeof(struct api),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
     .tp_doc = "API(title=None, category=None, ...): publishes the decorated function",
@@ -235,8 +232,7 @@ static PyTypeObject api_type = {
     .tp_vectorcall_offset = offsetof(struct api, vectorcall),
 };
 static PyTypeObject deco_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "DFF.API.decorator",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "DFF.API.decorator",
     .tp_basicsize = sizeof(struct deco),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
     .tp_dealloc = deco_dealloc,

@@ -25,21 +25,37 @@ static PyObject *template_new(const struct script *s)
 {
     PyObject *d = PyDict_New(), *zero = PyLong_FromLong(0);
     int rc = d && zero ? 0 : -1;
-    const struct { PyObject *key, *val; } rows[] = {
-        {N.name, s->id},          {N.doc, Py_None},
-        {N.file, s->id},          {N.builtins, shim.builtins},
-        {N.dff, Py_None},         {N.debug, Py_False},
-        {N.task_id, N.empty},     {N.root_task_id, N.text_root},
-        {N.script_set_id, s->set_id}, {N.script_id, s->id},
-        {N.func_id, Py_None},     {N.func_name, Py_None},
-        {N.func_chain, Py_None},  {N.origin, N.empty},
-        {N.origin_id, N.empty},   {N.trigger_time, zero},
-        {N.trigger_time_ms, zero},{N.start_time, zero},
-        {N.start_time_ms, zero},  {N.eta, Py_None},
-        {N.delay, zero},          {N.cron_expr, Py_None},
-        {N.cron_job_delay, zero}, {N.cron_job_exec_mode, Py_None},
-        {N.crontab, Py_None},     {N.crontab_delay, zero},
-        {N.crontab_exec_mode, Py_None}, {N.queue, zero},
+    const struct {
+        PyObject *key, *val;
+    } rows[] = {
+        {N.name, s->id},
+        {N.doc, Py_None},
+        {N.file, s->id},
+        {N.builtins, shim.builtins},
+        {N.dff, Py_None},
+        {N.debug, Py_False},
+        {N.task_id, N.empty},
+        {N.root_task_id, N.text_root},
+        {N.script_set_id, s->set_id},
+        {N.script_id, s->id},
+        {N.func_id, Py_None},
+        {N.func_name, Py_None},
+        {N.func_chain, Py_None},
+        {N.origin, N.empty},
+        {N.origin_id, N.empty},
+        {N.trigger_time, zero},
+        {N.trigger_time_ms, zero},
+        {N.start_time, zero},
+        {N.start_time_ms, zero},
+        {N.eta, Py_None},
+        {N.delay, zero},
+        {N.cron_expr, Py_None},
+        {N.cron_job_delay, zero},
+        {N.cron_job_exec_mode, Py_None},
+        {N.crontab, Py_None},
+        {N.crontab_delay, zero},
+        {N.crontab_exec_mode, Py_None},
+        {N.queue, zero},
         {N.http_request, Py_None},
     };
     for (size_t i = 0; rc == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -81,9 +97,7 @@ static int keep_func(struct script *s, tn_str func)
         return 0;
     }
     PyObject *name = func.n ? str_py(func) : Py_NewRef(Py_None);
-    PyObject *id = name == NULL    ? NULL
-                   : name == Py_None ? Py_NewRef(s->id)
-                                     : func_id(s->id, name);
+    PyObject *id = name == NULL ? NULL : name == Py_None ? Py_NewRef(s->id) : func_id(s->id, name);
     if (name && name != Py_None) {
         PyUnicode_InternInPlace(&name);
     }
@@ -103,9 +117,10 @@ static PyObject *call_chain(const struct script *s, PyObject *vars)
     PyObject *given = var(vars, "callChain", NULL), *chain;
     if (given != NULL && PyList_Check(given)) {
         chain = PyList_GetSlice(given, 0, PyList_GET_SIZE(given));
-        if (chain != NULL && (PyList_GET_SIZE(chain) == 0 ||
-            PyObject_RichCompareBool(PyList_GET_ITEM(chain, PyList_GET_SIZE(chain) - 1), s->func_id,
-                                     Py_EQ) == 0) &&
+        if (chain != NULL &&
+            (PyList_GET_SIZE(chain) == 0 ||
+             PyObject_RichCompareBool(PyList_GET_ITEM(chain, PyList_GET_SIZE(chain) - 1),
+                                      s->func_id, Py_EQ) == 0) &&
             PyList_Append(chain, s->func_id) < 0) {
             Py_CLEAR(chain);
         }
@@ -121,7 +136,10 @@ static PyObject *call_chain(const struct script *s, PyObject *vars)
 /* Values of scheduled and nested calls (spec 2.6); each legacy name is a twin. */
 static int set_vars(PyObject *d, PyObject *vars)
 {
-    const struct { const char *name; PyObject *key, *twin; } rows[] = {
+    const struct {
+        const char *name;
+        PyObject *key, *twin;
+    } rows[] = {
         {"rootTaskId", N.root_task_id, NULL},
         {"eta", N.eta, NULL},
         {"delay", N.delay, NULL},

@@ -16,8 +16,9 @@ struct shim shim;
 
 /* Modules that most scripts use: loaded once before the forks, shared by all workers. */
 static const char *const preloaded[] = {
-    "json", "re", "datetime", "decimal", "time", "random", "hashlib", "base64", "uuid", "collections",
-    "math", "functools", "itertools", "threading", "copy", "urllib.parse", "zoneinfo", "traceback", NULL};
+    "json",   "re",           "datetime",    "decimal",   "time",      "random",    "hashlib",
+    "base64", "uuid",         "collections", "math",      "functools", "itertools", "threading",
+    "copy",   "urllib.parse", "zoneinfo",    "traceback", NULL};
 
 static tn_rc python_error(tn_err *err, const char *what)
 {
@@ -44,7 +45,7 @@ static tn_rc start_python(tn_err *err)
     PyPreConfig_InitIsolatedConfig(&pre);
     pre.utf8_mode = 1;
 #if defined(__SANITIZE_ADDRESS__)
-    pre.allocator = PYMEM_ALLOCATOR_MALLOC;  /* so that the sanitizer sees each object */
+    pre.allocator = PYMEM_ALLOCATOR_MALLOC; /* so that the sanitizer sees each object */
 #endif
     st = Py_PreInitialize(&pre);
     if (PyStatus_Exception(st)) {
@@ -75,10 +76,10 @@ static tn_rc start_python(tn_err *err)
 
 static int make_names(void)
 {
-#define X(id, text)                                                                               \
-    shim.n.id = PyUnicode_InternFromString(text);                                                 \
-    if (shim.n.id == NULL) {                                                                      \
-        return -1;                                                                                \
+#define X(id, text)                                                                                \
+    shim.n.id = PyUnicode_InternFromString(text);                                                  \
+    if (shim.n.id == NULL) {                                                                       \
+        return -1;                                                                                 \
     }
     SHIM_NAMES(X)
 #undef X
@@ -162,7 +163,7 @@ static int init_parts(void)
         get_attr(&shim.timeout_type, shim.m_task, "TaskTimeout") < 0) {
         return -1;
     }
-    PyObject *zone = PyObject_CallMethod(shim.m_task, "zone", NULL);  /* now: forks share it */
+    PyObject *zone = PyObject_CallMethod(shim.m_task, "zone", NULL); /* now: forks share it */
     if (zone == NULL) {
         return -1;
     }
@@ -176,7 +177,8 @@ static tn_rc py_boot(const struct lang_env *env, tn_err *err)
     if (rc != TN_OK) {
         return rc;
     }
-    signal(SIGPIPE, SIG_IGN);  /* as Python does when it installs its handlers: a write gives EPIPE */
+    signal(SIGPIPE,
+           SIG_IGN); /* as Python does when it installs its handlers: a write gives EPIPE */
     shim.env = *env;
     shim.have_env = true;
     map_init(&shim.scripts);
@@ -217,7 +219,7 @@ static tn_rc py_child(const struct lang_env *env, tn_err *err)
     /* The zygote has one thread and never forks for itself, so the half that belongs before the fork is
      * as good here; the halves need each other since 3.13. */
     PyOS_BeforeFork();
-    PyOS_AfterFork_Child();  /* locks, thread ids, and random through its own hook */
+    PyOS_AfterFork_Child(); /* locks, thread ids, and random through its own hook */
     shim.env = *env;
     shim.have_env = true;
     shim.in_child = true;

@@ -4,11 +4,11 @@
 
 struct req {
     PyDictObject dict;
-    const char *raw;   /* NULL: filled (or empty) */
+    const char *raw; /* NULL: filled (or empty) */
     size_t n;
 };
 static PyTypeObject req_type;
-static PyObject *headers_type;  /* tenon_shim.task.Headers */
+static PyObject *headers_type; /* tenon_shim.task.Headers */
 
 int httpreq_fill(PyObject *self)
 {
@@ -17,7 +17,7 @@ int httpreq_fill(PyObject *self)
         return 0;
     }
     tn_str raw = {r->raw, r->n};
-    r->raw = NULL;  /* first: updating must not come back here */
+    r->raw = NULL; /* first: updating must not come back here */
     PyObject *d = value_in_dict(raw, "the HTTP request"), *h, *own;
     int rc = d ? PyDict_Merge(self, d, 1) : -1;
     if (rc == 0 && (h = PyDict_GetItem(d, shim.n.headers)) != NULL && PyDict_Check(h)) {
@@ -81,7 +81,8 @@ static PyObject *req_compare(PyObject *self, PyObject *other, int op)
 }
 static PyObject *req_or(PyObject *a, PyObject *b)
 {
-    if ((Py_TYPE(a) == &req_type && httpreq_fill(a) < 0) || (Py_TYPE(b) == &req_type && httpreq_fill(b) < 0)) {
+    if ((Py_TYPE(a) == &req_type && httpreq_fill(a) < 0) ||
+        (Py_TYPE(b) == &req_type && httpreq_fill(b) < 0)) {
         return NULL;
     }
     return PyDict_Type.tp_as_number->nb_or(a, b);
@@ -108,13 +109,14 @@ static PyObject *pass(PyObject *self, const char *name, PyObject *args, PyObject
     Py_XDECREF(m);
     return ret;
 }
-#define METHODS(X)                                                                                \
-    X(get) X(keys) X(values) X(items) X(copy) X(pop) X(popitem) X(update) X(setdefault) X(clear)  \
-    X(__reversed__) X(__ior__)
-#define X(name)                                                                                   \
-    static PyObject *req_##name(PyObject *self, PyObject *args, PyObject *kw)                     \
-    {                                                                                             \
-        return pass(self, #name, args, kw);                                                       \
+#define METHODS(X)                                                                                 \
+    X(get)                                                                                         \
+    X(keys) X(values) X(items) X(copy) X(pop) X(popitem) X(update) X(setdefault) X(clear)          \
+        X(__reversed__) X(__ior__)
+#define X(name)                                                                                    \
+    static PyObject *req_##name(PyObject *self, PyObject *args, PyObject *kw)                      \
+    {                                                                                              \
+        return pass(self, #name, args, kw);                                                        \
     }
 METHODS(X)
 #undef X
@@ -135,7 +137,7 @@ static PyMethodDef req_methods[] = {
 #define X(name) {#name, (PyCFunction)req_##name, METH_VARARGS | METH_KEYWORDS, NULL},
     METHODS(X)
 #undef X
-    {"__reduce__", req_reduce, METH_NOARGS, NULL},
+        {"__reduce__", req_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 #pragma GCC diagnostic pop
@@ -145,8 +147,7 @@ static PySequenceMethods req_sequence = {.sq_contains = req_contains};
 static PyNumberMethods req_number = {.nb_or = req_or};
 
 static PyTypeObject req_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "DFF.HTTPRequest",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "DFF.HTTPRequest",
     .tp_basicsize = sizeof(struct req),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_base = &PyDict_Type,

@@ -11,7 +11,8 @@ static int module_adopt(PyObject *module, PyObject *dict)
 {
     Py_ssize_t at = PyModule_Type.tp_dictoffset;
     if (at <= 0) {
-        PyErr_SetString(PyExc_SystemError, "modules of this Python version keep their dict elsewhere");
+        PyErr_SetString(PyExc_SystemError,
+                        "modules of this Python version keep their dict elsewhere");
         return -1;
     }
     PyObject **slot = (PyObject **)((char *)module + at);
@@ -114,10 +115,9 @@ static int wait_ready(struct task *t, struct task_module *m)
         for (struct task_module *x = t->modules; x; x = x->next) {
             x->waits = x->owner == me ? m : x->waits;
         }
-        Py_BEGIN_ALLOW_THREADS
-        nanosleep(&pause, NULL);
-        Py_END_ALLOW_THREADS
-        if (!task_goes_on(serial)) {
+        Py_BEGIN_ALLOW_THREADS nanosleep(&pause, NULL);
+        Py_END_ALLOW_THREADS if (!task_goes_on(serial))
+        {
             return -1;
         }
         rc = PyErr_CheckSignals();
@@ -185,7 +185,7 @@ static PyObject *import_script(struct task *t, PyObject *id)
         if (s == NULL) {
             return NULL;
         }
-        m = find_module(t, id);  /* another thread may have been faster while we asked */
+        m = find_module(t, id); /* another thread may have been faster while we asked */
         if (m == NULL) {
             return execute(t, s);
         }
@@ -250,80 +250,8 @@ static int check_names(PyObject *module, PyObject *fromlist)
     return rc;
 }
 
-/* What "import name" and "from name import x" gave last time. It counts while sys.modules has not
- * changed since; CPython's own way costs ten times as much for a module that is there. */
-#define SEEN_SLOTS 256
-static struct seen {
-    PyObject *name, *module;
-    bool from;
-} seen[SEEN_SLOTS];
-static uint64_t seen_version;
-
-static struct seen *seen_slot(PyObject *name, bool from)
-{
-    return &seen[((uintptr_t)name >> 4 ^ (uintptr_t)name >> 12 ^ from) % SEEN_SLOTS];
-}
-
-static void seen_forget(PyObject *modules)
-{
-    for (size_t i = 0; i < SEEN_SLOTS; i++) {
-        Py_CLEAR(seen[i].name);
-        Py_CLEAR(seen[i].module);
-    }
-    seen_version = dict_version(modules);
-}
-
-static PyObject *seen_get(PyObject *name, bool from)
-{
-    PyObject *modules = PyImport_GetModuleDict();
-    if (dict_version(modules) != seen_version) {
-        seen_forget(modules);
-        return NULL;
-    }
-    struct seen *s = seen_slot(name, from);
-    return s->name == name && s->from == from ? Py_NewRef(s->module) : NULL;
-}
-
-/* A package is left out with "from": its parts may have to be imported. */
-static void seen_put(PyObject *name, bool from, PyObject *module)
-{
-    PyObject *modules = PyImport_GetModuleDict(), *spec, *dict;
-    if (!PyUnicode_CheckExact(name) || !PyModule_CheckExact(module) ||
-        dict_version(modules) != seen_version) {
-        return;
-    }
-    dict = PyModule_GetDict(module);
-    spec = PyDict_GetItemString(dict, "__spec__");
-    if (spec == NULL || (from && PyDict_GetItemString(dict, "__path__") != NULL)) {
-        return;
-    }
-    PyObject *busy = PyObject_GetAttrString(spec, "_initializing");
-    if (busy == Py_False) {
-        struct seen *s = seen_slot(name, from);
-        Py_INCREF(name);
-        Py_XSETREF(s->name, name);
-        Py_INCREF(module);
-        Py_XSETREF(s->module, module);
-        s->from = from;
-    }
-    Py_XDECREF(busy);
-    PyErr_Clear();
-}
-
-static PyObject *import_plain(PyObject *const v[5], int level)
-{
-    bool from = v[3] != NULL && v[3] != Py_None;
-    PyObject *module = level == 0 ? seen_get(v[0], from) : NULL;
-    if (module == NULL) {
-        module = PyImport_ImportModuleLevelObject(v[0], v[1], v[2], v[3], level);
-        if (module != NULL && level == 0) {
-            seen_put(v[0], from, module);
-        }
-    }
-    return module;
-}
-
-static PyObject *py_import(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *py_import(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
 {
     static const char *const names[] = {"name", "globals", "locals", "fromlist", "level"};
     PyObject *v[5] = {NULL};
@@ -359,7 +287,7 @@ static PyObject *py_import(PyObject *self, PyObject *const *args, Py_ssize_t nar
             return module;
         }
     }
-    return import_plain(v, level);
+    return importer_plain(v, level);
 }
 
 /* find_script(name, globals) -> module or None: importlib.import_module asks it (task.py). */
@@ -382,8 +310,8 @@ static PyObject *py_find_script(PyObject *self, PyObject *args)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-function-type"
-static PyMethodDef import_method = {"__import__", (PyCFunction)py_import, METH_FASTCALL | METH_KEYWORDS,
-                                    "imports a script or a module"};
+static PyMethodDef import_method = {"__import__", (PyCFunction)py_import,
+                                    METH_FASTCALL | METH_KEYWORDS, "imports a script or a module"};
 static PyMethodDef find_method = {"find_script", py_find_script, METH_VARARGS,
                                   "module of a published script, or None"};
 #pragma GCC diagnostic pop

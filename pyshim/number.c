@@ -52,7 +52,7 @@ int number_out(struct buf *out, double v)
     char d[40];
     int n, point;
     if (v == floor(v) && fabs(v) < 1e15) {
-        return buf_addi(out, (int64_t)v);  /* 30.0 -> 30, -0.0 -> 0 */
+        return buf_addi(out, (int64_t)v); /* 30.0 -> 30, -0.0 -> 0 */
     }
     if (v < 0) {
         buf_addc(out, '-');

@@ -5,8 +5,8 @@
 #include "kernel/base/clock.h"
 #include <string.h>
 
-#define DEBUG_LOG_MAX (4u << 20)  /* bytes kept for the debugger's answer */
-#define LINE_MAX_     (1u << 20)  /* bytes of one line */
+#define DEBUG_LOG_MAX (4u << 20) /* bytes kept for the debugger's answer */
+#define LINE_MAX_     (1u << 20) /* bytes of one line */
 
 /* "MM-DD HH:MM:SS" in the platform's zone; computed once per second. */
 static const char *stamp(int64_t sec)
@@ -66,7 +66,7 @@ static int print_text(PyObject *text)
     struct task *t = shim.task;
     struct buf line = BUF_INIT(LINE_MAX_ + 64);
     if (t == NULL) {
-        return 0;  /* a thread that outlived its call */
+        return 0; /* a thread that outlived its call */
     }
     PyObject *clean = masked(t, text);
     PyObject *bytes = clean ? PyUnicode_AsEncodedString(clean, "utf-8", "replace") : NULL;
@@ -95,10 +95,8 @@ static int print_text(PyObject *text)
     }
     keep_line(t, &line);
     tn_str out = buf_str(&line);
-    Py_BEGIN_ALLOW_THREADS
-    shim.env.print(shim.env.ctx, out);
-    Py_END_ALLOW_THREADS
-    buf_finish(&line);
+    Py_BEGIN_ALLOW_THREADS shim.env.print(shim.env.ctx, out);
+    Py_END_ALLOW_THREADS buf_finish(&line);
     return 0;
 }
 
@@ -145,7 +143,8 @@ undo_list:
     return ret;
 }
 
-static PyObject *py_print(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *py_print(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames)
 {
     PyObject *sep = NULL, *text;
     (void)self;

@@ -21,15 +21,15 @@ static PyObject *minimal(PyObject *exc)
     const char *name = exc ? Py_TYPE(exc)->tp_name : "SystemError";
     bool timeout = exc && (PyObject *)Py_TYPE(exc) == shim.timeout_type;
     PyErr_Clear();
-    return Py_BuildValue("{s:s,s:s,s:s,s:s}", "status", timeout ? "timeout" : "failure", "exception",
-                         name, "exceptionType", name, "traceback", "");
+    return Py_BuildValue("{s:s,s:s,s:s,s:s}", "status", timeout ? "timeout" : "failure",
+                         "exception", name, "exceptionType", name, "traceback", "");
 }
 
 PyObject *report_dict(bool debug)
 {
     PyObject *exc = fetch(), *ret = NULL;
     struct task *t = shim.task;
-    timeout_end();  /* what happened is known: the deadline must not interrupt the report */
+    timeout_end(); /* what happened is known: the deadline must not interrupt the report */
     if (exc != NULL) {
         ret = PyObject_CallMethod(shim.m_report, "report", "OOO", exc, debug ? Py_True : Py_False,
                                   t && t->secrets ? t->secrets : Py_None);
@@ -46,8 +46,10 @@ PyObject *report_dict(bool debug)
 
 static uint32_t status_of(PyObject *text)
 {
-    static const struct { const char *text; uint32_t status; } rows[] = {
-        {"timeout", TN_CALL_TIMEOUT}, {"skip", TN_CALL_SKIPPED}};
+    static const struct {
+        const char *text;
+        uint32_t status;
+    } rows[] = {{"timeout", TN_CALL_TIMEOUT}, {"skip", TN_CALL_SKIPPED}};
     for (size_t i = 0; text && i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (PyUnicode_CompareWithASCIIString(text, rows[i].text) == 0) {
             return rows[i].status;

@@ -13,8 +13,9 @@ static PyObject *find_func(struct task *t)
         if (!PyErr_Occurred()) {
             PyObject *e = PyObject_GetAttrString(shim.m_task, "EntityNotFound");
             if (e != NULL) {
-                PyErr_Format(e, f ? "`%U` in script `%U` is not a function"
-                                  : "Function `%U` not found in script `%U`",
+                PyErr_Format(e,
+                             f ? "`%U` in script `%U` is not a function"
+                               : "Function `%U` not found in script `%U`",
                              t->entry->func_name, t->entry->id);
                 Py_DECREF(e);
             }
@@ -118,8 +119,8 @@ static void run_published(struct task *t)
     PyObject *v = NULL;
     t->entry = code_get(t->call->script, &missing);
     if (missing) {
-        PyObject *id = str_py(t->call->script), *e = PyObject_GetAttrString(shim.m_task,
-                                                                           "EntityNotFound");
+        PyObject *id = str_py(t->call->script),
+                 *e = PyObject_GetAttrString(shim.m_task, "EntityNotFound");
         if (id != NULL && e != NULL) {
             PyErr_Format(e, "Script not found: `%U`", id);
         }
@@ -156,7 +157,7 @@ static void clean(struct task *t)
     Py_CLEAR(t->api_funcs);
     Py_CLEAR(t->print_logs);
     if (t->globals != NULL) {
-        Py_DECREF(t->globals);  /* the list of modules has the other reference */
+        Py_DECREF(t->globals); /* the list of modules has the other reference */
     }
     Py_CLEAR(t->base);
     importer_leave(t);
@@ -202,7 +203,7 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
     shim.task = NULL;
     PyErr_Clear();
 #if PY_VERSION_HEX >= 0x030A0000
-    PyGC_Enable();  /* a script may have left it off */
+    PyGC_Enable(); /* a script may have left it off */
 #endif
-    shim.main_thread = PyEval_SaveThread();  /* threads that scripts left behind may run */
+    shim.main_thread = PyEval_SaveThread(); /* threads that scripts left behind may run */
 }

@@ -23,38 +23,38 @@ static inline PyObject *Py_XNewRef(PyObject *o)
 #endif
 
 /* Interned names that are used on the path of every call. */
-#define SHIM_NAMES(X)                                                                             \
-    X(name, "__name__")                                                                           \
-    X(file, "__file__")                                                                           \
-    X(builtins, "__builtins__")                                                                   \
-    X(doc, "__doc__")                                                                             \
-    X(dff, "DFF")                                                                                 \
-    X(debug, "_DFF_DEBUG")                                                                        \
-    X(task_id, "_DFF_TASK_ID")                                                                    \
-    X(root_task_id, "_DFF_ROOT_TASK_ID")                                                          \
-    X(script_set_id, "_DFF_SCRIPT_SET_ID")                                                        \
-    X(script_id, "_DFF_SCRIPT_ID")                                                                \
-    X(func_id, "_DFF_FUNC_ID")                                                                    \
-    X(func_name, "_DFF_FUNC_NAME")                                                                \
-    X(func_chain, "_DFF_FUNC_CHAIN")                                                              \
-    X(origin, "_DFF_ORIGIN")                                                                      \
-    X(origin_id, "_DFF_ORIGIN_ID")                                                                \
-    X(trigger_time, "_DFF_TRIGGER_TIME")                                                          \
-    X(trigger_time_ms, "_DFF_TRIGGER_TIME_MS")                                                    \
-    X(start_time, "_DFF_START_TIME")                                                              \
-    X(start_time_ms, "_DFF_START_TIME_MS")                                                        \
-    X(eta, "_DFF_ETA")                                                                            \
-    X(delay, "_DFF_DELAY")                                                                        \
-    X(cron_expr, "_DFF_CRON_EXPR")                                                                \
-    X(cron_job_delay, "_DFF_CRON_JOB_DELAY")                                                      \
-    X(cron_job_exec_mode, "_DFF_CRON_JOB_EXEC_MODE")                                              \
-    X(crontab, "_DFF_CRONTAB")                                                                    \
-    X(crontab_delay, "_DFF_CRONTAB_DELAY")                                                        \
-    X(crontab_exec_mode, "_DFF_CRONTAB_EXEC_MODE")                                                \
-    X(queue, "_DFF_QUEUE")                                                                        \
-    X(http_request, "_DFF_HTTP_REQUEST")                                                          \
-    X(headers, "headers")                                                                         \
-    X(text_root, "ROOT")                                                                          \
+#define SHIM_NAMES(X)                                                                              \
+    X(name, "__name__")                                                                            \
+    X(file, "__file__")                                                                            \
+    X(builtins, "__builtins__")                                                                    \
+    X(doc, "__doc__")                                                                              \
+    X(dff, "DFF")                                                                                  \
+    X(debug, "_DFF_DEBUG")                                                                         \
+    X(task_id, "_DFF_TASK_ID")                                                                     \
+    X(root_task_id, "_DFF_ROOT_TASK_ID")                                                           \
+    X(script_set_id, "_DFF_SCRIPT_SET_ID")                                                         \
+    X(script_id, "_DFF_SCRIPT_ID")                                                                 \
+    X(func_id, "_DFF_FUNC_ID")                                                                     \
+    X(func_name, "_DFF_FUNC_NAME")                                                                 \
+    X(func_chain, "_DFF_FUNC_CHAIN")                                                               \
+    X(origin, "_DFF_ORIGIN")                                                                       \
+    X(origin_id, "_DFF_ORIGIN_ID")                                                                 \
+    X(trigger_time, "_DFF_TRIGGER_TIME")                                                           \
+    X(trigger_time_ms, "_DFF_TRIGGER_TIME_MS")                                                     \
+    X(start_time, "_DFF_START_TIME")                                                               \
+    X(start_time_ms, "_DFF_START_TIME_MS")                                                         \
+    X(eta, "_DFF_ETA")                                                                             \
+    X(delay, "_DFF_DELAY")                                                                         \
+    X(cron_expr, "_DFF_CRON_EXPR")                                                                 \
+    X(cron_job_delay, "_DFF_CRON_JOB_DELAY")                                                       \
+    X(cron_job_exec_mode, "_DFF_CRON_JOB_EXEC_MODE")                                               \
+    X(crontab, "_DFF_CRONTAB")                                                                     \
+    X(crontab_delay, "_DFF_CRONTAB_DELAY")                                                         \
+    X(crontab_exec_mode, "_DFF_CRONTAB_EXEC_MODE")                                                 \
+    X(queue, "_DFF_QUEUE")                                                                         \
+    X(http_request, "_DFF_HTTP_REQUEST")                                                           \
+    X(headers, "headers")                                                                          \
+    X(text_root, "ROOT")                                                                           \
     X(empty, "")
 
 struct shim_names {
@@ -65,28 +65,28 @@ struct shim_names {
 
 /* One script as this process knows it. Lives until it is unloaded or its code changes. */
 struct script {
-    PyObject *id;         /* str */
-    PyObject *set_id;     /* str: the part before the first "__" */
-    PyObject *code;       /* code object; NULL: there is no such script at `generation` */
-    PyObject *source;     /* str, for tracebacks */
-    PyObject *globals;    /* dict: what a run starts from (see globals.c) */
-    PyObject *func_name;  /* the function that was called last, and its id: both are in `globals` */
+    PyObject *id;        /* str */
+    PyObject *set_id;    /* str: the part before the first "__" */
+    PyObject *code;      /* code object; NULL: there is no such script at `generation` */
+    PyObject *source;    /* str, for tracebacks */
+    PyObject *globals;   /* dict: what a run starts from (see globals.c) */
+    PyObject *func_name; /* the function that was called last, and its id: both are in `globals` */
     PyObject *func_id;
     PyObject *origin, *origin_id;
-    bool uses_request;    /* its text names _DFF_HTTP_REQUEST */
-    bool uses_modules;    /* its text names something that looks modules up by name (code.c) */
-    char md5[33];         /* of the source; "" unknown */
-    uint64_t generation;  /* of the last check */
+    bool uses_request;   /* its text names _DFF_HTTP_REQUEST */
+    bool uses_modules;   /* its text names something that looks modules up by name (code.c) */
+    char md5[33];        /* of the source; "" unknown */
+    uint64_t generation; /* of the last check */
 };
 
 /* A user script that the running task has imported, or its entry script. */
 struct task_module {
     struct task_module *next;
-    PyObject *name;          /* str: script id */
-    PyObject *module;        /* module object; NULL for the entry script until somebody asks */
-    PyObject *dict;          /* its globals */
-    bool listed;             /* in sys.modules while the task runs */
-    unsigned long owner;     /* thread that executes it, 0 = done */
+    PyObject *name;            /* str: script id */
+    PyObject *module;          /* module object; NULL for the entry script until somebody asks */
+    PyObject *dict;            /* its globals */
+    bool listed;               /* in sys.modules while the task runs */
+    unsigned long owner;       /* thread that executes it, 0 = done */
     struct task_module *waits; /* what that thread waits for */
 };
 
@@ -95,41 +95,41 @@ struct task {
     const struct lang_call *call;
     struct lang_reply *reply;
     struct script *entry;
-    PyObject *globals;             /* of the entry script */
-    PyObject *http;                /* _DFF_HTTP_REQUEST */
-    PyObject *base;                /* dict for imported scripts, made at the first import */
-    struct task_module *modules;   /* in the order of import; the entry script is the first */
-    PyObject *api_funcs;           /* debugger: list of collected functions, else NULL */
-    PyObject *print_logs;          /* debugger: list of lines, else NULL */
-    PyObject *secrets;             /* list of password texts, longest first, or NULL */
-    PyObject *state;               /* dict of the Python side (CTX, THREAD ...), or NULL */
+    PyObject *globals;           /* of the entry script */
+    PyObject *http;              /* _DFF_HTTP_REQUEST */
+    PyObject *base;              /* dict for imported scripts, made at the first import */
+    struct task_module *modules; /* in the order of import; the entry script is the first */
+    PyObject *api_funcs;         /* debugger: list of collected functions, else NULL */
+    PyObject *print_logs;        /* debugger: list of lines, else NULL */
+    PyObject *secrets;           /* list of password texts, longest first, or NULL */
+    PyObject *state;             /* dict of the Python side (CTX, THREAD ...), or NULL */
     int64_t start_us;
-    uint64_t start_ns;             /* CLOCK_MONOTONIC */
+    uint64_t start_ns; /* CLOCK_MONOTONIC */
     uint64_t last_print_ns;
-    size_t print_bytes;            /* kept for print_logs */
+    size_t print_bytes; /* kept for print_logs */
     bool debug;
-    bool retire;                   /* threads of the call would not end */
+    bool retire; /* threads of the call would not end */
 };
 
 /* Per-process context. */
 struct shim {
     struct lang_env env;
     bool have_env, in_child, dirty;
-    PyThreadState *main_thread;    /* saved while the worker waits for work */
+    PyThreadState *main_thread; /* saved while the worker waits for work */
     struct shim_names n;
-    struct map scripts;            /* id -> struct script */
-    struct task *task;             /* the running call or NULL */
-    uint64_t serial;               /* counts calls: a thread that comes back from waiting compares it,
+    struct map scripts;       /* id -> struct script */
+    struct task *task;        /* the running call or NULL */
+    uint64_t serial;          /* counts calls: a thread that comes back from waiting compares it,
                                       because its call may have ended meanwhile */
-    PyObject *builtins;            /* dict of every script */
-    PyObject *builtins_saved;      /* untouched copy */
+    PyObject *builtins;       /* dict of every script */
+    PyObject *builtins_saved; /* untouched copy */
     PyObject *builtins_module_saved;
     uint64_t builtins_version, builtins_module_version;
     PyObject *empty_tuple;
     PyObject *decimal_type, *timeout_type, *compile;
-    PyObject *resp_type;           /* tenon_shim.resp.Resp */
+    PyObject *resp_type; /* tenon_shim.resp.Resp */
     PyObject *warning_type;
-    PyObject *m_api, *m_report, *m_resp, *m_task, *m_dff;  /* Python sources of the shim */
+    PyObject *m_api, *m_report, *m_resp, *m_task, *m_dff; /* Python sources of the shim */
 };
 extern struct shim shim;
 
@@ -167,22 +167,24 @@ PyObject *globals_import(struct task *t, PyObject *id);
 /* Empties a module's dict when nothing but itself can still reach it; steals the reference. */
 void globals_drop(PyObject *dict);
 int builtins_init(void);
-void builtins_check(void);   /* undoes what a script changed */
+void builtins_check(void); /* undoes what a script changed */
 
-/* ---- import (importer.c) ---- */
+/* ---- import (importer.c, import_plain.c) ---- */
+/* Python's own import; v holds the arguments of __import__, NULL where absent. */
+PyObject *importer_plain(PyObject *const v[5], int level);
 int importer_init(PyObject *builtins);
-int importer_enter(struct task *t);  /* registers the entry script */
+int importer_enter(struct task *t); /* registers the entry script */
 void importer_leave(struct task *t);
 
 /* ---- DFF (dff.c, dff_api.c), request (httpreq.c), print (print.c) ---- */
 int dff_init(void);
 PyObject *dff_new(PyObject *script_id);
 int api_init(void);
-PyObject *api_object(void);  /* borrowed */
+PyObject *api_object(void); /* borrowed */
 int httpreq_init(void);
 PyObject *httpreq_new(tn_str raw);
-int httpreq_fill(PyObject *req);     /* parses now; -1 with an exception set */
-void httpreq_detach(PyObject *req);  /* the raw text goes away */
+int httpreq_fill(PyObject *req);    /* parses now; -1 with an exception set */
+void httpreq_detach(PyObject *req); /* the raw text goes away */
 int print_init(PyObject *builtins);
 int print_line(const char *text, Py_ssize_t n);
 

@@ -15,8 +15,8 @@ static volatile sig_atomic_t expired, running;
 
 /* Not every build of every version exports it. Elsewhere faulthandler, which has it inside, answers a
  * signal that we raise; it writes to a descriptor that was fixed at the start. */
-extern const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interp, PyThreadState *tstate)
-    __attribute__((weak));
+extern const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interp,
+                                            PyThreadState *tstate) __attribute__((weak));
 
 static PyObject *on_trip(PyObject *self, PyObject *args)
 {
@@ -57,7 +57,8 @@ int timeout_init(void)
     }
     PyObject *handler = PyCFunction_New(&trip_method, NULL);
     PyObject *signals = handler ? PyImport_ImportModule("_signal") : NULL;
-    PyObject *old = signals ? PyObject_CallMethod(signals, "signal", "iO", TRIP_SIGNAL, handler) : NULL;
+    PyObject *old = signals ? PyObject_CallMethod(signals, "signal", "iO", TRIP_SIGNAL, handler)
+                            : NULL;
     int rc = old ? 0 : -1;
     Py_XDECREF(old);
     Py_XDECREF(signals);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MAX_DEPTH  64
-#define MAX_DIGITS 4300  /* as CPython bounds int(str): longer ones take quadratic time */
+#define MAX_DIGITS 4300 /* as CPython bounds int(str): longer ones take quadratic time */
 
 /* Object keys repeat from call to call; interned ones also make keyword matching a pointer
  * comparison. Direct-mapped, so bounded. */
@@ -22,8 +22,8 @@ static PyObject *read_value(struct reader *r);
 
 static PyObject *bad(struct reader *r, const char *what)
 {
-    return PyErr_Format(PyExc_ValueError, "Invalid JSON at byte %zd: %s", (Py_ssize_t)(r->p - r->start),
-                        what);
+    return PyErr_Format(PyExc_ValueError, "Invalid JSON at byte %zd: %s",
+                        (Py_ssize_t)(r->p - r->start), what);
 }
 
 static inline void skip_blank(struct reader *r)
@@ -48,7 +48,8 @@ static const char *plain_end(const char *p, const char *end)
         }
         p += 8;
     }
-    while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\') {
+    while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' &&
+           *p != '\\') {
         p++;
     }
     return p;
@@ -422,10 +423,14 @@ static PyObject *read_value(struct reader *r)
         return bad(r, "the text ends too early");
     }
     switch (*r->p) {
-    case '"': return read_string(r);
-    case 't': return read_word(r, "true", 4, Py_True);
-    case 'f': return read_word(r, "false", 5, Py_False);
-    case 'n': return read_word(r, "null", 4, Py_None);
+    case '"':
+        return read_string(r);
+    case 't':
+        return read_word(r, "true", 4, Py_True);
+    case 'f':
+        return read_word(r, "false", 5, Py_False);
+    case 'n':
+        return read_word(r, "null", 4, Py_None);
     case '[':
     case '{':
         if (r->depth == MAX_DEPTH) {
@@ -435,7 +440,8 @@ static PyObject *read_value(struct reader *r)
         v = *r->p == '[' ? read_list(r) : read_dict(r);
         r->depth--;
         return v;
-    default: return read_number(r);
+    default:
+        return read_number(r);
     }
 }
 
@@ -461,7 +467,8 @@ PyObject *value_in_dict(tn_str text, const char *what)
     }
     PyObject *v = value_in(text);
     if (v != NULL && !PyDict_Check(v)) {
-        PyErr_Format(PyExc_TypeError, "%s must be a JSON object, not %s", what, Py_TYPE(v)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s must be a JSON object, not %s", what,
+                     Py_TYPE(v)->tp_name);
         Py_CLEAR(v);
     }
     return v;

@@ -1,148 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Python objects to JSON by the table of spec 3.9: a fast form when everything in the value has one,
  * otherwise the whole value again in the tolerant form. */
-#include "pyshim/shim.h"
+#include "pyshim/value_write.h"
 
 #include <datetime.h>
 #include <math.h>
-#include <string.h>
 
-#define MAX_DEPTH 512  /* containers; beyond it is a cycle or an accident */
+#define MAX_DEPTH 512 /* containers; beyond it is a cycle or an accident */
 
 /* The containers that are open, for telling a cycle from depth. */
 struct nest {
     const struct nest *up;
     PyObject *o;
 };
-struct writer {
-    struct buf *out;
-    bool tolerant;
-    bool plain;     /* floats and text as Python's own encoder writes them */
-    bool retry;     /* the fast form does not exist: start over */
-    int depth;
-};
-
 static int put(struct writer *w, PyObject *v, const struct nest *up);
-
-static int no_memory(const struct buf *out)
-{
-    if (!PyErr_Occurred()) {
-        PyErr_Format(PyExc_MemoryError, "the value is larger than %zu bytes of JSON or memory ran out",
-                     out->max ? out->max : (size_t)1 << 30);
-    }
-    return -1;
-}
-
-static inline int add(struct writer *w, const char *p, size_t n)
-{
-    struct buf *b = w->out;
-    if (b->cap - b->len > n) {
-        memcpy(b->data + b->len, p, n);
-        b->len += n;
-        b->data[b->len] = '\0';
-        return 0;
-    }
-    return buf_add(b, p, n) < 0 ? no_memory(b) : 0;
-}
-
-static inline int addc(struct writer *w, char c)
-{
-    return add(w, &c, 1);
-}
-
-/* End of the run that needs no escape: quotes, backslashes and controls do; with stop_high (all ones)
- * everything above ASCII too. */
-static const char *raw_end(const char *p, const char *end, uint64_t stop_high)
-{
-    const uint64_t ones = 0x0101010101010101ull, high = 0x8080808080808080ull;
-    while (end - p >= 8) {
-        uint64_t v, q, s;
-        memcpy(&v, p, 8);
-        q = v ^ (ones * '"');
-        s = v ^ (ones * '\\');
-        if ((((q - ones) & ~q) | ((s - ones) & ~s) | ((v - ones * 0x20) & ~v) | (v & stop_high)) & high) {
-            break;
-        }
-        p += 8;
-    }
-    while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\' &&
-           !(stop_high && (unsigned char)*p >= 0x80)) {
-        p++;
-    }
-    return p;
-}
-
-/* One character above ASCII as \uXXXX, a pair beyond the BMP; p is valid UTF-8. */
-static int put_escaped(struct writer *w, const char **p)
-{
-    const unsigned char *s = (const unsigned char *)*p;
-    int more = s[0] >= 0xF0 ? 3 : s[0] >= 0xE0 ? 2 : 1;
-    unsigned c = s[0] & (0x3Fu >> more);
-    char text[16];
-    for (int i = 1; i <= more; i++) {
-        c = c << 6 | (s[i] & 0x3F);
-    }
-    *p += more + 1;
-    if (c < 0x10000) {
-        snprintf(text, sizeof(text), "\\u%04x", c);
-    } else {
-        c -= 0x10000;
-        snprintf(text, sizeof(text), "\\u%04x\\u%04x", 0xD800 + (c >> 10), 0xDC00 + (c & 0x3FF));
-    }
-    return add(w, text, strlen(text));
-}
-
-static int put_utf8(struct writer *w, const char *p, size_t n)
-{
-    static const char hex[] = "0123456789abcdef";
-    const char *end = p + n;
-    if (addc(w, '"') < 0) {
-        return -1;
-    }
-    for (;;) {
-        const char *stop = raw_end(p, end, w->plain ? ~0ull : 0);
-        if (stop != p && add(w, p, (size_t)(stop - p)) < 0) {
-            return -1;
-        }
-        if (stop == end) {
-            return addc(w, '"');
-        }
-        unsigned char c = (unsigned char)*stop;
-        if (c >= 0x80) {
-            p = stop;
-            if (put_escaped(w, &p) < 0) {
-                return -1;
-            }
-            continue;
-        }
-        char esc[6] = {'\\', (char)c, '0', '0', 0, 0};
-        size_t m = 2;
-        switch (c) {
-        case '\n': esc[1] = 'n'; break;
-        case '\t': esc[1] = 't'; break;
-        case '\r': esc[1] = 'r'; break;
-        case '\b': esc[1] = 'b'; break;
-        case '\f': esc[1] = 'f'; break;
-        case '"':
-        case '\\': break;
-        default:
-            esc[1] = 'u';
-            esc[4] = hex[c >> 4];
-            esc[5] = hex[c & 15];
-            m = 6;
-        }
-        if (add(w, esc, m) < 0) {
-            return -1;
-        }
-        p = stop + 1;
-    }
-}
 
 static int put_str(struct writer *w, PyObject *v)
 {
     Py_ssize_t n;
-    const char *p = PyUnicode_AsUTF8AndSize(v, &n);  /* fails on lone surrogates */
-    return p == NULL ? -1 : put_utf8(w, p, (size_t)n);
+    const char *p = PyUnicode_AsUTF8AndSize(v, &n); /* fails on lone surrogates */
+    return p == NULL ? -1 : write_utf8(w, p, (size_t)n);
 }
 
 static int put_repr(struct writer *w, PyObject *v)
@@ -176,15 +53,16 @@ static int put_long(struct writer *w, PyObject *v)
             return -1;
         }
         if (n >= 0 && n < 10) {
-            return addc(w, (char)('0' + n));
+            return write_char(w, (char)('0' + n));
         }
-        return buf_addi(w->out, n) < 0 ? no_memory(w->out) : 0;
+        return buf_addi(w->out, n) < 0 ? write_no_memory(w->out) : 0;
     }
-    PyObject *text = PyLong_Type.tp_repr(v);  /* a subclass may print itself differently */
+    PyObject *text = PyLong_Type.tp_repr(v); /* a subclass may print itself differently */
     if (text == NULL) {
         return -1;
     }
-    int rc = add(w, (const char *)PyUnicode_1BYTE_DATA(text), (size_t)PyUnicode_GET_LENGTH(text));
+    int rc = write_add(w, (const char *)PyUnicode_1BYTE_DATA(text),
+                       (size_t)PyUnicode_GET_LENGTH(text));
     Py_DECREF(text);
     return rc;
 }
@@ -193,15 +71,15 @@ static int put_double(struct writer *w, double v)
 {
     if (!isfinite(v)) {
         w->retry = !w->tolerant;
-        return add(w, "null", 4);
+        return write_add(w, "null", 4);
     }
     if (w->plain) {
         char *text = PyOS_double_to_string(v, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
-        int rc = text ? add(w, text, strlen(text)) : -1;
+        int rc = text ? write_add(w, text, strlen(text)) : -1;
         PyMem_Free(text);
         return rc;
     }
-    return number_out(w->out, v) < 0 ? no_memory(w->out) : 0;
+    return number_out(w->out, v) < 0 ? write_no_memory(w->out) : 0;
 }
 
 /* The number as a float where that is exact, else all of its digits. */
@@ -210,7 +88,7 @@ static int put_decimal(struct writer *w, PyObject *v)
     PyObject *f = PyNumber_Float(v), *back = NULL, *text = NULL;
     int rc = -1;
     if (f == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_ValueError)) {  /* signalling NaN */
+        if (PyErr_ExceptionMatches(PyExc_ValueError)) { /* signalling NaN */
             PyErr_Clear();
             return put_double(w, NAN);
         }
@@ -222,7 +100,7 @@ static int put_decimal(struct writer *w, PyObject *v)
                                        : PyObject_CallMethod(v, "is_finite", NULL);
         int exact = finite == NULL ? -1 : PyObject_IsTrue(finite);
         Py_XDECREF(finite);
-        if (exact <= 0) {  /* exact: finite, but beyond a float */
+        if (exact <= 0) { /* exact: finite, but beyond a float */
             rc = exact < 0 ? -1 : put_double(w, d);
             goto undo_float;
         }
@@ -245,7 +123,7 @@ static int put_decimal(struct writer *w, PyObject *v)
     if (text != NULL) {
         Py_ssize_t n;
         const char *p = PyUnicode_AsUTF8AndSize(text, &n);
-        rc = p ? add(w, p, (size_t)n) : -1;
+        rc = p ? write_add(w, p, (size_t)n) : -1;
         Py_DECREF(text);
     }
 undo_float:
@@ -278,10 +156,10 @@ static int put_key(struct writer *w, PyObject *k)
         return put_str(w, k);
     }
     if (k == Py_None) {
-        return add(w, "\"null\"", 6);
+        return write_add(w, "\"null\"", 6);
     }
     if (PyBool_Check(k)) {
-        return k == Py_True ? add(w, "\"true\"", 6) : add(w, "\"false\"", 7);
+        return k == Py_True ? write_add(w, "\"true\"", 6) : write_add(w, "\"false\"", 7);
     }
     if (PyBytes_Check(k)) {
         return put_bytes(w, k);
@@ -299,7 +177,7 @@ static int put_key(struct writer *w, PyObject *k)
 
 static int put_pair(struct writer *w, PyObject *k, PyObject *v, bool first, const struct nest *here)
 {
-    if ((!first && addc(w, ',') < 0) || put_key(w, k) < 0 || addc(w, ':') < 0) {
+    if ((!first && write_char(w, ',') < 0) || put_key(w, k) < 0 || write_char(w, ':') < 0) {
         return -1;
     }
     return put(w, v, here);
@@ -328,14 +206,15 @@ static int put_dict(struct writer *w, PyObject *v, const struct nest *here)
     Py_ssize_t pos = 0, n = PyDict_GET_SIZE(v);
     PyObject *k, *item;
     int rc = 0;
-    if (addc(w, '{') < 0) {
+    if (write_char(w, '{') < 0) {
         return -1;
     }
     if (!PyDict_CheckExact(v)) {
         rc = put_items(w, v, here);
-        return rc < 0 ? -1 : addc(w, '}');
+        return rc < 0 ? -1 : write_char(w, '}');
     }
-    for (bool first = true; rc == 0 && !w->retry && PyDict_Next(v, &pos, &k, &item); first = false) {
+    for (bool first = true; rc == 0 && !w->retry && PyDict_Next(v, &pos, &k, &item);
+         first = false) {
         Py_INCREF(k);
         Py_INCREF(item);
         rc = put_pair(w, k, item, first, here);
@@ -346,19 +225,19 @@ static int put_dict(struct writer *w, PyObject *v, const struct nest *here)
             rc = -1;
         }
     }
-    return rc < 0 ? -1 : addc(w, '}');
+    return rc < 0 ? -1 : write_char(w, '}');
 }
 
 static int put_list(struct writer *w, PyObject *v, const struct nest *here)
 {
-    int rc = addc(w, '[');
+    int rc = write_char(w, '[');
     for (Py_ssize_t i = 0; rc == 0 && !w->retry && i < PySequence_Fast_GET_SIZE(v); i++) {
         PyObject *item = Py_NewRef(PySequence_Fast_GET_ITEM(v, i));
-        rc = i != 0 ? addc(w, ',') : 0;
+        rc = i != 0 ? write_char(w, ',') : 0;
         rc = rc < 0 ? rc : put(w, item, here);
         Py_DECREF(item);
     }
-    return rc < 0 ? -1 : addc(w, ']');
+    return rc < 0 ? -1 : write_char(w, ']');
 }
 
 /* Calls v.name(); *ret stays NULL without an exception when there is no such method. */
@@ -480,13 +359,13 @@ static int put(struct writer *w, PyObject *v, const struct nest *up)
         return put_str(w, v);
     }
     if (v == Py_None) {
-        return add(w, "null", 4);
+        return write_add(w, "null", 4);
     }
     if (v == Py_True) {
-        return add(w, "true", 4);
+        return write_add(w, "true", 4);
     }
     if (v == Py_False) {
-        return add(w, "false", 5);
+        return write_add(w, "false", 5);
     }
     if (PyLong_Check(v)) {
         return put_long(w, v);

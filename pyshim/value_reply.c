@@ -33,9 +33,13 @@ int value_reply(struct lang_reply *reply, PyObject *v)
     /* Objects of other classes become texts, numbers, arrays ...: the JSON tells which. */
     switch (reply->value.len ? reply->value.data[0] : 'n') {
     case '{':
-    case '[': reply->value_kind = TN_VALUE_JSON; return 0;
+    case '[':
+        reply->value_kind = TN_VALUE_JSON;
+        return 0;
     case 't':
-    case 'f': reply->value_kind = TN_VALUE_BOOL; return 0;
+    case 'f':
+        reply->value_kind = TN_VALUE_BOOL;
+        return 0;
     case 'n':
         reply->value_kind = TN_VALUE_NONE;
         buf_clear(&reply->value);
@@ -51,6 +55,8 @@ int value_reply(struct lang_reply *reply, PyObject *v)
         Py_DECREF(text);
         return rc;
     }
-    default: reply->value_kind = TN_VALUE_NUMBER; return 0;
+    default:
+        reply->value_kind = TN_VALUE_NUMBER;
+        return 0;
     }
 }

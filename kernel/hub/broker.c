@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define FREE_CALLS_MAX 256u         /* kept for reuse */
 #define ARGS_MAX       (1ull << 30) /* bytes of all sections of a call */
@@ -375,6 +376,8 @@ tn_rc broker_create(struct loop *l, const struct broker_conf *conf,
     b->hooks = *hooks;
     b->grace_ns = conf->grace_ns ? conf->grace_ns : NS_PER_S;
     b->worker_calls = conf->worker_calls;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    b->processors = cores > 2 ? (unsigned)cores - 1 : 1;
     b->zygote = -1;
     b->next_link = 1;
     list_init(&b->links);

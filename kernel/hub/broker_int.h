@@ -21,10 +21,14 @@
     200000ull                   /* work handed to a worker in advance; also how long a call may wait
                                      behind another before somebody else is woken */
 #define WINDOW_CALLS 32u        /* and never more calls than this */
-#define WAKE_DEPTH   24u        /* waiting calls that wake another worker at once */
-#define GROW_NS      1000000ull /* a call that waits so long makes the group grow */
-#define UNKNOWN_NS   50000u     /* assumed cost of a function that was never called */
-#define COST_CELLS   4096u      /* power of two */
+#define CHEAP_NS     (WINDOW_NS / 4)   /* below: a function that is known to be cheap */
+#define PREEMPT_NS   (10 * WINDOW_NS)  /* a cheap call that takes longer is stuck, not just preempted */
+#define CROWDED_NS   (20 * WINDOW_NS)  /* wait that wakes more workers than there are free processors */
+#define GROW_NS      1000000ull /* how often a group with waiting calls thinks about growing */
+#define STUCK_NS     5000000ull /* it grows when every worker's call has run that long ... */
+#define LATE_NS      20000000ull    /* ... or a call has waited that long */
+#define UNKNOWN_NS   50000u         /* assumed cost of a function that was never called */
+#define COST_CELLS   4096u          /* power of two */
 #define STALL_NS     2000000000ull  /* a worker that does not take its call is killed */
 #define LOOK_MAX_NS  100000000ull   /* longest pause between two looks at an unclaimed call */
 #define START_NS     10000000000ull /* fork to READY */
@@ -175,6 +179,7 @@ struct broker {
     struct heap waits;     /* of waiting calls */
     tn_timer *deadline_timer, *check_timer, *soon_timer;
     uint64_t check_at; /* 0 = not armed */
+    unsigned processors; /* for workers: all but the one that the hub keeps busy, at least 1 */
     int sleepy;        /* the next thing is the sleep: answers need a bell */
     struct list free_calls;
     unsigned nfree, ncalls, nqueued, nclaimed;

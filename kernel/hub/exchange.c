@@ -128,6 +128,12 @@ static void refuse(struct exchange *e, uint32_t status, const char *text)
     }
 }
 
+static int is_multipart(const tn_http_req *req)
+{
+    tn_str type = tn_http_header(req, "content-type");
+    return type.n >= 10 && strncasecmp(type.s, "multipart/", 10) == 0;
+}
+
 static void http_begin(void *ctx, void *frontend_inst, tn_http_req *req, tn_http_plan *plan)
 {
     struct hub_plugin *front = ctx;
@@ -170,11 +176,14 @@ static void http_begin(void *ctx, void *frontend_inst, tn_http_req *req, tn_http
         return;
     }
     e->match = (tn_match){e->hit.route, e->hit.params, e->hit.nparams, 0};
-    if (e->hit.route->max_body != 0) {
-        plan->max_body = e->hit.route->max_body;
-    }
     if (e->hit.route->flags & TN_ROUTE_MULTIPART) {
         plan->flags |= TN_PLAN_MULTIPART;
+        if (is_multipart(req)) { /* files go to disk and may be larger than what is kept in memory */
+            plan->max_body = (uint64_t)h->settings.upload_max.n;
+        }
+    }
+    if (e->hit.route->max_body != 0) {
+        plan->max_body = e->hit.route->max_body;
     }
     if (api_ops(e)->plan != NULL) {
         api_ops(e)->plan(e->hit.api->pi.inst, req, &e->match, plan);

@@ -9,7 +9,6 @@
 
 #define BACKOFF_NS     100000000ull /* after a failed start, doubled up to ... */
 #define BACKOFF_MAX_NS 5000000000ull
-#define FAST_TRIES     4 /* awake workers that are asked for room */
 
 tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_conf *conf,
                  tn_err *err)
@@ -45,26 +44,43 @@ static struct link *first_idle(const struct group *g)
     return list_empty(&g->idle) ? NULL : list_entry(g->idle.next, struct link, node);
 }
 
+/* How long a cheap call may wait before another worker is woken. While processors are free the answer
+ * is the window; beyond that a further process would only take time from those that run. */
+static uint64_t patience(const struct group *g, const tn_call *c)
+{
+    unsigned awake = 0;
+    if (c->est_ns >= WINDOW_NS) {
+        return WINDOW_NS;
+    }
+    list_for_each(it, &g->fast) {
+        awake++;
+    }
+    return awake < g->b->processors ? WINDOW_NS : CROWDED_NS;
+}
+
 /* The worker for call c, or NULL: it waits. Waking a sleeping process costs more than most calls, so
  * an awake worker is preferred as long as its queue is short in time. */
 static struct link *pick(struct group *g, const tn_call *c, uint64_t now)
 {
     struct link *idle = first_idle(g);
-    if (c->est_ns < WINDOW_NS) {
-        int tries = FAST_TRIES;
-        list_for_each(it, &g->fast) {
-            struct link *l = list_entry(it, struct link, node);
-            if (link_room(l, c->est_ns)) {
-                return l;
-            }
-            if (--tries == 0) {
-                break;
-            }
+    if (c->est_ns >= WINDOW_NS) {
+        return idle;
+    }
+    unsigned awake = 0;
+    list_for_each(it, &g->fast) {
+        struct link *l = list_entry(it, struct link, node);
+        if (link_room(l, c->est_ns)) {
+            return l;
         }
-        if (idle && !list_empty(&g->fast) && g->npending < WAKE_DEPTH &&
-            now - c->queued_ns < WINDOW_NS) {
-            return NULL; /* the awake ones will be through before another is up */
-        }
+        awake++;
+    }
+    if (awake == 0) {
+        return idle;
+    }
+    uint64_t limit = patience(g, c);
+    uint64_t drain = (uint64_t)c->est_ns * (g->npending + 1) / awake;
+    if (drain < limit && now - c->queued_ns < limit) {
+        return NULL; /* the awake ones will be through before another is up */
     }
     return idle;
 }
@@ -95,7 +111,7 @@ void group_dispatch(struct group *g)
     }
     if (!list_empty(&g->pending) && (g->nidle || g->nworkers < g->conf.workers_max)) {
         const tn_call *c = list_entry(g->pending.next, tn_call, node);
-        uint64_t at = c->queued_ns + (g->nidle ? WINDOW_NS : GROW_NS);
+        uint64_t at = c->queued_ns + (g->nidle ? patience(g, c) : GROW_NS);
         check_at(g->b, at > now ? at : now + WINDOW_NS);
     }
 }
@@ -301,6 +317,21 @@ void group_refill(struct group *g)
     tell_ready(b);
 }
 
+/* More processes do not make short calls faster, they only share the cores: workers must be stuck. */
+static int all_stuck(const struct group *g, uint64_t now)
+{
+    if (!list_empty(&g->fast)) {
+        return 0;
+    }
+    list_for_each(it, &g->slow) {
+        const struct link *l = list_entry(it, struct link, node);
+        if (!l->started || now < l->started_ns + STUCK_NS) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 void group_grow(struct group *g, uint64_t now)
 {
     struct broker *b = g->b;
@@ -309,9 +340,8 @@ void group_grow(struct group *g, uint64_t now)
         return;
     }
     const tn_call *oldest = list_entry(g->pending.next, tn_call, node);
-    if (now < oldest->queued_ns + GROW_NS &&
-        !(b->nspares && now >= oldest->queued_ns + WINDOW_NS)) {
-        check_at(b, oldest->queued_ns + GROW_NS);
+    if (g->nbusy && now < oldest->queued_ns + LATE_NS && !all_stuck(g, now)) {
+        check_at(b, now + GROW_NS);
         return;
     }
     /* At most doubling: what starts now may already be enough. */

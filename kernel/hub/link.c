@@ -201,6 +201,8 @@ int link_send(struct link *l, tn_call *c)
 static void learn_cost(struct broker *b, const tn_call *c, uint32_t cost_us)
 {
     uint32_t ns = cost_us > 4000000 ? 4000000000u : cost_us * 1000 + 1000, old = b->cost[c->cell];
+    /* One call that lost the processor for a while must not make its function a slow one. */
+    ns = old && ns > 8ull * old ? 8 * old : ns;
     b->cost[c->cell] = old ? (uint32_t)((3ull * old + ns) / 4) : ns;
 }
 
@@ -409,8 +411,9 @@ void link_look(struct link *l, uint64_t now)
         l->started = 1;
         deadline_link(l, WAIT_SOFT, l->started_ns + head->timeout_ms * NS_PER_MS);
     }
-    if (now - l->started_ns < WINDOW_NS) {
-        l->check_ns = l->started_ns + WINDOW_NS;
+    uint64_t limit = call_estimate(l->b, head->cell) < CHEAP_NS ? PREEMPT_NS : WINDOW_NS;
+    if (now - l->started_ns < limit) {
+        l->check_ns = l->started_ns + limit;
         check_at(l->b, l->check_ns);
         return;
     }

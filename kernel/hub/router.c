@@ -215,6 +215,11 @@ int router_match(const struct router *r, tn_str method, tn_str path, struct rout
     if (path.n > 0 && path.s[0] == '/') {
         tn_str rest = {path.s + 1, path.n - 1};
         const struct target *t = walk(&r->root, rest, method, ret, 0);
+        if (t == NULL && str_is(method, "HEAD")) {
+            /* RFC 9110 section 9.3.2: as GET, and the frontend leaves the body out. */
+            ret->nparams = 0;
+            t = walk(&r->root, rest, TN_STR("GET"), ret, 0);
+        }
         if (t != NULL) {
             ret->route = t->route;
             ret->api = t->api;

@@ -76,7 +76,10 @@ static _Noreturn void become(struct supervisor *s, int which, int ctl)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* ^C in a terminal is ours alone */
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (which == HUB) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0,
+              0); /* the zygote ends its workers first, then itself */
+    }
     snprintf(path, sizeof(path), "%s/%s", s->folder, programs[which]);
     argv[n++] = path;
     if (which == ZYGOTE) {

@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -368,9 +367,6 @@ static tn_rc prepare(struct zygote *z, tn_err *err)
     if (proc_subreaper()) {
         return err_sys(err, errno, "becoming sub-reaper");
     }
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)) {
-        return err_sys(err, errno, "binding to the supervisor's life");
-    }
     proc_title("tenon-zygote");
     z->conf.setting = setting;
     z->conf.setting_ctx = &z->settings;
@@ -442,9 +438,13 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
         serve(&z);
         rc = 0;
     }
+    /* The platform ends: nothing of it stays, not even what is deaf to every signal but this. */
     for (struct list *n; (n = list_pop_front(&z.children));) {
-        free(list_entry(n, struct child, node)); /* they leave at the end of their sockets */
+        struct child *c = list_entry(n, struct child, node);
+        kill(-c->pid, SIGKILL);
+        free(c);
     }
+    proc_kill_strays(NULL, 0);
     for (struct list *n; (n = list_pop_front(&z.preloads));) {
         struct preload *p = list_entry(n, struct preload, node);
         fd_close(&p->fd);

@@ -97,8 +97,8 @@ struct calls {
         tn_json_member *members; /* SCRATCH_MEMBERS of them */
         tn_http_pair *pairs;     /* KWARGS_MAX_FIELDS of them */
     } scratch;
-    int resources_fd;      /* O_PATH of the resource root */
-    const char *resources; /* its path */
+    int resources_fd; /* O_PATH of the resource root */
+    char *resources;  /* its absolute path */
 };
 extern struct calls calls;
 /* Gives back what call_start() and snapshot_reload() made; nothing of the call path runs any more. */

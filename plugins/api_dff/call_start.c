@@ -57,20 +57,31 @@ tn_rc snapshot_reload(tn_err *err)
     return rc;
 }
 
+static const char *uploads_name(void)
+{
+    return api_setting("UPLOAD_TEMP_ROOT_FOLDER", ".uploads");
+}
+
 tn_rc call_start(tn_err *err)
 {
     struct call_scratch *x = &calls.scratch;
-    calls.resources = api_setting("RESOURCE_ROOT_PATH", "/data/resources");
-    if (mkdir(calls.resources, 0755) < 0 && errno != EEXIST) {
+    const char *root = api_setting("RESOURCE_ROOT_PATH", "/data/resources");
+    if (mkdir(root, 0755) < 0 && errno != EEXIST) {
         return api.host->fail(err, TN_E_CONFIG, "resource folder %s cannot be made (errno %d)",
-                              calls.resources, errno);
+                              root, errno);
+    }
+    calls.resources = realpath(root, NULL); /* scripts get absolute paths, wherever they run */
+    if (calls.resources == NULL) {
+        return api.host->fail(err, TN_E_CONFIG, "resource folder %s cannot be found (errno %d)",
+                              root, errno);
     }
     calls.resources_fd = open(calls.resources, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (calls.resources_fd < 0) {
         return api.host->fail(err, TN_E_CONFIG, "resource folder %s cannot be opened (errno %d)",
                               calls.resources, errno);
     }
-    static const char *const folders[] = {".uploads", ".downloads"};
+    const char *const folders[] = {uploads_name(),
+                                   api_setting("DOWNLOAD_TEMP_ROOT_FOLDER", ".downloads")};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         if (mkdirat(calls.resources_fd, folders[i], 0755) < 0 && errno != EEXIST) {
             return api.host->fail(err, TN_E_CONFIG, "folder %s/%s cannot be made (errno %d)",
@@ -100,6 +111,7 @@ void call_stop(void)
         free(c);
     }
     cache_destroy(calls.cache);
+    free(calls.resources);
     if (calls.resources_fd >= 0) {
         close(calls.resources_fd);
     }
@@ -125,10 +137,9 @@ void call_plan(void *inst, const tn_http_req *req, const tn_match *match, tn_htt
         struct tm tm;
         gmtime_r(&until, &tm);
         strftime(stamp, sizeof stamp, "%Y%m%d%H%M%S", &tm);
-        snprintf(folder, sizeof folder, "%s/.uploads", calls.resources);
+        snprintf(folder, sizeof folder, "%s/%s", calls.resources, uploads_name());
         second = now;
     }
     plan->upload_dir = folder;
     plan->upload_stamp = stamp;
-    plan->max_body = (uint64_t)10 << 30;
 }

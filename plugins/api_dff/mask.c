@@ -7,9 +7,8 @@
 #include <string.h>
 
 #define MASK       "*****"
-#define DUMP_CHARS 1000 /* of bodyDump */
-#define DUMP_PARSE                                                                                 \
-    (256u * 1024) /* larger bodies are not taken apart, an error may be on the loop */
+#define DUMP_CHARS 1000         /* of bodyDump */
+#define DUMP_PARSE (64u * 1024) /* larger bodies stay closed: an error may be on the loop */
 
 bool mask_key(tn_str key)
 {

@@ -15,7 +15,7 @@ static void platform_get(struct api_req *r)
     api.host->free(api.host->ctx, status.s);
 }
 
-const struct api_route monitor_routes[] = {
-    {"GET", "/api/v1/monitor/platform/do/get", "general_r", "Worker groups, workers and calls by state",
-     platform_get, NULL, NULL, NULL, 0},
-    {.method = NULL}};
+const struct api_route monitor_routes[] = {{"GET", "/api/v1/monitor/platform/do/get", "general_r",
+                                            "Worker groups, workers and calls by state",
+                                            platform_get, NULL, NULL, NULL, 0},
+                                           {.method = NULL}};

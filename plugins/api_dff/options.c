@@ -42,8 +42,9 @@ static const struct {
 
 bool call_refuse_field(struct call_refusal *why, const char *name, tn_str value, const char *type)
 {
-    json_t *tree = json_loadb(value.s, value.n, JSON_DECODE_ANY, NULL);
-    char *shown = json_dumps(tree, JSON_COMPACT | JSON_ENCODE_ANY);
+    /* Compact as the original shows it; what is cut anyway is not worth a tree. */
+    json_t *tree = value.n <= 4096 ? json_loadb(value.s, value.n, JSON_DECODE_ANY, NULL) : NULL;
+    char *shown = tree != NULL ? json_dumps(tree, JSON_COMPACT | JSON_ENCODE_ANY) : text_dup(value);
     struct str text = {0};
     str_printf(&text, "Field `%s` value `%.200s` is not valid. (type = \"%s\")", name,
                shown != NULL ? shown : "", type);

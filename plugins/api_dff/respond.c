@@ -70,7 +70,8 @@ void respond_failed(struct call *c, const char *fmt, ...)
     str_free(&detail);
 }
 
-/* What each unsuccessful status is answered with. `exception` stands in when the worker said nothing. */
+/* What each unsuccessful status is answered with. `exception` stands in when nobody said why; for an
+ * expired call it is the vocabulary's own text, whatever the broker says. */
 static const struct outcome {
     enum api_code code;
     const char *sub, *message, *exception;
@@ -94,14 +95,16 @@ static void respond_outcome(struct call *c, const tn_call_result *r)
     uint32_t kind;
     if (r->status == TN_CALL_OVERLOAD) {
         retry_s = r->retry_ms > 0 ? (r->retry_ms + 999) / 1000 : 1;
-    } else if (r->error.n > 0 &&
+    } else if (r->error.n > 0 && r->status != TN_CALL_EXPIRED &&
                api.host->json->scan(r->error, &kind, NULL, 0, NULL, NULL) == TN_OK &&
                kind == TN_JSON_OBJECT) {
         str_text(&detail, r->error);
     } else {
         str_puts(&detail, "{\"exception\":");
         add_quote(&detail, text_of(o->exception));
-        str_puts(&detail, ",\"exceptionType\":null,\"traceback\":null}");
+        str_puts(&detail, r->status == TN_CALL_EXPIRED
+                              ? ",\"exceptionType\":\"TaskExpired\",\"traceback\":null}"
+                              : ",\"exceptionType\":null,\"traceback\":null}");
     }
     respond_error(c, o->code, o->sub, str_view(&detail), o->message, retry_s);
     str_free(&detail);

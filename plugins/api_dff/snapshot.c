@@ -139,12 +139,15 @@ static tn_rc digest_kwargs(const tn_host *host, struct snapshot *s, struct snap_
     uint32_t kind = 0, n = 0;
     struct str fixed = {0}, name = {0};
     tn_rc rc = TN_E_NOMEM;
-    tn_json_member *m = calloc(MAX_KWARGS, sizeof *m);
+    /* A member takes at least five bytes ("":0,); most objects are small and there are many. */
+    size_t most = text.n / 5 + 2;
+    uint32_t cap = most < MAX_KWARGS ? (uint32_t)most : MAX_KWARGS;
+    tn_json_member *m = calloc(cap, sizeof *m);
     if (m == NULL) {
         return rc;
     }
     text = snap_copy(&s->arena, text);
-    if (text.s == NULL || host->json->scan(text, &kind, m, MAX_KWARGS, &n, NULL) != TN_OK ||
+    if (text.s == NULL || host->json->scan(text, &kind, m, cap, &n, NULL) != TN_OK ||
         (kind != TN_JSON_OBJECT && kind != TN_JSON_NULL)) {
         sapi->bad_kwargs = 1;
         n = 0;

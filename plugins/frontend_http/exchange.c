@@ -92,26 +92,22 @@ void *exchange_alloc(struct exchange *ex, size_t n, size_t align)
 /* ---- waiting -------------------------------------------------------------------------------------------- */
 
 /* The kernel has the request, and libmicrohttpd wants to know what to do meanwhile. Suspending costs
- * two epoll_ctl(), a failing recv() and an event that means nothing; so an exchange is parked first:
- * it stays in libmicrohttpd's ready list and is looked at every time that runs. Calls that take long
- * are suspended. */
+ * two epoll_ctl() and an event that means nothing; so an exchange is parked first: it stays in
+ * libmicrohttpd's ready list and is looked at every time that runs. Calls that take long are
+ * suspended, and so are those that are too many. (Never at once: libmicrohttpd would read from the
+ * socket when it is resumed, and take the half-closed connection of a client for a dead one.) */
 static void wait(struct exchange *ex)
 {
     struct server *s = ex->server;
     if (!ex->waiting) {
         ex->waiting = true;
+        s->parked++;
         conn_phase(ex->conn, PHASE_CALL);
-        if (s->parked < s->park_limit) {
-            s->parked++;
-            return;
-        }
-    } else if (s->now_ns < ex->conn->phase_ns + PARK_NS) {
-        return;
-    } else {
+    } else if (s->parked > s->park_limit || s->now_ns >= ex->conn->phase_ns + PARK_NS) {
         s->parked--;
+        ex->suspended = true;
+        MHD_suspend_connection(ex->mhd);
     }
-    ex->suspended = true;
-    MHD_suspend_connection(ex->mhd);
 }
 
 /* Nobody waits any more for this exchange. */
@@ -164,7 +160,7 @@ void exchange_unsuspend(struct exchange *ex)
     if (ex->suspended) {
         ex->suspended = false;
         MHD_resume_connection(ex->mhd);
-        ex->server->kick = true;
+        ex->server->kick = ex->server->resumed = true;
     }
 }
 

@@ -66,7 +66,8 @@ struct conn {
     bool trusted;     /* a proxy we believe */
     bool killed;      /* shutdown(2) was called, MHD will notice */
     bool peeked;      /* ended() looked in this phase */
-    uint8_t addr[28]; /* sockaddr_in or sockaddr_in6 */
+    /* sockaddr_in or sockaddr_in6, read through those types */
+    _Alignas(uint32_t) uint8_t addr[28];
     char peer[46];    /* INET6_ADDRSTRLEN */
     uint8_t peer_n;
 };
@@ -95,6 +96,7 @@ struct server {
     tn_timer *sweep;
     bool sweeping, draining, stopped;
     bool kick;       /* libmicrohttpd has work that no descriptor announces */
+    bool resumed;    /* a connection was resumed since it ran */
     bool raw_layout; /* the request head lies in one piece, see layout.c */
 };
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);

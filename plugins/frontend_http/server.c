@@ -283,7 +283,8 @@ static uint64_t prepare(void *user)
         return UINT64_MAX;
     }
     if (s->kick) {
-        s->kick = false;
+        s->kick = s->resumed; /* the first run only takes a resumed one back, the second sends */
+        s->resumed = false;
         adapt_parking(s);
         for (uint32_t i = 0; i < s->nlisteners; i++) {
             run(&s->listeners[i]);

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import statistics
+import subprocess
 import time
 from typing import Dict, List, Tuple
 
@@ -139,6 +140,20 @@ def idle(tenon: Tenon, seconds: float) -> Dict[str, float]:
     after = sum(cpu_seconds(pid) for pid in pids)
     return {'pss_mb': sum(pss_bytes(pid) for pid in pids) / 1e6, 'processes': len(pids),
             'cpu_percent': (after - before) / seconds * 100}
+
+
+def in_process(build: str) -> List[str]:
+    """What the programs print that measure one part alone: the worker's share of a call, the hub's share of
+    the call path. Those that were not built (`scons tests`) are named."""
+    lines = []
+    for program, args in (('tests/unit/pyshim/test_cases', ['--bench']), ('tests/unit/api_dff_calls/bench_call', [])):
+        path = os.path.join(build, program)
+        if not os.path.exists(path):
+            lines.append('%s is not built' % program)
+            continue
+        text = subprocess.run([path] + args, stdout=subprocess.PIPE, check=True).stdout.decode()
+        lines += [os.path.basename(program) + ':'] + ['  ' + line for line in text.splitlines()]
+    return lines
 
 
 def wake_up_us(times: int = 2000) -> float:

@@ -34,6 +34,7 @@ class Result:
     replacement: List[float] = dataclasses.field(default_factory=list)
     idle: Dict[str, float] = dataclasses.field(default_factory=dict)
     scripts: int = 0
+    parts: List[str] = dataclasses.field(default_factory=list)
     starts: List[float] = dataclasses.field(default_factory=list)
 
 
@@ -118,6 +119,8 @@ def markdown(r: Result) -> str:
         ', '.join('c=%d %s' % x for x in rounds.items()) or 'none',
         ' **Quick run: these figures mean nothing.**' if r.quick else '')]
     parts += ['\n'.join(rows) for rows in (_goals(r), _rates(r), _figures(r)) if rows]
+    if r.parts:
+        parts.append('Parts alone, CPU time in one process:\n\n```\n%s\n```' % '\n'.join(r.parts))
     if r.h2load:
         parts.append('Cross-check with `h2load --h1 -t1 -c64`: ' + '; '.join(
             '%s %s' % x for x in r.h2load.items()) + '.')

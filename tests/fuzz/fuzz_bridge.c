@@ -19,28 +19,30 @@ static tn_rc env_ask(void *ctx, const char *service, tn_str payload, struct buf 
     if (strcmp(service, "code.get") != 0) {
         return err_set(err, TN_E_UNSUPP, "unknown service %s", service);
     }
-    buf_adds(ret, "{\"kind\":\"source\",\"md5\":\"\",\"version\":1}\n"
-                  "import datetime, decimal, collections\n"
-                  "P = collections.namedtuple('P', 'a b')\n"
-                  "class D:\n"
-                  "    def __init__(self, v): self.v = v\n"
-                  "    def toDict(self): return self.v\n"
-                  "    def __repr__(self): return 'D(%.20s)' % self.v\n"
-                  "class J(D):\n"
-                  "    toDict = None\n"
-                  "    def __json__(self): return self.v\n"
-                  "KINDS = {'dec': decimal.Decimal, 'float': float, 'day': lambda v: datetime.date.fromordinal(v),\n"
-                  "         'time': lambda v: datetime.datetime.fromtimestamp(v), 'bytes': lambda v: v.encode('latin-1'),\n"
-                  "         'set': set, 'pair': lambda v: P(v, v), 'to': D, 'json': J, 'int': int, 'chr': chr,\n"
-                  "         'key': lambda v: {tuple(v): 1}, 'self': lambda v: v.append(v) or v}\n"
-                  "def odd(x=None):\n"
-                  "    if isinstance(x, list): return [odd(v) for v in x]\n"
-                  "    if not isinstance(x, dict): return x\n"
-                  "    for k, v in x.items():\n"
-                  "        if k in KINDS: return KINDS[k](odd(v))\n"
-                  "    return {k: odd(v) for k, v in x.items()}\n"
-                  "def echo(x=None): return x\n"
-                  "def names(**kw): return _DFF_HTTP_REQUEST\n");
+    buf_adds(
+        ret,
+        "{\"kind\":\"source\",\"md5\":\"\",\"version\":1}\n"
+        "import datetime, decimal, collections\n"
+        "P = collections.namedtuple('P', 'a b')\n"
+        "class D:\n"
+        "    def __init__(self, v): self.v = v\n"
+        "    def toDict(self): return self.v\n"
+        "    def __repr__(self): return 'D(%.20s)' % self.v\n"
+        "class J(D):\n"
+        "    toDict = None\n"
+        "    def __json__(self): return self.v\n"
+        "KINDS = {'dec': decimal.Decimal, 'float': float, 'day': lambda v: datetime.date.fromordinal(v),\n"
+        "         'time': lambda v: datetime.datetime.fromtimestamp(v), 'bytes': lambda v: v.encode('latin-1'),\n"
+        "         'set': set, 'pair': lambda v: P(v, v), 'to': D, 'json': J, 'int': int, 'chr': chr,\n"
+        "         'key': lambda v: {tuple(v): 1}, 'self': lambda v: v.append(v) or v}\n"
+        "def odd(x=None):\n"
+        "    if isinstance(x, list): return [odd(v) for v in x]\n"
+        "    if not isinstance(x, dict): return x\n"
+        "    for k, v in x.items():\n"
+        "        if k in KINDS: return KINDS[k](odd(v))\n"
+        "    return {k: odd(v) for k, v in x.items()}\n"
+        "def echo(x=None): return x\n"
+        "def names(**kw): return _DFF_HTTP_REQUEST\n");
     return TN_OK;
 }
 
@@ -68,8 +70,13 @@ static const struct lang_env env = {NULL, env_ask, env_print, env_log, env_setti
 
 static void call(const char *func, tn_str args, tn_str http, struct lang_reply *r)
 {
-    struct lang_call c = {.task_id = TN_STR("task-1"), .script = TN_STR("f__f"), .func = str_of(func),
-                          .args = args, .http = http, .generation = 1, .timeout_ms = 1000};
+    struct lang_call c = {.task_id = TN_STR("task-1"),
+                          .script = TN_STR("f__f"),
+                          .func = str_of(func),
+                          .args = args,
+                          .http = http,
+                          .generation = 1,
+                          .timeout_ms = 1000};
     buf_clear(&r->value);
     buf_clear(&r->control);
     buf_clear(&r->error);
@@ -84,7 +91,8 @@ static void start(void)
 {
     static int started;
     tn_err err = TN_ERR_INIT;
-    if (!started && (lang_python.boot(&env, &err) != TN_OK || lang_python.child(&env, &err) != TN_OK)) {
+    if (!started &&
+        (lang_python.boot(&env, &err) != TN_OK || lang_python.child(&env, &err) != TN_OK)) {
         fprintf(stderr, "%s\n", err.msg);
         abort();
     }
@@ -100,8 +108,9 @@ static void odd(tn_str args, struct lang_reply *r)
     if (r->status != TN_CALL_SUCCESS || r->value_kind == TN_VALUE_NONE) {
         return;
     }
-    if (r->value_kind == TN_VALUE_TEXT ? !str_utf8_valid(buf_str(&r->value))
-                                       : json_scan(buf_str(&r->value), &kind, NULL, 0, &n, &err) == TN_E_INVAL) {
+    if (r->value_kind == TN_VALUE_TEXT
+            ? !str_utf8_valid(buf_str(&r->value))
+            : json_scan(buf_str(&r->value), &kind, NULL, 0, &n, &err) == TN_E_INVAL) {
         fprintf(stderr, "not JSON: %.*s: %s\n", (int)r->value.len, r->value.data, err.msg);
         abort();
     }

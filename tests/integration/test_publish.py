@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publishing: when it returns, every later call sees the new code (spec 1.4, architecture 11)."""
 
+import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from support.client import Client
+import requests
+
+from support.client import ApiError, Client
 from support.people import refused
-from support.server import Server
+from support.server import Server, wait_for
 
 CODE = "@DFF.API('version')\ndef version():\n    return %d\n"
 
@@ -156,6 +160,49 @@ def test_published_code_survives_a_restart(new_server) -> None:
     ids = [client.function(CODE % n, 'version') for n in range(5)]
     server.restart()
     assert [server.client(username=None).result(i) for i in ids] == list(range(5))
+
+
+def test_a_killed_hub_runs_what_is_stored(new_server) -> None:
+    """SIGKILL between any two steps of a publish: afterwards store, history and running code agree."""
+    server = new_server().start()
+    client = server.client()
+    api_id = client.function(CODE % 0, 'version')
+    script = client.get('/sync-apis/do/list', id=api_id)[0]['func_id'].split('.')[0]
+    said = 0
+    for round_ in range(5):
+        client = server.client()
+
+        def publisher() -> int:
+            seen = said
+            try:
+                for n in range(1, 1000):
+                    client.edit(script, CODE % (1000 * round_ + n))
+                    client.publish(script)
+                    seen = 1000 * round_ + n
+            except (requests.ConnectionError, requests.Timeout, ApiError):
+                pass
+            return seen
+        with ThreadPoolExecutor(1) as pool, server.alerts_allowed(r'.'):
+            work = pool.submit(publisher)
+            time.sleep(0.15 + 0.021 * round_)
+            os.kill(server.pid_of('tenon-hub'), 9)
+            said = work.result()
+        assert wait_for(lambda: alive(server), 20)
+        client = server.client()
+        row = client.get('/scripts/%s/do/get' % script)
+        running = client.result(api_id)
+        assert row['code'] == CODE % running
+        assert running >= said  # what was answered is kept
+        newest = client.get('/script-publish-history/do/list', scriptId=script)[0]
+        assert (newest['scriptPublishVersion'], newest['scriptCode_cache']) == (row['publishVersion'], row['code'])
+        server.problems()
+
+
+def alive(server: Server) -> bool:
+    try:
+        return server.client(username=None).get('/do/ping') == 'pong'
+    except (requests.ConnectionError, requests.Timeout, ApiError):
+        return False
 
 
 def test_dry_run_checks_and_changes_nothing(api: Client) -> None:

@@ -2,6 +2,7 @@
 """Rules of sync APIs: rows, expiry, options, statuses; what the caller is told (spec 2.1, 2.3, 2.7)."""
 
 import datetime
+import threading
 import time
 
 import pytest
@@ -198,3 +199,43 @@ def test_client_that_leaves(server, api, anonymous, script):
         with server.raw() as raw:
             raw.send(('GET /api/v1/sync/%s HTTP/1.1\r\nHost: x\r\n\r\n' % slow).encode())
     assert anonymous.sync(sapi).json() == {'result': 1}
+
+
+def test_overload(new_server):
+    """Beyond the bound of the queue callers are told when to come back; nobody hangs, the rest is served."""
+    s = new_server(args=('--workers_min', '1', '--workers_max', '1', '--queue_max', '2')).start()
+    client = s.client()
+    sapi = client.function('import time\n@DFF.API("S")\ndef s():\n    time.sleep(0.5)\n    return 1\n', 's')
+    got = []
+
+    def run():
+        got.append(s.client(username=None).sync(sapi))
+    threads = [threading.Thread(target=run) for _ in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    refused = [r for r in got if r.status_code == 503]
+    assert len(got) == 12 and refused and len(refused) < 12
+    assert {r.status_code for r in got} == {200, 503}
+    for r in refused:
+        assert (r.json()['error'], r.json()['reason']) == (503.1, 'ESysLimitReached')
+        assert int(r.headers['Retry-After']) >= 1
+    assert client.sync(sapi).text == '1'
+
+
+def test_expired_in_the_queue(new_server):
+    """A call that waited longer than `expires` is answered without being started."""
+    s = new_server(args=('--workers_min', '1', '--workers_max', '1')).start()
+    client = s.client()
+    script = client.script('import time\n@DFF.API("S")\ndef s(n):\n    time.sleep(n)\n    return n\n')
+    sapi = client.add_sync_api(script + '.s')
+    threads = [threading.Thread(target=lambda: s.client(username=None).sync(sapi, {'n': 2})) for _ in range(2)]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    envelope = client.sync(sapi, {'n': 0}, {'expires': 1}).json()
+    for t in threads:
+        t.join()
+    assert envelope['error'] == 599.2 and envelope['reason'].startswith('EFuncTimeout'), envelope
+    assert 'Task waited takes too much time' in envelope['detail']['exception']

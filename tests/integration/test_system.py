@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Envelope, headers, CORS, unknown routes, system-info, echo (spec 0.1-0.4, 1.12)."""
 
+import json
 import re
 
 import pytest
@@ -147,6 +148,20 @@ def test_unreadable_bodies(anonymous: Client, body: bytes) -> None:
 def test_an_absent_body_is_an_empty_object(api: Client) -> None:
     e = api.envelope('POST', '/script-sets/do/add')
     assert e['detail'] == {'message': 'Field `data` is missing.'}
+
+
+def test_oversize_bodies_are_refused_before_they_are_sent(raw) -> None:
+    raw.send(b'POST /api/v1/script-sets/do/add HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
+             b'Content-Length: 60000000\r\n\r\n')
+    answer = raw.answer()
+    envelope = json.loads(answer.body)
+    assert (answer.status, envelope['reason']) == (400, 'EClientBadRequest') and 'too large' in envelope['message']
+
+
+def test_head_is_get_without_a_body(anonymous: Client) -> None:
+    response = anonymous.request('HEAD', '/api/v1/do/ping')
+    assert response.status_code == 200 and response.content == b''
+    assert response.headers['Content-Type'].startswith('application/json')
 
 
 def test_api_behavior(anonymous: Client) -> None:

@@ -75,3 +75,15 @@ def test_broken_multipart(anonymous, sapi):
         assert response.status_code in (200, 400), body
         if response.status_code == 200:
             assert body == b'' and response.json()['files'] is None
+
+
+def test_limits(new_server):
+    """Files may be larger than other bodies, but not larger than upload_max."""
+    s = new_server(args=('--body_max', '2000', '--upload_max', '100k')).start()
+    client = s.client()
+    take = client.function(CODE, 'take')
+    for size, status in ((50_000, 200), (150_000, 400)):
+        response = client.request('POST', '/api/v1/sync/%s/s' % take, files={'f': ('a', b'x' * size)})
+        assert response.status_code == status, response.text
+    response = client.sync(take, {'text': 'x' * 3000})
+    assert (response.status_code, response.json()['reason']) == (400, 'EClientBadRequest')

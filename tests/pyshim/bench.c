@@ -39,12 +39,18 @@ static int by_value(const void *a, const void *b)
 
 static double full_call(struct lang_reply *r, const char *script)
 {
-    struct lang_call c = {.task_id = TN_STR("task-000000000001"), .origin = TN_STR("syncAPI"),
-                          .script = {script, strlen(script)}, .func = TN_STR("f3"),
-                          .origin_id = TN_STR("sync-1"), .trigger_us = 1767225600123456,
-                          .timeout_ms = 35000, .queue = 1, .args = TN_STR("{\"x\":1,\"y\":2}"),
-                          .http = TN_STR("{\"method\":\"GET\",\"url\":\"/api/v1/sync/x\",\"headers\":{}}"),
-                          .generation = 1 << 20};
+    struct lang_call c = {
+        .task_id = TN_STR("task-000000000001"),
+        .origin = TN_STR("syncAPI"),
+        .script = {script, strlen(script)},
+        .func = TN_STR("f3"),
+        .origin_id = TN_STR("sync-1"),
+        .trigger_us = 1767225600123456,
+        .timeout_ms = 35000,
+        .queue = 1,
+        .args = TN_STR("{\"x\":1,\"y\":2}"),
+        .http = TN_STR("{\"method\":\"GET\",\"url\":\"/api/v1/sync/x\",\"headers\":{}}"),
+        .generation = 1 << 20};
     uint64_t from = clock_mono_ns();
     for (int i = 0; i < CALLS; i++) {
         buf_clear(&r->value);
@@ -112,9 +118,12 @@ int bench(void)
     for (int i = 0; i < 5; i++) {
         qsort(t[i], ROUNDS, sizeof(double), by_value);
     }
-    printf("full call, 10 decorated functions, 3 imports  %6.2f us (best %.2f)\n", t[0][ROUNDS / 2], t[0][0]);
-    printf("full call, the same without decorators        %6.2f us (best %.2f)\n", t[1][ROUNDS / 2], t[1][0]);
-    printf("bare exec + call without decorators           %6.2f us (best %.2f)\n", t[2][ROUNDS / 2], t[2][0]);
+    printf("full call, 10 decorated functions, 3 imports  %6.2f us (best %.2f)\n", t[0][ROUNDS / 2],
+           t[0][0]);
+    printf("full call, the same without decorators        %6.2f us (best %.2f)\n", t[1][ROUNDS / 2],
+           t[1][0]);
+    printf("bare exec + call without decorators           %6.2f us (best %.2f)\n", t[2][ROUNDS / 2],
+           t[2][0]);
     printf("in-process overhead (same script: full / bare)  %.2f\n", t[3][ROUNDS / 2]);
     printf("with the ten decorators on top                  %.2f\n", t[4][ROUNDS / 2]);
     free(decorated);

@@ -4,6 +4,7 @@
 #include "kernel/value/json.h"
 #include "tests/pyshim/driver.h"
 #include "tests/pyshim/fake_env.h"
+#include <ftw.h>
 #include <glob.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ static struct {
     uint32_t result_ttl, queue;
     int called, status_checked;
     int want_stacks, stacks_fd;
-    char what[256];         /* the call, for messages */
+    char what[256]; /* the call, for messages */
 } st;
 
 static void fail(const char *fmt, ...) TN_PRINTF(1, 2);
@@ -85,9 +86,12 @@ static void do_call(char *words, const char *text)
 {
     static char code[1 << 16];
     char *save = NULL, *id = strtok_r(words, " ", &save), *w, *dot;
-    struct lang_call c = {.task_id = TN_STR("task-000000000001"), .origin = TN_STR("syncAPI"),
-                          .origin_id = TN_STR("sync-1"), .trigger_us = 1767225600123456,
-                          .timeout_ms = 35000, .queue = st.queue ? st.queue : 1};
+    struct lang_call c = {.task_id = TN_STR("task-000000000001"),
+                          .origin = TN_STR("syncAPI"),
+                          .origin_id = TN_STR("sync-1"),
+                          .trigger_us = 1767225600123456,
+                          .timeout_ms = 35000,
+                          .queue = st.queue ? st.queue : 1};
     struct itimerval soft = {{0, 0}, {0, 0}};
     end_call();
     st.want_stacks = 0;
@@ -170,8 +174,8 @@ static void has_lines(const char *what, tn_str got, const char *text, int want)
     while (str_split(&rest, '\n', &line)) {
         st.checks++;
         if (line.n != 0 && (memmem(got.s, got.n, line.s, line.n) != NULL) != want) {
-            fail("%s %s\n%.*s\nin\n%.*s", what, want ? "lacks" : "must not hold", (int)line.n, line.s,
-                 (int)got.n, got.s);
+            fail("%s %s\n%.*s\nin\n%.*s", what, want ? "lacks" : "must not hold", (int)line.n,
+                 line.s, (int)got.n, got.s);
         }
     }
 }
@@ -206,10 +210,11 @@ static void check_log(const char *want)
 static long blocks(void)
 {
     char probe[] = "slope__probe.count", none[] = "";
-    fake_set(&fake.scripts, "slope__probe", "import gc, sys\n"
-                                            "def count():\n"
-                                            "    gc.collect()\n"
-                                            "    return sys.getallocatedblocks()\n");
+    fake_set(&fake.scripts, "slope__probe",
+             "import gc, sys\n"
+             "def count():\n"
+             "    gc.collect()\n"
+             "    return sys.getallocatedblocks()\n");
     do_call(probe, none);
     return atol(buf_str(&st.reply.value).s);
 }
@@ -230,7 +235,7 @@ static void check_slope(const char *arg, const char *args)
     }
     after = blocks();
     st.checks++;
-    if (after - before > n / 10 + 200) {  /* free lists and caches move a little */
+    if (after - before > n / 10 + 200) { /* free lists and caches move a little */
         fail("%ld more blocks after %ld calls", after - before, n);
     }
 }
@@ -369,6 +374,14 @@ static void run_file(const char *path)
     fclose(f);
 }
 
+static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *ftw)
+{
+    (void)sb;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
 int driver_main(int argc, char **argv)
 {
     tn_err err = TN_ERR_INIT;
@@ -393,7 +406,9 @@ int driver_main(int argc, char **argv)
     pid_t pid = fork();
     if (pid != 0) {
         int status = 1;
-        return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 2;
+        int ok = pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+        nftw(fake.resource_root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        return ok ? WEXITSTATUS(status) : 2;
     }
     if (lang_python.child(&fake_lang_env, &err) != TN_OK) {
         fprintf(stderr, "child: %s\n", err.msg);

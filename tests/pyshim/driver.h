@@ -2,5 +2,5 @@
 /* The modes of the driver besides running case files. */
 #pragma once
 int driver_main(int argc, char **argv);
-int bench(void);           /* microseconds per call */
-int zygote_prepare(void);  /* before the fork; 0 or -1 with a line on stderr */
+int bench(void);          /* microseconds per call */
+int zygote_prepare(void); /* before the fork; 0 or -1 with a line on stderr */

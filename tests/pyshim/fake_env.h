@@ -10,12 +10,12 @@ struct fake_item {
 };
 struct fake_env {
     struct fake_item *scripts, *vars, *settings;
-    struct buf log;          /* printed lines */
-    struct buf compiled;     /* what code.get gives for the script "zygote__compiled" */
+    struct buf log;      /* printed lines */
+    struct buf compiled; /* what code.get gives for the script "zygote__compiled" */
     char resource_root[256];
     unsigned asked_code, asked_env;
 };
 extern struct fake_env fake;
 extern const struct lang_env fake_lang_env;
 void fake_set(struct fake_item **list, const char *id, const char *text);
-void fake_reset(void);       /* forgets scripts, variables and lines */
+void fake_reset(void); /* forgets scripts, variables and lines */

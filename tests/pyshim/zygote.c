@@ -29,7 +29,8 @@ int zygote_prepare(void)
     int rc = -1;
     if (lang_python.preload(TN_STR("zygote__kept"), 1, source, absent, NULL, &err) ||
         lang_python.preload(TN_STR("zygote__compiled"), 1, source, absent, &fake.compiled, &err) ||
-        lang_python.preload(TN_STR("zygote__again"), 1, absent, buf_str(&fake.compiled), &again, &err)) {
+        lang_python.preload(TN_STR("zygote__again"), 1, absent, buf_str(&fake.compiled), &again,
+                            &err)) {
         fprintf(stderr, "preload: %s\n", err.msg);
         goto undo_again;
     }
@@ -39,7 +40,8 @@ int zygote_prepare(void)
     }
     lang_python.unload(TN_STR("zygote__compiled"));
     lang_python.unload(TN_STR("zygote__never"));
-    rc = refuses(TN_STR("def f(:"), absent, "cannot compile script zygote__bad: SyntaxError: invalid syntax");
+    rc = refuses(TN_STR("def f(:"), absent,
+                 "cannot compile script zygote__bad: SyntaxError: invalid syntax");
     rc |= refuses(TN_STR("\xff"), absent, "UnicodeDecodeError");
     rc |= refuses(absent, TN_STR("nonsense"), "cannot compile script zygote__bad");
     rc |= refuses(absent, (tn_str){"N", 1}, "is not one of ours");

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The typical script: 10 decorated functions, 3 imports, 1 dict.
 import json
 import math

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from typing import Callable, List
@@ -293,6 +294,18 @@ def test_early_answer_without_the_body(shared: Stub) -> None:
     r.send(GET % b'/early')
     assert r.answer()[0] == 200
     r.close()
+
+
+@pytest.mark.parametrize('path', [b'/fast', b'/slow?us=500', b'/slow?us=300000', b'/big?n=3000000&flags=4'])
+def test_half_closed_client_is_answered(shared: Stub, path: bytes) -> None:
+    """A client may shut down its sending side and still read."""
+    for _ in range(3):
+        r = shared.raw()
+        r.send(GET % path)
+        r.sock.shutdown(socket.SHUT_WR)
+        assert r.answer()[0] == 200
+        assert r.closed()
+        r.close()
 
 
 # ---- limits ------------------------------------------------------------------------------------------------

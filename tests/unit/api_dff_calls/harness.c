@@ -325,7 +325,7 @@ void harness_open(void)
     if (sodium_init() < 0) {
         abort();
     }
-    strcpy(test_resources, "/tmp/calls-test-XXXXXX");
+    strcpy(test_resources, P_tmpdir "/calls-test-XXXXXX");
     if (mkdtemp(test_resources) == NULL) {
         abort();
     }

@@ -80,7 +80,7 @@ static void map_walk_may_delete(void **state)
     (void)state;
     struct map m = MAP_INIT;
     for (int i = 0; i < 100; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i);
         map_put(&m, str_of(key), malloc(1), NULL);
     }

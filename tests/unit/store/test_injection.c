@@ -159,7 +159,7 @@ static int64_t matches(const char *column, uint32_t op, const char *json)
 
 static void values_round_trip(void **state)
 {
-    char row[2048], want[1024];
+    char row[4096], want[2048];
     char *before = dump();
     (void)state;
     assert_true(N >= 200);
