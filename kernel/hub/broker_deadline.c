@@ -233,10 +233,24 @@ static void on_woke(void *user)
     }
 }
 
+static void ring_all(struct list *busy)
+{
+    list_for_each(it, busy) {
+        struct link *l = list_entry(it, struct link, node);
+        if (l->unrung) {
+            link_ring(l);
+        }
+    }
+}
+
 static uint64_t on_prepare(void *user)
 {
     struct broker *b = user;
     unsigned found = 0, asleep = 0;
+    for (unsigned i = 0; i < b->ngroups; i++) {
+        ring_all(&b->groups[i].fast);
+        ring_all(&b->groups[i].slow);
+    }
     for (unsigned i = 0; i < b->ngroups; i++) {
         list_for_each(it, &b->groups[i].fast) {
             atomic_store_explicit(&list_entry(it, struct link, node)->page->hub_sleeps, 1,

@@ -21,6 +21,7 @@
     200000ull                   /* work handed to a worker in advance; also how long a call may wait
                                      behind another before somebody else is woken */
 #define WINDOW_CALLS 32u        /* and never more calls than this */
+#define BELL_CALLS   8u         /* calls that are worth a bell before we sleep */
 #define CHEAP_NS     (WINDOW_NS / 4)   /* below: a function that is known to be cheap */
 #define PREEMPT_NS   (10 * WINDOW_NS)  /* a cheap call that takes longer is stuck, not just preempted */
 #define CROWDED_NS   (20 * WINDOW_NS)  /* wait that wakes more workers than there are free processors */
@@ -119,6 +120,7 @@ struct link {
     uint64_t revoked_word; /* what we last made of the claim word */
     struct list sent;      /* calls in its ring, the first is the running one */
     unsigned nsent;
+    unsigned unrung; /* calls published since the last bell */
     uint64_t load_ns; /* expected cost of sent */
     uint64_t head_ns; /* when the first of sent became first */
     uint64_t started_ns;
@@ -252,6 +254,7 @@ void group_start_failed(struct link *l);
 struct link *link_fork(struct broker *b, struct group *g);
 void link_forked(struct link *l, pid_t pid, int pidfd, int error);
 void link_exited(struct link *l, int status);
+void link_ring(struct link *l); /* wakes the worker if it sleeps */
 int link_room(const struct link *l, uint32_t est_ns);
 int link_send(struct link *l, tn_call *call); /* 0: no room now */
 unsigned link_drain(struct link *l);          /* takes all replies; how many */

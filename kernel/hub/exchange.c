@@ -268,7 +268,6 @@ static tn_rc reply_now(struct exchange *e, const tn_http_reply *reply, tn_err *e
 struct carried {
     struct exchange *e;
     tn_http_reply reply;
-    char path[512];
     tn_http_pair headers[];
 };
 
@@ -295,7 +294,7 @@ static tn_rc http_reply(void *ctx, tn_http_req *req, const tn_http_reply *reply,
     if (hub_on_loop(h)) {
         return reply_now(e, reply, err);
     }
-    size_t text = 0;
+    size_t text = reply->fd_path != NULL ? strlen(reply->fd_path) + 1 : 0;
     for (uint32_t i = 0; i < reply->nheaders; i++) {
         text += reply->headers[i].name.n + reply->headers[i].value.n;
     }
@@ -318,14 +317,7 @@ static tn_rc http_reply(void *ctx, tn_http_req *req, const tn_http_reply *reply,
     }
     c->reply.headers = c->headers;
     if (reply->fd_path != NULL) {
-        size_t n = strlen(reply->fd_path);
-        if (n < sizeof c->path) {
-            memcpy(c->path, reply->fd_path, n + 1);
-            c->reply.fd_path = c->path;
-        } else {
-            c->reply.fd_path = NULL;
-            c->reply.flags &= ~TN_REPLY_DELETE;
-        }
+        c->reply.fd_path = strcpy(p, reply->fd_path);
     }
     loop_post(h->loop, reply_carried, c);
     return TN_OK;

@@ -143,9 +143,10 @@ int link_room(const struct link *l, uint32_t est_ns)
            (l->nsent == 0 || l->load_ns + est_ns <= WINDOW_NS) && l->calls < l->calls_max;
 }
 
-static void bell(struct link *l)
+void link_ring(struct link *l)
 {
     struct ipc_msg m = {.type = IPC_M_BELL};
+    l->unrung = 0;
     atomic_thread_fence(memory_order_seq_cst); /* publish before reading the flag */
     if (atomic_load_explicit(&l->page->worker_sleeps, memory_order_relaxed) &&
         atomic_exchange(&l->page->worker_sleeps, 0)) {
@@ -192,7 +193,11 @@ int link_send(struct link *l, tn_call *c)
     l->calls++;
     list_push_back(&l->sent, &c->node);
     ipc_ring_publish(&l->page->calls, tail);
-    bell(l);
+    /* What one look at the network brings goes to the worker at once: it is woken before we sleep, or
+     * when there is enough for it to do meanwhile. */
+    if (++l->unrung >= BELL_CALLS || l->b->sleepy) {
+        link_ring(l);
+    }
     return 1;
 }
 

@@ -47,11 +47,12 @@ static void drain_check(void *user)
     uint32_t active = 0;
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
-        if (hp->plug->desc.kind == TN_KIND_FRONTEND) {
+        if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
             active += ((const tn_frontend_ops *)hp->plug->ops)->active(hp->pi.inst);
         }
     }
-    if (exchanges_open(h) == 0 && active == 0) {
+    /* A start that is under way on a helper thread still uses the broker. */
+    if (h->apis_started && exchanges_open(h) == 0 && active == 0) {
         broker_drain(h->broker, hub_leave, h);
         return;
     }
@@ -68,7 +69,7 @@ static void hub_drain(void *user)
     log_info("draining: %zu requests are open", exchanges_open(h));
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
-        if (hp->plug->desc.kind == TN_KIND_FRONTEND) {
+        if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
             ((const tn_frontend_ops *)hp->plug->ops)->drain(hp->pi.inst);
         }
     }
@@ -109,6 +110,7 @@ static void ready_check(struct hub *h)
         log_alert("%s", err.msg);
         exit(1);
     }
+    h->listening = 1;
     tn_str rest = str_of(h->settings.listen), one;
     char url[256];
     str_split(&rest, ',', &one);
@@ -313,7 +315,7 @@ static void hub_stop(struct hub *h)
 {
     for (size_t i = 0; i < h->nplugins; i++) {
         struct hub_plugin *hp = &h->plugins[i];
-        if (hp->plug->desc.kind == TN_KIND_FRONTEND) {
+        if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
             ((const tn_frontend_ops *)hp->plug->ops)->stop(hp->pi.inst);
         }
     }

@@ -42,10 +42,13 @@ static void on_ctl(void *user, uint32_t events)
     int fd = -1;
     (void)events;
     ssize_t n = fd_recv(s->fd, buf, sizeof(buf), &fd, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            log_error("message from the supervisor: %s", strerror(errno));
+        }
         return;
     }
-    if (n <= 0) {
+    if (n == 0) {
         /* The supervisor is gone: so are we, at once (its death also sends us SIGKILL). */
         log_alert("the supervisor has gone");
         loop_unwatch(s->loop, s->watch);

@@ -12,12 +12,13 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 from typing import Any, Callable, Dict, List
 
 import pytest
-from support.server import PATIENCE, Server, wait_for
+from support.server import BUILD, PATIENCE, Server, wait_for
 
 LONG = os.environ.get('TENON_TEST_LONG') == '1'
 KILLS = 10000 if LONG else 300
@@ -330,3 +331,17 @@ def test_sigterm_drains(new_server: Any) -> None:
     assert server.stop() == 0
     t.join(10)
     assert got == [(200, b'1500')], got
+
+
+def test_sigterm_while_starting(new_server: Any) -> None:
+    """A stop that comes at any moment of the start ends it with code 0 and leaves nobody."""
+    for ms in range(5, 125, 10):
+        server = new_server()
+        with open(server.log_path, 'wb') as log:
+            process = subprocess.Popen(
+                [os.path.join(BUILD, 'bin', 'tenon'), 'serve', '--data', server.data, '--listen',
+                 '127.0.0.1:%d' % server.port, '--dev'], stdout=log, stderr=log, env=server.env)
+        time.sleep(ms / 1000 * PATIENCE)
+        process.terminate()
+        assert process.wait(20 * PATIENCE) in (0, -signal.SIGTERM), server.log()
+        assert 'Sanitizer' not in server.log() and ' ALERT ' not in server.log(), server.log()
