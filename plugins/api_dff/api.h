@@ -105,8 +105,10 @@ void api_error_with(tn_http_req *req, struct api_stamp *s, enum api_code code, c
 
 /* ---- credentials ----------------------------------------------------------------------------- */
 /* For public call routes on the loop thread; never blocks. True: no credential or a good one.
- * False: the credential is bad and the 401 was sent. */
-bool api_credential_fast(tn_http_req *req);
+ * False: the credential is bad and the 401 was sent, or it is an access key, which a helper thread
+ * checks: go_on() runs on the loop when the key is good. */
+bool api_credential_fast(tn_http_req *req, const tn_match *match,
+                         void (*go_on)(tn_http_req *req, const tn_match *match));
 
 enum api_privilege { /* bits of api_user.privileges */
                      P_general_r = 1 << 0,
@@ -126,8 +128,8 @@ struct api_user {
     json_t *row;               /* the stored user: id, username, name, email, roles[] ... */
     const char *id, *username; /* borrowed from row */
     const char *name;          /* "" when null */
-    const char *auth_type;     /* "builtin.byXAuthToken", "builtin.byLocalhostAuthToken" */
-    char session[40];          /* xatid; "" for the localhost token */
+    const char *auth_type;     /* "builtin.byXAuthToken", "builtin.byAccessKey" ... */
+    char session[40];          /* xatid; "" without a session token */
     uint32_t privileges;
     bool is_sa;
 };

@@ -173,6 +173,9 @@ COLUMNS access_key[] = {
 static const tn_join ak_joins[] = {
     {"user", "u", "ak.userId", "id", "u_", ak_user_shown}, NO_JOIN};
 
+/* Nonces of signed requests, named by a hash over key and nonce; survive a restart (spec 1.1). */
+COLUMNS access_key_nonce[] = {ID(64), INT("expireMs", NN | IDX, NULL), END};
+
 COLUMNS system_setting[] = {ID(64), TEXT("value", NN), END};
 
 COLUMNS user[] = {
@@ -228,6 +231,7 @@ const tn_entity api_entities[] = {
           script_set_import_history),
     ENTITY("accessKey", "ak", "wat_main_access_key", "ak-", 16, access_key, ak_joins, NULL,
            "ak.seq DESC"),
+    PLAIN("accessKeyNonce", "akn", "wat_main_access_key_nonce", "akn-", access_key_nonce),
     PLAIN("systemSetting", "ss", "wat_main_system_setting", "ss-", system_setting),
     PLAIN("user", "u", "wat_main_user", "u-", user),
     PLAIN("signInGuard", "sign", "wat_main_sign_in_guard", "sign-", sign_in_guard),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The api plugin of the DFF vocabulary: its descriptor, its routes, its start. */
 #include "entities.h"
+#include "localhost.h"
 #include "rows.h"
 #include "schema.h"
 
@@ -34,9 +35,9 @@ bool api_setting_bool(const char *name, bool dflt)
 static tn_route routes[ROUTES_MAX]; /* filled once by load() from the tables below */
 
 static const struct api_route *const tables[] = {
-    index_routes,      openapi_routes,  auth_routes,    user_routes,
-    script_set_routes, script_routes,   publish_routes, func_routes,
-    env_routes,        sync_api_routes, monitor_routes, call_api_routes};
+    index_routes,   openapi_routes,  auth_routes,      user_routes, script_set_routes,
+    script_routes,  publish_routes,  func_routes,      env_routes,  sync_api_routes,
+    monitor_routes, call_api_routes, access_key_routes};
 
 const tn_route *api_routes(void)
 {
@@ -186,8 +187,9 @@ static tn_rc start(void *inst, tn_err *err)
                       "DEVELOPMENT MODE: admin/admin may sign in, captchas are off, errors tell "
                       "internals. Never let others reach this platform.");
     }
-    static tn_rc (*const steps[])(tn_err *) = {first_start,    env_services,    sign_service,
-                                               published_code, snapshot_reload, call_start};
+    static tn_rc (*const steps[])(tn_err *) = {first_start,  localhost_start, env_services,
+                                               sign_service, published_code,  snapshot_reload,
+                                               call_start};
     tn_rc rc = TN_OK;
     for (size_t i = 0; rc == TN_OK && i < sizeof steps / sizeof *steps; i++) {
         *err = (tn_err)TN_ERR_INIT;

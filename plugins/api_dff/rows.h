@@ -15,7 +15,7 @@ extern const struct crud script_set_crud, script_crud, sync_api_crud, env_crud, 
 /* Route tables, each ended by a NULL method. */
 extern const struct api_route auth_routes[], user_routes[], script_set_routes[], script_routes[],
     publish_routes[], func_routes[], env_routes[], sync_api_routes[], index_routes[],
-    openapi_routes[], monitor_routes[];
+    openapi_routes[], monitor_routes[], access_key_routes[];
 
 /* All routes of this vocabulary, ended by a NULL method. */
 const tn_route *api_routes(void);
@@ -29,6 +29,9 @@ tn_rc funcs_drop(tn_txn *txn, const char *script_id, tn_err *err);
 /* Inserts the functions of `api_funcs` (items of spec 1.4). */
 tn_rc funcs_store(tn_txn *txn, const char *script_id, const json_t *api_funcs, tn_err *err);
 char *set_of_script(const char *script_id); /* part before the first "__", malloc */
+
+/* access_key.c: the secret of a row that was read with its secretCipher; host->free() it. */
+tn_rc access_key_secret(const json_t *row, tn_text *ret, tn_err *err);
 
 tn_rc first_start(tn_err *err);  /* setup.c */
 tn_rc env_services(tn_err *err); /* env.c */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Session tokens (JWT HS256 over a server-side session), roles and privileges (spec 1.1). */
 #include "session.h"
+#include "ak_check.h"
+#include "localhost.h"
 #include "store.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* How a request was authenticated; access keys do not sign in yet, but their bar is in place. */
+/* How a request was authenticated. */
 #define BY_TOKEN      "builtin.byXAuthToken"
 #define BY_LOCALHOST  "builtin.byLocalhostAuthToken"
 #define BY_ACCESS_KEY "builtin.byAccessKey"
@@ -219,47 +219,23 @@ static enum cred_kind cred_find(const tn_http_req *req, tn_str *ret)
     if (ret->n > 0) {
         return CRED_TOKEN;
     }
-    static const char *const ak[] = {"x-dff-ak-id", "x-dff-ak-sign", "x-dff-ak-timestamp",
-                                     "x-dff-ak-nonce"};
-    for (size_t i = 0; i < sizeof ak / sizeof *ak; i++) {
-        if (tn_http_header(req, ak[i]).s != NULL) {
-            return CRED_ACCESS_KEY;
-        }
+    if (ak_present(req)) {
+        return CRED_ACCESS_KEY;
     }
     *ret = tn_http_header(req, "x-localhost-auth-token");
     return ret->s != NULL ? CRED_LOCALHOST : CRED_NONE;
 }
 
-/* The operator's token file is <data>/localhost-auth-token. */
-static bool localhost_token_is(tn_str given)
-{
-    char path[4096], text[512];
-    snprintf(path, sizeof path, "%s/localhost-auth-token", api_setting("TENON_DATA", "/data"));
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
-    if (fd >= 0) {
-        close(fd);
-    }
-    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' ')) {
-        n--;
-    }
-    bool ok = n >= 16 && api.host->auth->equal(text, (size_t)n, given.s, given.n);
-    sodium_memzero(text, sizeof text);
-    return ok;
-}
-
-/* Checks what can be checked without the store. Returns NULL and the claims (CRED_TOKEN), or the
- * text of the refusal. */
-static const char *cred_check(enum cred_kind kind, tn_str cred, json_t **ret_claims)
+/* Checks a token, which needs no store. Returns NULL and the claims (CRED_TOKEN), or the text of the
+ * refusal. */
+static const char *cred_check(const tn_http_req *req, enum cred_kind kind, tn_str cred,
+                              json_t **ret_claims)
 {
     *ret_claims = NULL;
-    if (kind == CRED_ACCESS_KEY) {
-        return "Access keys (X-Dff-Ak-*) are not supported yet, sign in instead";
-    }
     if (kind == CRED_LOCALHOST) {
-        return localhost_token_is(cred) ? NULL : "Invalid localhost auth token";
+        return localhost_token_ok(req, cred) ? NULL : "Invalid localhost auth token";
     }
-    if (kind == CRED_NONE) {
+    if (kind != CRED_TOKEN) {
         return NULL;
     }
     json_t *claims = token_open(cred);
@@ -276,7 +252,8 @@ static const char *cred_check(enum cred_kind kind, tn_str cred, json_t **ret_cla
     return NULL;
 }
 
-bool api_credential_fast(tn_http_req *req)
+bool api_credential_fast(tn_http_req *req, const tn_match *match,
+                         void (*go_on)(tn_http_req *req, const tn_match *match))
 {
     tn_str cred;
     json_t *claims;
@@ -284,7 +261,11 @@ bool api_credential_fast(tn_http_req *req)
     if (kind == CRED_NONE) {
         return true;
     }
-    const char *problem = cred_check(kind, cred, &claims);
+    if (kind == CRED_ACCESS_KEY) {
+        ak_check_later(req, match, go_on);
+        return false;
+    }
+    const char *problem = cred_check(req, kind, cred, &claims);
     json_decref(claims);
     if (problem != NULL) {
         api_error(req, EUserAuth, NULL, (tn_str){NULL, 0}, "%s", problem);
@@ -298,50 +279,71 @@ json_t *user_load(const char *column, tn_str value, tn_err *err)
     return store_one(NULL, "user", column, value, extra, 1, err);
 }
 
+/* The user behind a token: the claims' one, or u-admin for the localhost token. NULL: answered. */
+static json_t *token_user(struct api_req *r, const json_t *claims)
+{
+    tn_err err = TN_ERR_INIT;
+    tn_str uid = claims != NULL ? text_of(json_string_value(json_object_get(claims, "uid")))
+                                : TN_STR("u-admin");
+    json_t *row = user_load("id", uid, &err);
+    if (row == NULL && err.rc != TN_E_NOTFOUND) {
+        api_fail_err(r, &err);
+    } else if (row == NULL) {
+        api_fail(r, EUserAuth, NULL, NULL, "User is not existed");
+    } else if (json_is_true(json_object_get(row, "isDisabled")) && !text_is(uid, "u-admin")) {
+        api_fail(r, EUserDisabled, NULL, NULL, "Current user has been disabled");
+        json_decref(row);
+        row = NULL;
+    } else {
+        json_object_del(row, "passwordHash");
+    }
+    return row;
+}
+
+/* The owner of the access key that signed. NULL: answered. */
+static json_t *key_user(struct api_req *r)
+{
+    struct ak_refusal why;
+    json_t *row = ak_owner(r->http, &why);
+    if (row == NULL) {
+        json_t *detail = why.detail != NULL ? json_loads(why.detail, 0, NULL) : NULL;
+        api_fail(r, why.code, NULL, detail, "%s", why.message);
+    }
+    return row;
+}
+
 bool session_authenticate(struct api_req *r)
 {
     tn_str cred;
     json_t *claims = NULL;
     enum cred_kind kind = cred_find(r->http, &cred);
-    const char *problem = cred_check(kind, cred, &claims);
+    if (kind == CRED_NONE) {
+        return true;
+    }
+    const char *problem = cred_check(r->http, kind, cred, &claims);
     if (problem != NULL) {
         api_fail(r, EUserAuth, NULL, NULL, "%s", problem);
         return false;
     }
-    if (kind == CRED_NONE) {
-        return true;
-    }
-    tn_err err = TN_ERR_INIT;
-    tn_str uid = claims != NULL ? text_of(json_string_value(json_object_get(claims, "uid")))
-                                : TN_STR("u-admin");
-    json_t *row = user_load("id", uid, &err);
-    if (row == NULL) {
-        json_decref(claims);
-        if (err.rc != TN_E_NOTFOUND) {
-            api_fail_err(r, &err);
-        } else {
-            api_fail(r, EUserAuth, NULL, NULL, "User is not existed");
-        }
-        return false;
-    }
-    json_object_del(row, "passwordHash");
     struct api_user *u = &r->user;
     const char *xatid = json_string_value(json_object_get(claims, "xatid"));
     snprintf(u->session, sizeof u->session, "%s", xatid != NULL ? xatid : "");
+    json_t *row = kind == CRED_ACCESS_KEY ? key_user(r) : token_user(r, claims);
     json_decref(claims);
+    if (row == NULL) {
+        return false;
+    }
     u->row = row;
     r->has_user = true;
     u->id = json_string_value(json_object_get(row, "id"));
     u->username = json_string_value(json_object_get(row, "username"));
     const char *name = json_string_value(json_object_get(row, "name"));
     u->name = name != NULL ? name : "";
-    u->auth_type = kind == CRED_TOKEN ? BY_TOKEN : BY_LOCALHOST;
+    u->auth_type = kind == CRED_TOKEN        ? BY_TOKEN
+                   : kind == CRED_ACCESS_KEY ? BY_ACCESS_KEY
+                                             : BY_LOCALHOST;
     u->privileges = user_privileges(row);
     u->is_sa = user_has_role(row, "sa");
-    if (json_is_true(json_object_get(row, "isDisabled")) && strcmp(u->id, "u-admin") != 0) {
-        api_fail(r, EUserDisabled, NULL, NULL, "Current user has been disabled");
-        return false;
-    }
     return true;
 }
 

@@ -75,16 +75,12 @@ static bool prepare(const struct snap_api *sapi, const tn_http_req *req, const t
     return true;
 }
 
-static void sync_call(void *inst, tn_http_req *req, const tn_match *match)
+static void sync_start(tn_http_req *req, const tn_match *match)
 {
     struct call_refusal why = {0};
     struct call_input in;
     struct call_opts opts;
     tn_str kwargs;
-    (void)inst;
-    if (!api_credential_fast(req)) {
-        return;
-    }
     struct call *c = call_new(req, NULL);
     if (c == NULL) {
         return;
@@ -100,6 +96,14 @@ static void sync_call(void *inst, tn_http_req *req, const tn_match *match)
         respond_refusal(c, &why);
     }
     call_refusal_finish(&why);
+}
+
+static void sync_call(void *inst, tn_http_req *req, const tn_match *match)
+{
+    (void)inst;
+    if (api_credential_fast(req, match, sync_start)) {
+        sync_start(req, match);
+    }
 }
 
 #define CALL_ROUTES(base, text)                                                                    \

@@ -81,13 +81,6 @@ def test_forged_tokens_are_refused_even_on_public_routes(api: Client, anonymous:
             assert response.json()['message'] == 'Invalid x-auth-token'
 
 
-def test_access_keys_are_refused_by_name_and_never_anonymous(anonymous: Client) -> None:
-    for path in ('/api/v1/do/ping', '/api/v1/sync/sync-demo-plus/s?x=1&y=2'):
-        response = anonymous.request('GET', path, headers={'X-Dff-Ak-Id': 'ak-x'})
-        assert response.status_code == 401
-        assert 'X-Dff-Ak' in response.json()['message']
-
-
 def test_sign_out_ends_this_session_only(server: Server) -> None:
     first, second = server.client(), server.client()
     assert first.get('/auth/do/sign-out') is None
@@ -186,14 +179,45 @@ def test_sessions_survive_a_restart(new_server) -> None:
 def test_localhost_token(new_server) -> None:
     server = new_server().start()
     client = server.client(username=None)
+    file = os.path.join(server.data, 'localhost-auth-token')
+    assert os.stat(file).st_mode & 0o777 == 0o600
+    with open(file, encoding='ascii') as f:
+        first = f.read()
+    assert re.fullmatch(r'[0-9A-Za-z]{32}\n', first)
     path, header = '/api/v1/auth/profile/do/get', {'X-Localhost-Auth-Token': 'operator-token-0123456789'}
     assert client.request('GET', path, headers=header).status_code == 401
-    with open(os.path.join(server.data, 'localhost-auth-token'), 'w', encoding='ascii') as f:
+    made = {'X-Localhost-Auth-Token': first.strip()}
+    assert client.request('GET', path, headers=made).json()['data']['id'] == 'u-admin'
+    with open(file, 'w', encoding='ascii') as f:
         f.write('operator-token-0123456789\n')
     assert client.request('GET', path, headers=header).json()['data']['id'] == 'u-admin'
     assert client.request('GET', '/api/v1/users/do/list', headers=header).status_code == 200
     assert client.request('GET', path, headers={'X-Localhost-Auth-Token': 'x'}).status_code == 401
     assert client.request('GET', '/api/v1/do/ping', headers={'X-Localhost-Auth-Token': ''}).status_code == 401
+    assert client.request('GET', path, headers=made).status_code == 401  # the new one alone counts
+    call = '/api/v1/sync/sync-demo-plus/s?x=1&y=2'
+    assert client.request('GET', call, headers=header).status_code == 200
+    assert client.request('GET', call, headers=made).status_code == 401
+    server.restart()
+    with open(file, encoding='ascii') as f:
+        assert f.read() == 'operator-token-0123456789\n'  # a start keeps what is there
+    os.unlink(file)
+    assert client.request('GET', path, headers=header).status_code == 401
+    server.restart()
+    with open(file, encoding='ascii') as f:
+        assert re.fullmatch(r'[0-9A-Za-z]{32}\n', f.read())
+
+
+def test_the_localhost_token_counts_only_from_this_machine(new_server) -> None:
+    server = new_server().start()
+    with open(os.path.join(server.data, 'localhost-auth-token'), encoding='ascii') as f:
+        header = {'X-Localhost-Auth-Token': f.read().strip()}
+    client = server.client(username=None)
+    path = '/api/v1/users/do/list'
+    assert client.request('GET', path, headers=header).status_code == 200
+    for address in ('192.0.2.1', '127.0.0.1', '::1'):
+        response = client.request('GET', path, headers=dict(header, **{'X-Forwarded-For': address}))
+        assert (response.status_code, response.json()['message']) == (401, 'Invalid localhost auth token'), address
 
 
 # -- outside dev mode -----------------------------------------------------------------------------------

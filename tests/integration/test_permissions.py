@@ -10,6 +10,7 @@ from support.people import person
 from support.server import Server
 
 PUBLIC, SIGNED, READ, WRITE, USER_R, USER_W = 'public', 'sign-in', 'general_r', 'general_w', 'user_r', 'user_w'
+KEY_R, KEY_W = 'accessKey_r', 'accessKey_w'
 SYNC = [('GET', '/do/list', READ), ('POST', '/do/add', WRITE), ('POST', '/none/do/modify', WRITE), ('GET', '/none/do/delete', WRITE),
         ('POST', '/do/add-many', WRITE), ('POST', '/do/modify-many', WRITE), ('GET', '/do/delete-many', WRITE)]
 # Written from Appendix A, not from our tables: the two must agree.
@@ -28,13 +29,16 @@ ROUTES = [
     ('GET', '/func/none', READ), ('POST', '/func/none', READ), ('POST', '/func-many', READ), ('GET', '/monitor/platform/do/get', READ), ('POST', '/func-draft/none', READ),
     ('GET', '/env-variables/do/list', READ), ('POST', '/env-variables/do/add', WRITE),
     ('POST', '/env-variables/none/do/modify', WRITE), ('GET', '/env-variables/none/do/delete', WRITE),
+    ('GET', '/access-keys/do/list', KEY_R), ('GET', '/access-keys/none/do/get', KEY_R), ('POST', '/access-keys/do/add', KEY_W),
+    ('POST', '/access-keys/none/do/modify', KEY_W), ('GET', '/access-keys/none/do/delete', KEY_W),
+    ('GET', '/access-keys/none/do/test-webhook', KEY_R),
     ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
     ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),
     ('GET', '/sync/none/s/x', PUBLIC), ('GET', '/al/none', PUBLIC), ('POST', '/al/none', PUBLIC), ('POST', '/al/none/s', PUBLIC),
 ] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links') for m, p, w in SYNC]
 ROLES = {
-    'sa': {SIGNED, READ, WRITE, USER_R, USER_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W},
+    'sa': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W},
     'user': {SIGNED, READ, WRITE, USER_R}, 'readonlyUser': {SIGNED, READ, USER_R}, 'customUser': {SIGNED},
 }
 
