@@ -66,7 +66,7 @@ struct conn {
     bool trusted;     /* a proxy we believe */
     bool killed;      /* shutdown(2) was called, MHD will notice */
     bool peeked;      /* ended() looked in this phase */
-    uint8_t addr[28]; /* sockaddr_in or sockaddr_in6 */
+    _Alignas(8) uint8_t addr[28]; /* sockaddr_in or sockaddr_in6 */
     char peer[46];    /* INET6_ADDRSTRLEN */
     uint8_t peer_n;
 };
