@@ -28,6 +28,8 @@ ROUTES = [
     ('GET', '/func/none', READ), ('POST', '/func/none', READ), ('POST', '/func-many', READ), ('GET', '/monitor/platform/do/get', READ), ('POST', '/func-draft/none', READ),
     ('GET', '/env-variables/do/list', READ), ('POST', '/env-variables/do/add', WRITE),
     ('POST', '/env-variables/none/do/modify', WRITE), ('GET', '/env-variables/none/do/delete', WRITE),
+    ('GET', '/api-auth/do/list', READ), ('POST', '/api-auth/do/add', WRITE),
+    ('POST', '/api-auth/none/do/modify', WRITE), ('GET', '/api-auth/none/do/delete', WRITE),
     ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
     ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),
