@@ -316,9 +316,10 @@ static const tn_host_json json_ops = {
     .unquote = json_unquote,
 };
 
-/* Frontends need names for spooled files, not passwords, keys or sessions. */
-static const tn_host_auth frontend_auth_ops = {
-    .size = sizeof frontend_auth_ops,
+/* Frontends need names for spooled files and authentication methods compare and draw; neither needs
+ * passwords, keys or sessions of the platform. */
+static const tn_host_auth plain_auth_ops = {
+    .size = sizeof plain_auth_ops,
     .equal = au_equal,
     .random = rnd_bytes,
     .random_id = rnd_id,
@@ -348,7 +349,7 @@ void host_fill(struct hub_plugin *hp)
     case TN_KIND_FRONTEND:
         t->loop = &hostloop_ops;
         t->http = &exchange_http_ops;
-        t->auth = &frontend_auth_ops;
+        t->auth = &plain_auth_ops;
         break;
     case TN_KIND_API:
         t->loop = &hostloop_ops;
@@ -356,13 +357,14 @@ void host_fill(struct hub_plugin *hp)
         t->calls = &services_calls_ops;
         t->entities = &entities_ops;
         t->auth = &auth_ops;
+        t->auths = &auths_ops;
         break;
     case TN_KIND_TRIGGER:
         t->loop = &hostloop_ops;
         t->calls = &services_calls_ops;
         break;
-    case TN_KIND_AUTH:
-        t->auth = &auth_ops;
+    case TN_KIND_AUTH: /* compares and draws; its configuration arrives opened */
+        t->auth = &plain_auth_ops;
         break;
     default:
         break;

@@ -16,6 +16,7 @@ struct router;
 struct code;
 struct services;
 struct exchanges;
+struct auths;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -42,6 +43,7 @@ struct hub {
     struct code *code;
     struct services *services;
     struct exchanges *exchanges;
+    struct auths *auths;
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
     struct map counters;      /* (m) metric name -> int64_t * */
@@ -92,6 +94,11 @@ tn_rc services_create(struct hub *h, tn_err *err);
 void services_destroy(struct hub *h);
 void services_ask(void *user, tn_str service, tn_str payload, void *token);
 void services_compiled(void *user, tn_str script, uint64_t generation, tn_str marshal);
+
+/* auths.c: authentication methods for apis; their plugins are loaded when first asked for. */
+tn_rc auths_create(struct hub *h, tn_err *err);
+void auths_destroy(struct hub *h); /* with every instance; nobody calls one any more */
+extern const tn_host_auths auths_ops;
 
 extern const tn_host_entities entities_ops;
 

@@ -290,6 +290,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = exchanges_create(h, err);
     }
     if (rc == TN_OK) {
+        rc = auths_create(h, err);
+    }
+    if (rc == TN_OK) {
         rc = loop_timer(h->loop, drain_check, h, &h->drain_timer, err);
     }
     if (rc == TN_OK) {
@@ -325,6 +328,7 @@ static void hub_stop(struct hub *h)
     for (size_t i = 0; i < h->nplugins; i++) {
         plug_detach(&h->plugins[i].pi);
     }
+    auths_destroy(h);
     sessions_close(h->sessions);
     keys_close(h->keys);
     store_close(h->store);

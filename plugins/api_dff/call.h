@@ -7,6 +7,7 @@
 #include "snapshot.h"
 
 struct cache;
+struct gate;
 
 /* ---- options of one call (spec 2.2, 2.12) ------------------------------------------------------------- */
 enum call_return { RETURN_PLAIN, RETURN_RAW, RETURN_DUMPS, RETURN_REPR, RETURN_ALL };
@@ -19,11 +20,15 @@ struct call_opts {
 };
 
 /* Why a call is refused; handed to whatever answers this kind of call. */
+#define CHALLENGES_MAX 4
 struct call_refusal {
     enum api_code code;
     const char *sub;   /* or NULL */
     struct str detail; /* JSON object or empty */
     int64_t retry_s;   /* > 0: Retry-After */
+    /* WWW-Authenticate, a line for each header, and where the lines begin. */
+    struct str challenge;
+    uint32_t challenge_at[CHALLENGES_MAX], nchallenges;
     char message[256];
 };
 /* Fills it; returns false so that checks can end with it. */
@@ -51,6 +56,13 @@ struct call_input {
 /* kwargs.c: reads query and body of one of the four forms (spec 2.2). Uses the scratch buffers. */
 bool kwargs_read(const tn_http_req *req, enum call_form form, struct call_input *ret,
                  struct call_refusal *why);
+/* The same without these members of query and body (tn_auth_ops.takes). */
+bool kwargs_read_without(const tn_http_req *req, enum call_form form, const tn_http_pair *hidden,
+                         uint32_t nhidden, struct call_input *ret, struct call_refusal *why);
+/* kwargs_hide.c: `object` without the members at the paths of that place; given back as it is when it
+ * has none of them, else changed in `out` or copied to its end. False: no memory, or there too often. */
+bool kwargs_hide(tn_str *object, const char *place, const tn_http_pair *hidden, uint32_t nhidden,
+                 struct str *out);
 /* Merges with the configured ones (spec 2.4); gives `given` back as it is when nothing is fixed. */
 bool kwargs_merge(const struct snap_api *sapi, tn_str given, tn_str *ret, struct call_refusal *why);
 #define KWARGS_MAX_FIELDS 1000
@@ -67,10 +79,13 @@ void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str
 /* ---- one call -------------------------------------------------------------------------------------------- */
 struct call {
     tn_http_req *req;
-    struct api_req *managed;  /* direct and draft calls; NULL for public routes */
-    tn_call *task;            /* while the broker has it */
-    struct call_later *later; /* waiting for eta or delay */
-    struct call *next;        /* free list */
+    struct api_req *managed;        /* direct and draft calls; NULL for public routes */
+    tn_call *task;                  /* while the broker has it */
+    struct gate *gate;              /* whose function is asked, or has agreed */
+    void (*passed)(struct call *c); /* goes on when it agrees */
+    const tn_match *match;          /* of the route; lives as long as the request */
+    struct call_later *later;       /* waiting for eta or delay */
+    struct call *next;              /* free list */
     enum call_return return_type;
     bool unbox, draft;
     uint32_t cache_s; /* 0: the result is not kept */

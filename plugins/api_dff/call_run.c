@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call on the loop thread: object, defaults, cache, submission, answer, release. */
 #include "call_run.h"
+#include "gate.h"
 
 /* Recycled objects; more than ever wait at once are given back. */
 #define FREE_MAX 1024
@@ -15,6 +16,7 @@ static void call_release(void *user)
         api.host->calls->orphan(api.host->ctx, c->task);
     }
     call_later_cancel(c);
+    gate_unref(c->gate);
     if (calls.nfree < FREE_MAX) {
         c->next = calls.free;
         calls.free = c;
@@ -41,6 +43,9 @@ struct call *call_new(tn_http_req *req, struct api_req *managed)
     c->managed = managed;
     c->task = NULL;
     c->later = NULL;
+    c->gate = NULL;
+    c->passed = NULL;
+    c->match = NULL;
     c->next = NULL;
     c->return_type = RETURN_PLAIN;
     c->unbox = true;

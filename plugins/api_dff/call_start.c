@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start of the call path, the current snapshot, and where uploads go. */
-#include "call.h"
+#include "gate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +46,12 @@ tn_rc snapshot_reload(tn_err *err)
     }
     pthread_mutex_lock(&reload_lock);
     tn_rc rc = snapshot_load(api.host, &r->now, err);
+    if (rc == TN_OK) {
+        rc = gates_bind(r->now, atomic_load(&current), err);
+        if (rc != TN_OK) {
+            snapshot_free(r->now);
+        }
+    }
     if (rc == TN_OK) {
         r->old = atomic_exchange_explicit(&current, r->now, memory_order_acq_rel);
         api.host->loop->post(api.host->ctx, snapshot_retire, r);

@@ -18,6 +18,13 @@ static bool bad_body(struct call_refusal *why)
     return call_refuse(why, EClientBadRequest, NULL, "Invalid request body");
 }
 
+/* Without memory, too: the credential must not get through. */
+static bool bad_hidden(struct call_refusal *why)
+{
+    return call_refuse(why, EClientBadRequest, NULL,
+                       "A field of the API auth is given too often or cannot be taken out");
+}
+
 /* Text of a raw JSON string, into `to`. False without memory. */
 static bool unquote(tn_str raw, struct str *to, tn_str *ret)
 {
@@ -312,14 +319,20 @@ static tn_str with_member(tn_str object, tn_str key, tn_str value)
     return str_since(out, from);
 }
 
-static bool read_post(const tn_http_req *req, enum call_form form, struct call_input *ret,
-                      struct call_refusal *why)
+static bool read_post(const tn_http_req *req, enum call_form form, const tn_http_pair *hidden,
+                      uint32_t nhidden, struct call_input *ret, struct call_refusal *why)
 {
     const tn_json_member *m = calls.scratch.members;
     struct str files = {0};
     enum body_kind kind;
     uint32_t n = 0;
     bool ok = read_body(req, ret, &kind, &n, &files, why);
+    if (ok && nhidden > 0 && kind == BODY_OBJECT) {
+        ok = (kwargs_hide(&ret->body, "body", hidden, nhidden, &calls.scratch.body) &&
+              api.host->json->scan(ret->body, NULL, calls.scratch.members, SCRATCH_MEMBERS, &n,
+                                   NULL) == TN_OK) ||
+             bad_hidden(why);
+    }
     if (!ok || form == FORM_OTHER) {
         goto undo_files;
     }
@@ -369,15 +382,24 @@ static void scratch_reset(struct call_scratch *x)
 bool kwargs_read(const tn_http_req *req, enum call_form form, struct call_input *ret,
                  struct call_refusal *why)
 {
+    return kwargs_read_without(req, form, NULL, 0, ret, why);
+}
+
+bool kwargs_read_without(const tn_http_req *req, enum call_form form, const tn_http_pair *hidden,
+                         uint32_t nhidden, struct call_input *ret, struct call_refusal *why)
+{
     bool ok = true;
     scratch_reset(&calls.scratch);
     *ret = (struct call_input){TN_STR("{}"), {NULL, 0}, TN_STR("{}"), TN_STR("{}")};
     if (req->nargs > 0) {
         kwargs_fields(&calls.scratch.query, req->args, req->nargs);
         ret->query = str_view(&calls.scratch.query);
+        if (!kwargs_hide(&ret->query, "query", hidden, nhidden, &calls.scratch.query)) {
+            return bad_hidden(why);
+        }
     }
     if (!text_is(req->method, "GET") && !text_is(req->method, "HEAD")) {
-        ok = read_post(req, form, ret, why);
+        ok = read_post(req, form, hidden, nhidden, ret, why);
     } else if (form == FORM_SIMPLE) {
         ret->kwargs = ret->query;
     } else if (form == FORM_NORMAL) {

@@ -15,7 +15,7 @@ bool mask_key(tn_str key)
     return text_has(key, "password") || text_has(key, "secret") || text_has(key, "token");
 }
 
-/* A password variable's value hides under a harmless name. */
+/* A password variable's value hides under a harmless name, and so does a fixed field's (API auth). */
 static bool holds_password(const json_t *obj)
 {
     const char *cast = json_string_value(json_object_get(obj, "autoTypeCasting"));
@@ -25,7 +25,7 @@ static bool holds_password(const json_t *obj)
 void mask_json(json_t *v)
 {
     if (json_is_object(v)) {
-        bool hidden = holds_password(v);
+        bool hidden = holds_password(v), field = json_object_get(v, "location") != NULL;
         const char *key;
         json_t *member;
         void *next;
@@ -33,7 +33,8 @@ void mask_json(json_t *v)
         {
             /* Objects under such a name ("changePassword") are looked into, anything else hides. */
             bool shown = json_is_object(member) || json_is_null(member);
-            if (!shown && (mask_key(text_of(key)) || (hidden && strcmp(key, "valueTEXT") == 0))) {
+            if (!shown && (mask_key(text_of(key)) || (hidden && strcmp(key, "valueTEXT") == 0) ||
+                           (field && strcmp(key, "value") == 0))) {
                 json_object_set_new(v, key, json_string(MASK));
             } else {
                 mask_json(member);

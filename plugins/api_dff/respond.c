@@ -35,10 +35,12 @@ bool call_refuse(struct call_refusal *why, enum api_code code, const char *sub, 
 void call_refusal_finish(struct call_refusal *why)
 {
     str_free(&why->detail);
+    str_free(&why->challenge);
 }
 
-static void respond_error(struct call *c, enum api_code code, const char *sub, tn_str detail,
-                          const char *message, int64_t retry_s)
+static void respond_error_with(struct call *c, enum api_code code, const char *sub, tn_str detail,
+                               const char *message, int64_t retry_s,
+                               const struct call_refusal *challenges)
 {
     struct api_stamp s;
     char retry[24];
@@ -47,12 +49,23 @@ static void respond_error(struct call *c, enum api_code code, const char *sub, t
         int n = snprintf(retry, sizeof retry, "%lld", (long long)retry_s);
         api_stamp_header(&s, TN_STR("Retry-After"), (tn_str){retry, (size_t)n});
     }
+    for (uint32_t i = 0; challenges != NULL && i < challenges->nchallenges; i++) {
+        const char *line = challenges->challenge.s + challenges->challenge_at[i];
+        api_stamp_header(&s, TN_STR("WWW-Authenticate"), (tn_str){line, strcspn(line, "\n")});
+    }
     api_error_with(c->req, &s, code, sub, detail, message);
+}
+
+static void respond_error(struct call *c, enum api_code code, const char *sub, tn_str detail,
+                          const char *message, int64_t retry_s)
+{
+    respond_error_with(c, code, sub, detail, message, retry_s, NULL);
 }
 
 void respond_refusal(struct call *c, struct call_refusal *why)
 {
-    respond_error(c, why->code, why->sub, str_view(&why->detail), why->message, why->retry_s);
+    respond_error_with(c, why->code, why->sub, str_view(&why->detail), why->message, why->retry_s,
+                       why->challenge.failed || why->challenge.s == NULL ? NULL : why);
 }
 
 void respond_failed(struct call *c, const char *fmt, ...)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a snapshot of sync APIs and functions from the store's rows. */
 #include "snapshot.h"
+#include "gate.h"
 #include "snapshot_map.h"
 
 #include "call_out.h"
@@ -345,11 +346,26 @@ void snapshot_free(struct snapshot *s)
     if (s == NULL) {
         return;
     }
+    struct snap_api *sapi;
+    for (size_t i = 0; snapshot_each(s, &i, &sapi);) {
+        gate_unref(sapi->gate);
+    }
     snap_map_finish(&s->apis);
     snap_map_finish(&s->funcs);
     snap_map_finish(&s->scripts);
     snap_arena_finish(&s->arena);
     free(s);
+}
+
+bool snapshot_each(const struct snapshot *s, size_t *i, struct snap_api **ret)
+{
+    while (*i < s->apis.cap) {
+        *ret = s->apis.slots[(*i)++].item;
+        if (*ret != NULL) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const struct snap_api *snapshot_api(const struct snapshot *s, tn_str id)

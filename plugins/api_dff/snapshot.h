@@ -6,6 +6,7 @@
  * things up; so a look-up takes no lock and no reference. Whoever needs a row beyond one turn of the
  * loop copies what it needs. */
 #pragma once
+#include <stdbool.h>
 #include <tenon/host.h>
 
 /* Throttling rules in the order of enum; spec 2.3. */
@@ -33,6 +34,7 @@ struct snap_count {
     int64_t calls;
 };
 
+struct gate;
 struct snap_func {
     tn_str id; /* "set__script.name"; first member: maps are keyed by it */
     tn_str script, name;
@@ -55,6 +57,7 @@ struct snap_api {
     tn_str func_id;
     const struct snap_func *func;    /* NULL: no such function (any more) */
     tn_str auth_id;                  /* absent: none */
+    struct gate *gate;               /* of auth_id, owned; NULL: closed */
     const struct snap_kwarg *kwargs; /* sorted by name (bytes) */
     uint32_t nkwargs;
     uint32_t nfixed;
@@ -76,6 +79,8 @@ tn_rc snapshot_load(const tn_host *host, struct snapshot **ret, tn_err *err);
 tn_rc snapshot_build(const tn_host *host, tn_str funcs, tn_str scripts, tn_str apis,
                      struct snapshot **ret, tn_err *err);
 void snapshot_free(struct snapshot *s);
+/* The APIs one after the other; i starts at 0. False: that was the last. */
+bool snapshot_each(const struct snapshot *s, size_t *i, struct snap_api **ret);
 /* Loop thread. NULL s is an empty snapshot. */
 const struct snap_api *snapshot_api(const struct snapshot *s, tn_str id);
 const struct snap_func *snapshot_func(const struct snapshot *s, tn_str id);

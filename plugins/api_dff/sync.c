@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sync APIs (and their old name, auth links): the public way to call a function (spec 2.1, 2.3). */
 #include "call_run.h"
+#include "gate.h"
 
 static const struct call_kind sync_kind = {
     .origin = {"syncAPI", 7},
@@ -27,19 +28,9 @@ static bool detail_id(struct call_refusal *why, const char *key, tn_str id)
     return true;
 }
 
-/* The checks of spec 2.3 in their order, up to the throttling. */
+/* The checks of spec 2.3 behind the API auth in their order, up to the throttling. */
 static bool check(const struct snap_api *sapi, tn_str id, struct call_refusal *why)
 {
-    if (sapi == NULL) {
-        detail_id(why, "id", id);
-        return call_refuse(why, EClientNotFound, NULL, "No such Sync API");
-    }
-    if (sapi->auth_id.s != NULL) {
-        /* Deny by default: a protected API is never open because its check is not built in. */
-        detail_id(why, "apiAuthId", sapi->auth_id);
-        return call_refuse(why, EAPIAuth, NULL,
-                           "API auth is not available in this version, the call is refused");
-    }
     if (sapi->disabled) {
         detail_id(why, "id", id);
         return call_refuse(why, EBizCondition, "SyncAPIDisabled", "This Sync API is disabled");
@@ -56,7 +47,10 @@ static bool prepare(const struct snap_api *sapi, const tn_http_req *req, const t
                     struct call_input *in, tn_str *kwargs, struct call_opts *opts,
                     struct call_refusal *why)
 {
-    if (!check(sapi, match->params[0], why) || !kwargs_read(req, form_of(match), in, why) ||
+    const tn_http_pair *hidden = NULL;
+    uint32_t nhidden = sapi->gate != NULL ? gate_takes(sapi->gate, &hidden) : 0;
+    if (!check(sapi, match->params[0], why) ||
+        !kwargs_read_without(req, form_of(match), hidden, nhidden, in, why) ||
         !options_parse(in->options, opts, why)) {
         return false;
     }
@@ -75,18 +69,50 @@ static bool prepare(const struct snap_api *sapi, const tn_http_req *req, const t
     return true;
 }
 
-static void sync_start(tn_http_req *req, const tn_match *match)
+static void sync_go(struct call *c);
+
+/* May this call go on? False: it is answered, or its function is being asked. */
+static bool pass_gate(struct call *c, const struct snap_api *sapi, struct call_input *in)
+{
+    struct call_refusal why = {0};
+    bool open = sapi->auth_id.s == NULL ||
+                (c->passed != NULL && c->gate == sapi->gate); /* its function has agreed */
+    if (!open) {
+        switch (gate_check(sapi->gate, sapi->auth_id, c->req, &why)) {
+        case GATE_OPEN:
+            open = true;
+            break;
+        case GATE_ASK:
+            if (kwargs_read(c->req, FORM_OTHER, in, &why)) {
+                gate_ask(c, sapi->gate, in, sync_go);
+                break;
+            }
+            /* fall through */
+        case GATE_CLOSED:
+            respond_refusal(c, &why);
+            break;
+        }
+    }
+    call_refusal_finish(&why);
+    return open;
+}
+
+/* From the look-up to the broker; again from the start when an auth function has agreed. */
+static void sync_go(struct call *c)
 {
     struct call_refusal why = {0};
     struct call_input in;
     struct call_opts opts;
     tn_str kwargs;
-    struct call *c = call_new(req, NULL);
-    if (c == NULL) {
-        return;
-    }
+    const tn_match *match = c->match;
     const struct snap_api *sapi = snapshot_api(calls_snapshot(), match->params[0]);
-    if (prepare(sapi, req, match, &in, &kwargs, &opts, &why)) {
+    if (sapi == NULL) {
+        detail_id(&why, "id", match->params[0]);
+        call_refuse(&why, EClientNotFound, NULL, "No such Sync API");
+        respond_refusal(c, &why);
+    } else if (!pass_gate(c, sapi, &in)) {
+        return;
+    } else if (prepare(sapi, c->req, match, &in, &kwargs, &opts, &why)) {
         struct call_target target = {.kind = &sync_kind,
                                      .func = sapi->func,
                                      .origin_id = sapi->id,
@@ -96,6 +122,15 @@ static void sync_start(tn_http_req *req, const tn_match *match)
         respond_refusal(c, &why);
     }
     call_refusal_finish(&why);
+}
+
+static void sync_start(tn_http_req *req, const tn_match *match)
+{
+    struct call *c = call_new(req, NULL);
+    if (c != NULL) {
+        c->match = match;
+        sync_go(c);
+    }
 }
 
 static void sync_call(void *inst, tn_http_req *req, const tn_match *match)

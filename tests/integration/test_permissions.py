@@ -32,6 +32,8 @@ ROUTES = [
     ('GET', '/access-keys/do/list', KEY_R), ('GET', '/access-keys/none/do/get', KEY_R), ('POST', '/access-keys/do/add', KEY_W),
     ('POST', '/access-keys/none/do/modify', KEY_W), ('GET', '/access-keys/none/do/delete', KEY_W),
     ('GET', '/access-keys/none/do/test-webhook', KEY_R),
+    ('GET', '/api-auth/do/list', READ), ('POST', '/api-auth/do/add', WRITE),
+    ('POST', '/api-auth/none/do/modify', WRITE), ('GET', '/api-auth/none/do/delete', WRITE),
     ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
     ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),

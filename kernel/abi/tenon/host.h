@@ -5,6 +5,7 @@
 #ifndef TENON_HOST_H
 #define TENON_HOST_H
 
+#include <tenon/auth.h>
 #include <tenon/calls.h>
 #include <tenon/entity.h>
 #include <tenon/http.h>
@@ -173,6 +174,26 @@ typedef struct tn_host_json {
     size_t (*unquote)(tn_str raw, char *out, size_t cap);
 } tn_host_json;
 
+/* ---- auths: authentication methods that protect the functions of an api ------------------------ */
+typedef struct tn_auth tn_auth;
+typedef struct tn_host_auths {
+    uint32_t size;
+    uint32_t rsvd;
+    /* A new instance of the auth plugin `method` ("basic"). config: a JSON object, a member for each
+     * row of the plugin's table; texts as strings, what is no text as its JSON. Its texts are not
+     * kept by the kernel. TN_E_NOTFOUND: there is no such plugin. Any thread. */
+    tn_rc (*attach)(void *ctx, const char *method, tn_str config, tn_auth **ret, tn_err *);
+    /* Any thread, when no other uses the instance; NULL is allowed. */
+    void (*detach)(void *ctx, tn_auth *);
+    /* The operations of tn_auth_ops, loop thread. An optional one that the plugin does not have
+     * answers 0, absent or TN_E_UNSUPP. challenge: i = 0 is the first. */
+    tn_rc (*check)(void *ctx, tn_auth *, const tn_http_req *, tn_ident *ret, tn_err *);
+    size_t (*challenge)(void *ctx, tn_auth *, const tn_http_req *, uint32_t i, char *ret, size_t cap);
+    uint32_t (*takes)(void *ctx, tn_auth *, const tn_http_pair **ret);
+    tn_str (*func)(void *ctx, tn_auth *);
+    tn_rc (*judge)(void *ctx, tn_auth *, const tn_call_result *, tn_ident *ret, tn_err *);
+} tn_host_auths;
+
 /* ---- the core table ------------------------------------------------------------------------------ */
 typedef struct tn_host {
     uint32_t size;
@@ -195,6 +216,7 @@ typedef struct tn_host {
     const tn_host_entities *entities;
     const tn_host_auth *auth;
     const tn_host_json *json;
+    const tn_host_auths *auths;
 } tn_host;
 
 #endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Failed API authentications: the more of them, the longer the next one has to wait.
+ *
+ * Counted per API and client address, and per API over all addresses. The waits are short (30 s and
+ * 10 s), and an address that passed lately is not held up by the failures of others: nobody can lock
+ * a right credential out for long. The table is bounded; two keys that share a slot only make the
+ * newer one start at nothing. In memory: a restart forgives. Loop thread only. */
+#include "gate.h"
+
+#include <sodium.h>
+
+#define SLOTS        8192 /* a power of two */
+#define NS_PER_S     UINT64_C(1000000000)
+#define FREE_TRIES   10 /* failures of one address before it waits */
+#define LONGEST_S    30
+#define FORGET_S     600
+#define API_FAILURES 300 /* of one API in one window, all addresses */
+#define API_WINDOW_S 10
+#define TRUST_S      86400 /* how long a success keeps an address out of the API's count */
+
+struct slot {
+    uint64_t key;
+    uint64_t last_ns, until_ns, passed_ns;
+    uint32_t failures;
+};
+static struct slot slots[SLOTS];
+
+static struct slot *slot_of(tn_str api_id, tn_str address)
+{
+    static unsigned char secret[crypto_shorthash_KEYBYTES];
+    static bool drawn;
+    unsigned char text[256];
+    uint64_t key;
+    if (!drawn) {
+        randombytes_buf(secret, sizeof secret);
+        drawn = true;
+    }
+    size_t na = api_id.n < 128 ? api_id.n : 128, nb = address.n < 127 ? address.n : 127;
+    memcpy(text, api_id.s, na);
+    text[na] = 0;
+    if (nb > 0) {
+        memcpy(text + na + 1, address.s, nb);
+    }
+    crypto_shorthash((unsigned char *)&key, text, na + 1 + nb, secret);
+    struct slot *s = &slots[key & (SLOTS - 1)];
+    if (s->key != key) {
+        *s = (struct slot){.key = key};
+    }
+    return s;
+}
+
+static int64_t seconds_up(uint64_t ns)
+{
+    return (int64_t)((ns + NS_PER_S - 1) / NS_PER_S);
+}
+
+int64_t slow_wait(tn_str api_id, tn_str address, uint64_t now_ns)
+{
+    const struct slot *one = slot_of(api_id, address);
+    if (one->until_ns > now_ns) {
+        return seconds_up(one->until_ns - now_ns);
+    }
+    if (one->passed_ns != 0 && now_ns - one->passed_ns < TRUST_S * NS_PER_S) {
+        return 0;
+    }
+    const struct slot *all = slot_of(api_id, TN_STR(""));
+    return all->until_ns > now_ns ? seconds_up(all->until_ns - now_ns) : 0;
+}
+
+void slow_failed(tn_str api_id, tn_str address, uint64_t now_ns)
+{
+    struct slot *one = slot_of(api_id, address);
+    if (now_ns - one->last_ns > FORGET_S * NS_PER_S) {
+        one->failures = 0;
+    }
+    one->last_ns = now_ns;
+    if (one->failures < UINT32_MAX) {
+        one->failures++;
+    }
+    if (one->failures >= FREE_TRIES) {
+        uint32_t more = one->failures - FREE_TRIES;
+        uint64_t wait = more < 5 ? UINT64_C(1) << more : LONGEST_S;
+        one->until_ns = now_ns + (wait < LONGEST_S ? wait : LONGEST_S) * NS_PER_S;
+    }
+    /* The API's own window begins with its first failure. */
+    struct slot *all = slot_of(api_id, TN_STR(""));
+    if (now_ns - all->last_ns > API_WINDOW_S * NS_PER_S) {
+        all->last_ns = now_ns;
+        all->failures = 0;
+    }
+    if (++all->failures > API_FAILURES) {
+        all->until_ns = all->last_ns + API_WINDOW_S * NS_PER_S;
+    }
+}
+
+void slow_passed(tn_str api_id, tn_str address, uint64_t now_ns)
+{
+    struct slot *one = slot_of(api_id, address);
+    one->failures = 0;
+    one->passed_ns = now_ns;
+}
