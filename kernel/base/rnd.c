@@ -16,7 +16,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define POOL 256
+#define POOL 2048
 
 static _Atomic uint64_t *epoch;     /* in the wiped page; NULL: no pooling */
 static _Atomic uint64_t last_epoch; /* survives a fork, so epochs never repeat */

@@ -98,7 +98,7 @@ static _Noreturn void become(struct supervisor *s, int which, int ctl)
     if (which == HUB) {
         /* An answer has some forty small pieces; with seven of a size kept ready (glibc's default) a
          * tenth of the hub's time went into finding memory. */
-        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=120", 0);
+        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=4000", 0);
         keep(s->lockfd); /* the folder stays locked until the hub is gone as well */
     }
     for (int i = 0; i < s->nargs; i++) {

@@ -29,7 +29,7 @@ const tn_field fe_fields[] = {
      .doc = "Most bytes of a request target; beyond it 414."},
     {TN_FIELD(struct fe_conf, max_header_bytes), .dflt = "32k", .min = 1024, .max = 1 << 20,
      .doc = "Most bytes of all header fields of a request; beyond it 431."},
-    {TN_FIELD(struct fe_conf, connection_memory), .dflt = "24k", .min = 4096, .max = 1 << 22,
+    {TN_FIELD(struct fe_conf, connection_memory), .dflt = "18k", .min = 4096, .max = 1 << 22,
      .flags = TN_F_RESTART,
      .doc = "Memory of one connection for the request head and the answer's headers."},
     {TN_FIELD(struct fe_conf, drain_body), .dflt = "8M", .min = 0, .max = 1LL << 40,

@@ -35,6 +35,9 @@ void reply_drop(const tn_http_reply *r)
 
 static bool is_managed(tn_str name)
 {
+    if (name.n == 0 || strchr("ckptu", name.s[0] | 0x20) == NULL) {
+        return false; /* most names of an answer begin with X- */
+    }
     for (size_t i = 0; i < sizeof managed / sizeof managed[0]; i++) {
         if (text_equal_ci(name, managed[i])) {
             return true;
@@ -68,6 +71,42 @@ struct seen {
     bool coding, vary, nosniff, close;
 };
 
+/* By length first: an answer has a dozen headers and few of them matter here. */
+static void note(struct seen *seen, tn_str name, tn_str value)
+{
+    switch (name.n) {
+    case 4:
+        if (text_equal_ci(name, "etag")) {
+            seen->etag = value;
+        } else if (text_equal_ci(name, "vary")) {
+            seen->vary = true;
+        }
+        break;
+    case 10:
+        if (text_equal_ci(name, "connection") && text_equal_ci(value, "close")) {
+            seen->close = true;
+        }
+        break;
+    case 12:
+        if (text_equal_ci(name, "content-type")) {
+            seen->type = value;
+        }
+        break;
+    case 16:
+        if (text_equal_ci(name, "content-encoding")) {
+            seen->coding = true;
+        }
+        break;
+    case 22:
+        if (text_equal_ci(name, "x-content-type-options")) {
+            seen->nosniff = true;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
 static tn_rc inspect(const struct exchange *ex, const tn_http_reply *r, struct seen *seen,
                      tn_err *err)
 {
@@ -81,19 +120,7 @@ static tn_rc inspect(const struct exchange *ex, const tn_http_reply *r, struct s
                                  bad);
         }
         need += name.n + value.n + 4;
-        if (text_equal_ci(name, "content-type")) {
-            seen->type = value;
-        } else if (text_equal_ci(name, "etag")) {
-            seen->etag = value;
-        } else if (text_equal_ci(name, "content-encoding")) {
-            seen->coding = true;
-        } else if (text_equal_ci(name, "vary")) {
-            seen->vary = true;
-        } else if (text_equal_ci(name, "x-content-type-options")) {
-            seen->nosniff = true;
-        } else if (text_equal_ci(name, "connection") && text_equal_ci(value, "close")) {
-            seen->close = true;
-        }
+        note(seen, name, value);
     }
     if (need + ex->head_memory > memory) {
         return fe_host->fail(
