@@ -44,18 +44,20 @@ static struct link *first_idle(const struct group *g)
     return list_empty(&g->idle) ? NULL : list_entry(g->idle.next, struct link, node);
 }
 
-/* How long a cheap call may wait before another worker is woken. While processors are free the answer
- * is the window; beyond that a further process would only take time from those that run. */
-static uint64_t patience(const struct group *g, const tn_call *c)
+/* How long call c may wait before another worker is woken than the `awake` ones. While processors are
+ * free that is the window; beyond that a further process would only take time from those that run. */
+static uint64_t patience(const struct group *g, const tn_call *c, unsigned awake)
 {
-    unsigned awake = 0;
-    if (c->est_ns >= WINDOW_NS) {
-        return WINDOW_NS;
-    }
+    return c->est_ns >= WINDOW_NS || awake < g->b->processors ? WINDOW_NS : CROWDED_NS;
+}
+
+static unsigned count_awake(const struct group *g)
+{
+    unsigned n = 0;
     list_for_each(it, &g->fast) {
-        awake++;
+        n++;
     }
-    return awake < g->b->processors ? WINDOW_NS : CROWDED_NS;
+    return n;
 }
 
 /* The worker for call c, or NULL: it waits. Waking a sleeping process costs more than most calls, so
@@ -77,7 +79,7 @@ static struct link *pick(struct group *g, const tn_call *c, uint64_t now)
     if (awake == 0) {
         return idle;
     }
-    uint64_t limit = patience(g, c);
+    uint64_t limit = patience(g, c, awake);
     uint64_t drain = (uint64_t)c->est_ns * (g->npending + 1) / awake;
     if (drain < limit && now - c->queued_ns < limit) {
         return NULL; /* the awake ones will be through before another is up */
@@ -111,7 +113,7 @@ void group_dispatch(struct group *g)
     }
     if (!list_empty(&g->pending) && (g->nidle || g->nworkers < g->conf.workers_max)) {
         const tn_call *c = list_entry(g->pending.next, tn_call, node);
-        uint64_t at = c->queued_ns + (g->nidle ? patience(g, c) : GROW_NS);
+        uint64_t at = c->queued_ns + (g->nidle ? patience(g, c, count_awake(g)) : GROW_NS);
         check_at(g->b, at > now ? at : now + WINDOW_NS);
     }
 }
