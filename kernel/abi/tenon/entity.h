@@ -29,6 +29,10 @@ typedef struct tn_column {
     const char *dflt;  /* SQL literal, NULL = NULL */
 } tn_column;
 
+/* tn_entity.flags */
+#define TN_ENTITY_RECORDS (1u << 0) /* in the store's file for records, written by
+                                       tn_host_records.put() only; lists and joins as ever */
+
 /* LEFT JOIN: columns of another entity show up in rows under `prefix` + name. */
 typedef struct tn_join {
     const char *entity;          /* tn_entity.name; NULL ends the table */

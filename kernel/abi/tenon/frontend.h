@@ -24,6 +24,11 @@ typedef struct tn_frontend_ops {
     /* The kernel will not touch the request again. Called exactly once per request for which
      * begin() was called. */
     void (*release)(void *inst, tn_http_req *req);
+    /* Answers with a body of unknown length (see tn_host_http.stream). NULL: this frontend cannot. A
+     * client that goes away is reported by host->http->abort() as ever. */
+    tn_rc (*stream)(void *inst, tn_http_req *req, const tn_http_reply *head, tn_err *);
+    tn_rc (*stream_send)(void *inst, tn_http_req *req, tn_str data, tn_err *);
+    void (*stream_end)(void *inst, tn_http_req *req);
 } tn_frontend_ops;
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TENON_TRIGGER_H
 #define TENON_TRIGGER_H
 
+#include <tenon/schedule.h>
 #include <tenon/types.h>
 
 typedef struct tn_trigger_ops {
@@ -11,6 +12,19 @@ typedef struct tn_trigger_ops {
     /* Runs on a thread of its own until stop_fd becomes readable; submits through
      * host->loop->post and host->calls->submit. */
     tn_rc (*run)(void *inst, int32_t stop_fd, tn_err *);
+    /* ---- only a trigger with TN_CAP_SCHEDULE (one per installation); any thread ---- */
+    tn_rc (*schedule_put)(void *inst, const tn_schedule *, tn_err *); /* add or replace; copies */
+    void (*schedule_drop)(void *inst, tn_str id);
+    /* TN_E_INVAL names the field of the expression or the zone. */
+    tn_rc (*schedule_check)(void *inst, tn_str expr, tn_str timezone, tn_err *);
+    /* Up to n occurrences after after_us, by the code that fires. Returns how many. */
+    uint32_t (*schedule_next)(void *inst, tn_str expr, tn_str timezone, int64_t after_us,
+                              int64_t *ret_us, uint32_t n);
+    /* No occurrence fires until this time (wall clock, INT64_MAX for ever, 0 = go on); they end as
+     * skipped. */
+    void (*schedule_pause)(void *inst, int64_t until_us);
+    tn_rc (*schedule_status)(void *inst, char *ret_json, size_t cap, tn_err *);
 } tn_trigger_ops;
+#define TN_CAP_SCHEDULE (1u << 0)
 
 #endif

@@ -9,6 +9,8 @@
 #include <tenon/calls.h>
 #include <tenon/entity.h>
 #include <tenon/http.h>
+#include <tenon/schedule.h>
+#include <tenon/tasks.h>
 #include <tenon/types.h>
 #include <tenon/value.h>
 
@@ -59,6 +61,13 @@ typedef struct tn_host_http {
     void (*on_release)(void *ctx, tn_http_req *, void (*cb)(void *user), void *user);
     /* TN_OK, or TN_E_INVAL naming the character: may this header leave the house? */
     tn_rc (*header_check)(tn_str name, tn_str value, tn_err *);
+    /* Api side, loop thread: an answer whose body comes bit by bit (server-sent events). `head` is a
+     * reply without body, body_len and fd ignored; exactly once instead of reply(). */
+    tn_rc (*stream)(void *ctx, tn_http_req *, const tn_http_reply *head, tn_err *);
+    /* Copies data. TN_E_LIMIT: more than 1 MiB waits for this client; nothing was taken, drop or
+     * end it. TN_E_CANCELED: the client has gone (release follows). */
+    tn_rc (*stream_send)(void *ctx, tn_http_req *, tn_str data, tn_err *);
+    void (*stream_end)(void *ctx, tn_http_req *); /* release follows when all has been sent */
 } tn_host_http;
 
 /* ---- calls: running functions ------------------------------------------------------------------ */
@@ -194,6 +203,18 @@ typedef struct tn_host_auths {
     tn_rc (*judge)(void *ctx, tn_auth *, const tn_call_result *, tn_ident *ret, tn_err *);
 } tn_host_auths;
 
+/* ---- records: what happened, written off the hot path, kept by count, age and bytes --------------- */
+typedef struct tn_host_records {
+    uint32_t size;
+    uint32_t rsvd;
+    /* Any thread, never blocks. Adds one row (JSON object as for insert) to an entity with
+     * TN_ENTITY_RECORDS; of each group the newest `limit` are kept (0: nothing is stored). Rows are
+     * buffered and written in batches; what does not fit the bounds is dropped and counted. */
+    void (*put)(void *ctx, const char *entity, tn_str group, uint32_t limit, tn_str row);
+    /* Helper thread: everything that was put before is in the store. */
+    tn_rc (*flush)(void *ctx, tn_err *);
+} tn_host_records;
+
 /* ---- the core table ------------------------------------------------------------------------------ */
 typedef struct tn_host {
     uint32_t size;
@@ -217,6 +238,9 @@ typedef struct tn_host {
     const tn_host_auth *auth;
     const tn_host_json *json;
     const tn_host_auths *auths;
+    const tn_host_tasks *tasks;
+    const tn_host_schedules *schedules;
+    const tn_host_records *records;
 } tn_host;
 
 #endif

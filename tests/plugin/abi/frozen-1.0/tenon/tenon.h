@@ -17,6 +17,8 @@
 #include <tenon/host.h>
 #include <tenon/http.h>
 #include <tenon/plugin.h>
+#include <tenon/schedule.h>
+#include <tenon/tasks.h>
 #include <tenon/trigger.h>
 #include <tenon/types.h>
 #include <tenon/value.h>
