@@ -199,7 +199,7 @@ static PyObject *api_call(PyObject *self, PyObject *const *args, size_t nargsf, 
     struct deco *d = spare;
     (void)self;
     if (n > ARGS_MAX) {
-        PyErr_SetString(PyExc_TypeError, "DFF.API() takes at most 15 options");
+        PyErr_SetString(PyExc_TypeError, "DFF.API() takes at most 18 options");
         return NULL;
     }
     if (d != NULL) {

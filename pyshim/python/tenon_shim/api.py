@@ -8,6 +8,8 @@ from .errors import DuplicatedFuncName, InvalidAPIOption
 _PARAMS = ("title", "fixed_cron_expr", "delayed_cron_job", "timeout", "api_timeout", "expires",
            "cache_result", "queue", "category", "tags", "integration", "integration_config",
            "is_hidden", "fixed_crontab", "delayed_crontab")
+# Only by keyword: ours, and the 1.x option that is accepted and ignored.
+_KEYWORDS = ("delivery", "retry", "hint")
 _INTEGRATIONS = {"signin": "signIn", "sign_in": "signIn", "login": "signIn", "log_in": "signIn",
                  "autorun": "autoRun", "auto_run": "autoRun"}
 _CONFIG_KEYS = {
@@ -35,7 +37,7 @@ def _bind(args: tuple, kwargs: dict) -> dict:
     for name, value in kwargs.items():
         if name in given:
             raise TypeError("DFF.API() got multiple values for option '%s'" % name)
-        if name not in _PARAMS and name != "hint":
+        if name not in _PARAMS and name not in _KEYWORDS:
             raise TypeError("DFF.API() got an unexpected option '%s'" % name)
         given[name] = value
     return given
@@ -158,6 +160,67 @@ def _integration_config(value):
     return ret
 
 
+_DELIVERIES = ("at_least_once", "at_most_once")
+
+
+def _delivery(value):
+    if value not in _DELIVERIES:
+        _fail("delivery", "should be one of `at_least_once`, `at_most_once`, not %r" % (value,))
+    return value
+
+
+def _number_range(option: str, low: float, high: float):
+    def check(value):
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            _fail(option, "should be a number, not %r" % (value,))
+        if not low <= value <= high:
+            _fail(option, "should be between %s and %s, not %r" % (low, high, value))
+        return value
+    return check
+
+
+def _retry_on(value):
+    """Exception classes or their names, "timeout", "crash" -> sorted list of names."""
+    items = list(value) if isinstance(value, (list, tuple, set)) else [value]
+    names = [x.__name__ if isinstance(x, type) and issubclass(x, BaseException) else x for x in items]
+    if not names or not all(isinstance(x, str) and 0 < len(x) <= 128 for x in names):
+        _fail("retry", "`on` should be a list of exception classes or names, not %r" % (value,))
+    return sorted(set(names))
+
+
+def _flag(option: str):
+    def check(value):
+        if not isinstance(value, bool):
+            _fail(option, "should be True or False, not %r" % (value,))
+        return value
+    return check
+
+
+# key of retry=: (key in extraConfig.retry, check); seconds may have a fraction
+_RETRY = {
+    "max_attempts": ("maxAttempts", _int_range("retry.max_attempts", 1, 1000)),
+    "backoff": ("backoff", _number_range("retry.backoff", 0.001, 86400)),
+    "max_backoff": ("maxBackoff", _number_range("retry.max_backoff", 0.001, 86400)),
+    "jitter": ("jitter", _number_range("retry.jitter", 0, 1)),
+    "on": ("on", _retry_on),
+    "dead_letter": ("deadLetter", _flag("retry.dead_letter")),
+}
+
+
+def _retry(value):
+    if not isinstance(value, dict):
+        _fail("retry", "should be a dict, not %r" % (value,))
+    ret = {}
+    for key, item in value.items():
+        if key not in _RETRY:
+            _fail("retry", "has an unknown key %r, known are %s" % (key, ", ".join(_RETRY)))
+        name, check = _RETRY[key]
+        ret[name] = check(item)
+    if "maxAttempts" not in ret and set(ret) != {"deadLetter"}:
+        _fail("retry", "needs `max_attempts`")
+    return ret
+
+
 # option: (key in extraConfig, or None for a column of the function; check). Aliases share a key.
 _OPTIONS = {
     "title": (None, _text("title")),
@@ -174,6 +237,8 @@ _OPTIONS = {
     "cache_result": ("cacheResult", _cache),
     "queue": ("queue", _queue),
     "integration_config": ("integrationConfig", _integration_config),
+    "delivery": ("delivery", _delivery),
+    "retry": ("retry", _retry),
 }
 
 
