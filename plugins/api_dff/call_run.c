@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call on the loop thread: object, defaults, cache, submission, answer, release. */
-#include "call_run.h"
 #include "gate.h"
+#include "task_submit.h"
 
 /* Recycled objects; more than ever wait at once are given back. */
 #define FREE_MAX 1024
@@ -77,29 +77,6 @@ void call_hand_over(struct call *c, tn_call_req *r)
     }
 }
 
-static uint32_t first_of(uint32_t option, uint32_t func, uint32_t table)
-{
-    return option != 0 ? option : func != 0 ? func : table;
-}
-
-/* Values that only some calls have travel as a small object. */
-static void write_vars(struct str *out, const struct call_opts *o, int64_t record_limit)
-{
-    if (o->eta_us == 0 && o->delay_s == 0 && record_limit < 0) {
-        return;
-    }
-    add_lit(out, "{");
-    if (o->eta_us != 0) {
-        char iso[ISO_LEN + 1];
-        iso_time(o->eta_us, iso);
-        str_printf(out, "\"eta\":\"%s\",", iso);
-    }
-    if (record_limit >= 0) {
-        str_printf(out, "\"taskRecordLimit\":%lld,", (long long)record_limit);
-    }
-    str_printf(out, "\"delay\":%u}", (unsigned)o->delay_s);
-}
-
 void call_start_func(struct call *c, const struct call_target *t, const struct call_input *in,
                      tn_str kwargs, const struct call_opts *o)
 {
@@ -120,14 +97,14 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         }
     }
     httpreq_write(&x->http, c->req, in->query, in->body);
-    write_vars(&vars, o, t->record_limit);
+    call_vars_write(&vars, o, t->record_limit);
     if (x->http.failed || vars.failed) {
         str_free(&vars);
         respond_failed(c, "Out of memory");
         return;
     }
-    uint32_t timeout = first_of(o->timeout_s, f->timeout_s, t->kind->timeout_s);
-    uint32_t expires = first_of(o->expires_s, f->expires_s, t->kind->expires_s);
+    struct call_limits limits;
+    call_limits(f, t->kind, o, &limits);
     tn_call_req r = {
         .script = f->script,
         .func = f->name,
@@ -136,9 +113,9 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         .args = kwargs,
         .http = str_view(&x->http),
         .vars = str_view(&vars),
-        .queue = first_of(o->queue, f->queue, t->kind->queue),
-        .timeout_ms = timeout * 1000,
-        .expires_ms = (expires != 0 ? expires : timeout) * 1000,
+        .queue = limits.queue,
+        .timeout_ms = limits.timeout_ms,
+        .expires_ms = limits.expires_ms,
         .result_ttl = f->cache_s,
     };
     if (t->code.s != NULL) {

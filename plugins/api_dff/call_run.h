@@ -11,6 +11,13 @@ struct call_kind {
     bool unbox;
 };
 
+/* Queue, timeout and expires of one call: its option, else DFF.API's, else the kind's. */
+struct call_limits {
+    uint32_t queue, timeout_ms, expires_ms;
+};
+void call_limits(const struct snap_func *f, const struct call_kind *kind, const struct call_opts *o,
+                 struct call_limits *ret);
+
 /* What is called, and in whose name. */
 struct call_target {
     const struct call_kind *kind;

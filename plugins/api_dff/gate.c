@@ -133,21 +133,24 @@ json_t *gates_rows(tn_err *err)
 
 tn_rc gates_bind(struct snapshot *to, const struct snapshot *old, tn_err *err)
 {
+    static const char *const realm[SNAP_KINDS] = {
+        [SNAP_SYNC] = "SyncAPI", [SNAP_ASYNC] = "AsyncAPI"};
     json_t *rows = NULL;
-    struct snap_api *sapi;
-    for (size_t i = 0; snapshot_each(to, &i, &sapi);) {
-        if (sapi->auth_id.s == NULL) {
-            continue;
-        }
-        if (rows == NULL) { /* most installations have none to look for */
-            rows = gates_rows(err);
-            if (rows == NULL) {
-                return err->rc;
+    struct snap_api *a;
+    for (uint32_t kind = 0; kind < SNAP_KINDS; kind++) {
+        for (size_t i = 0; snapshot_each(to, kind, &i, &a);) {
+            if (a->auth_id.s == NULL) {
+                continue;
             }
+            if (rows == NULL) { /* most installations have none to look for */
+                rows = gates_rows(err);
+                if (rows == NULL) {
+                    return err->rc;
+                }
+            }
+            const struct snap_api *was = snapshot_api(old, kind, a->id);
+            a->gate = gate_of(realm[kind], a->id, a->auth_id, rows, was != NULL ? was->gate : NULL);
         }
-        const struct snap_api *was = snapshot_api(old, sapi->id);
-        sapi->gate = gate_of("SyncAPI", sapi->id, sapi->auth_id, rows,
-                             was != NULL ? was->gate : NULL);
     }
     json_decref(rows);
     return TN_OK;

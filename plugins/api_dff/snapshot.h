@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sync APIs and functions as a call needs them: read from the store once, digested once, immutable
+/* APIs and functions as a call needs them: read from the store once, digested once, immutable
  * afterwards but for the throttle counters, which belong to the loop thread.
  *
  * A new snapshot is built on a helper thread and handed to the loop thread, the only one that looks
@@ -43,6 +43,12 @@ struct snap_func {
     uint32_t expires_s;
     uint32_t queue;
     uint32_t cache_s; /* cache_result, 0 = off */
+    /* Delivery and retries of durable calls; zeroed: once failed stays failed. */
+    struct snap_retry {
+        bool at_most_once, dead_letter;
+        uint32_t max_attempts, backoff_ms, backoff_max_ms, jitter_pct;
+        tn_str on; /* JSON array of exception type names, absent = any */
+    } retry;
 };
 
 /* One configured kwarg. */
@@ -52,6 +58,8 @@ struct snap_kwarg {
     int placeholder; /* the caller gives the value */
 };
 
+enum snap_kind { SNAP_SYNC, SNAP_ASYNC, SNAP_KINDS };
+/* A sync or an async API; async ones have no rules and never expire. */
 struct snap_api {
     tn_str id;
     tn_str func_id;
@@ -75,14 +83,11 @@ struct snapshot;
 
 /* Helper thread; reads the store. */
 tn_rc snapshot_load(const tn_host *host, struct snapshot **ret, tn_err *err);
-/* From JSON arrays of rows as the store gives them; what snapshot_load() is made of. */
-tn_rc snapshot_build(const tn_host *host, tn_str funcs, tn_str scripts, tn_str apis,
-                     struct snapshot **ret, tn_err *err);
 void snapshot_free(struct snapshot *s);
-/* The APIs one after the other; i starts at 0. False: that was the last. */
-bool snapshot_each(const struct snapshot *s, size_t *i, struct snap_api **ret);
+/* The APIs of a kind one after the other; i starts at 0. False: that was the last. */
+bool snapshot_each(const struct snapshot *s, enum snap_kind kind, size_t *i, struct snap_api **ret);
 /* Loop thread. NULL s is an empty snapshot. */
-const struct snap_api *snapshot_api(const struct snapshot *s, tn_str id);
+const struct snap_api *snapshot_api(const struct snapshot *s, enum snap_kind kind, tn_str id);
 const struct snap_func *snapshot_func(const struct snapshot *s, tn_str id);
 /* Loop thread: counters of APIs that exist in both go on counting. */
 void snapshot_carry(struct snapshot *to, const struct snapshot *from);

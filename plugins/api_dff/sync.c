@@ -105,7 +105,7 @@ static void sync_go(struct call *c)
     struct call_opts opts;
     tn_str kwargs;
     const tn_match *match = c->match;
-    const struct snap_api *sapi = snapshot_api(calls_snapshot(), match->params[0]);
+    const struct snap_api *sapi = snapshot_api(calls_snapshot(), SNAP_SYNC, match->params[0]);
     if (sapi == NULL) {
         detail_id(&why, "id", match->params[0]);
         call_refuse(&why, EClientNotFound, NULL, "No such Sync API");
