@@ -25,7 +25,8 @@ struct exchange {
     tn_match match;
     struct release_cb release[4];
     unsigned nrelease;
-    uint8_t submitted, replied, aborted, held;  /* held: a helper thread runs the handler */
+    uint8_t submitted, replied, aborted, streaming;
+    uint8_t held;              /* a helper thread runs the handler */
 };
 struct exchanges {
     struct list open, pool;
@@ -169,7 +170,7 @@ static void http_begin(void *ctx, void *frontend_inst, tn_http_req *req, tn_http
     e->front = front;
     e->req = req;
     e->nrelease = 0;
-    e->submitted = e->replied = e->aborted = e->held = 0;
+    e->submitted = e->replied = e->aborted = e->streaming = e->held = 0;
     if (!router_match(h->router, req->method, req->path, &e->hit)) {
         plan->flags = TN_PLAN_ANSWERED;
         refuse(e, 404, "no such route");
@@ -229,6 +230,14 @@ static void http_abort(void *ctx, tn_http_req *req)
     (void)ctx;
     struct exchange *e = req->kernel;
     e->aborted = 1;
+    if (e->streaming) { /* only the loop thread sends, and on_release() tells the sender */
+        e->streaming = 0;
+        e->replied = 1;
+        if (!e->held) {
+            exchange_release(e);
+        }
+        return;
+    }
     /* Not handed over yet, or a handler that lives on this thread: nobody else can touch it. */
     if (!e->replied && (!e->submitted || (e->hit.route->flags & TN_ROUTE_LOOP))) {
         e->replied = 1;
@@ -244,7 +253,7 @@ static void http_malformed(void *ctx, tn_http_req *req, uint32_t status, const c
 
 static tn_rc reply_now(struct exchange *e, const tn_http_reply *reply, tn_err *err)
 {
-    if (e->replied && !e->aborted) {
+    if ((e->replied || e->streaming) && !e->aborted) {
         log_error("a request was answered twice (%.*s)", (int)e->req->path.n, e->req->path.s);
         reply_drop(reply);
         return TN_OK;
@@ -323,6 +332,57 @@ static tn_rc http_reply(void *ctx, tn_http_req *req, const tn_http_reply *reply,
     return TN_OK;
 }
 
+static tn_rc http_stream(void *ctx, tn_http_req *req, const tn_http_reply *head, tn_err *err)
+{
+    (void)ctx;
+    struct exchange *e = req->kernel;
+    const tn_frontend_ops *ops = front_ops(e);
+    if (e->replied || e->streaming) {
+        return err_set(err, TN_E_CONFLICT, "the request was answered already");
+    }
+    if (e->aborted) { /* a route of a helper thread: the request was kept for its answer */
+        e->replied = 1;
+        if (!e->held) {
+            exchange_release(e);
+        }
+        return err_set(err, TN_E_CANCELED, "the client has gone");
+    }
+    if (ops->stream == NULL) {
+        return err_set(err, TN_E_UNSUPP, "frontend %s cannot stream answers",
+                       e->front->plug->desc.name);
+    }
+    tn_rc rc = ops->stream(e->front->pi.inst, req, head, err);
+    if (rc == TN_OK) {
+        e->streaming = 1;
+    }
+    return rc;
+}
+
+static tn_rc http_stream_send(void *ctx, tn_http_req *req, tn_str data, tn_err *err)
+{
+    (void)ctx;
+    struct exchange *e = req->kernel;
+    if (!e->streaming) {
+        return err_set(err, TN_E_CANCELED, "the client has gone");
+    }
+    return front_ops(e)->stream_send(e->front->pi.inst, req, data, err);
+}
+
+static void http_stream_end(void *ctx, tn_http_req *req)
+{
+    (void)ctx;
+    struct exchange *e = req->kernel;
+    if (!e->streaming) {
+        return;
+    }
+    e->streaming = 0;
+    e->replied = 1;
+    front_ops(e)->stream_end(e->front->pi.inst, req);
+    if (!e->held) {
+        exchange_release(e); /* the frontend keeps what it has to send */
+    }
+}
+
 static void http_on_release(void *ctx, tn_http_req *req, void (*cb)(void *user), void *user)
 {
     (void)ctx;
@@ -368,4 +428,7 @@ const tn_host_http exchange_http_ops = {
     .reply = http_reply,
     .on_release = http_on_release,
     .header_check = http_header_check,
+    .stream = http_stream,
+    .stream_send = http_stream_send,
+    .stream_end = http_stream_end,
 };

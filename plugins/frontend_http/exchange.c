@@ -49,6 +49,7 @@ static void exchange_free(struct exchange *ex)
     }
     body_destroy(ex->body);
     upload_destroy(ex->upload, !ex->handed_over);
+    stream_free(ex->stream);
     while (ex->chunks != NULL) {
         struct chunk *next = ex->chunks->next;
         free(ex->chunks);
@@ -157,10 +158,24 @@ void exchange_unsuspend(struct exchange *ex)
         fe_host->loop->unwatch(fe_host->ctx, ex->gone);
         ex->gone = NULL;
     }
+    ex->watched = false;
     if (ex->suspended) {
         ex->suspended = false;
         MHD_resume_connection(ex->mhd);
         ex->server->kick = ex->server->resumed = true;
+    }
+}
+
+void exchange_answer(struct exchange *ex)
+{
+    if (ex->waiting) {
+        stop_waiting(ex);
+        ex->server->answers++;
+        queue(ex);
+        if (ex->conn != NULL) {
+            exchange_unsuspend(ex);
+        }
+        ex->server->kick = true;
     }
 }
 
@@ -183,15 +198,7 @@ tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err)
         exchange_unsuspend(ex);
         return TN_OK;
     }
-    if (ex->waiting) {
-        stop_waiting(ex);
-        ex->server->answers++;
-        queue(ex);
-        if (ex->conn != NULL) {
-            exchange_unsuspend(ex);
-        }
-        ex->server->kick = true;
-    }
+    exchange_answer(ex);
     return TN_OK;
 }
 
@@ -413,7 +420,7 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
     ex->mhd = NULL;
     if (!ex->kernel) {
         exchange_free(ex);
-    } else if (!ex->answered) {
+    } else if (!ex->answered || ex->stream != NULL) {
         ex->answered = true;
         fe_host->http->abort(fe_host->ctx, &ex->req); /* may release */
     }

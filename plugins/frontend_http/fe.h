@@ -51,6 +51,7 @@ enum phase {
     PHASE_BODY, /* reading the body */
     PHASE_CALL, /* the kernel has it */
     PHASE_SEND, /* the answer is on its way */
+    PHASE_STREAM, /* an answer in pieces, and no piece waits */
 };
 struct conn {
     struct list_node link;
@@ -114,6 +115,7 @@ struct chunk {
 };
 struct body;
 struct upload;
+struct stream;
 struct exchange {
     tn_http_req req; /* first: the kernel's pointer is ours */
     struct server *server;
@@ -141,6 +143,7 @@ struct exchange {
     size_t head_memory; /* libmicrohttpd's memory that the request head holds */
     struct body *body;
     struct upload *upload;
+    struct stream *stream; /* the answer comes in pieces */
     tn_watch *gone;   /* looks for a client that leaves during a long call */
     const char *line; /* request target in libmicrohttpd's buffer, and its length */
     size_t line_n;
@@ -157,6 +160,8 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
                         enum MHD_RequestTerminationCode why);
 tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err);
 void exchange_release(struct exchange *ex);
+/* ex->response is there: on its way with it, when the request is complete. */
+void exchange_answer(struct exchange *ex);
 void exchange_pool_free(struct server *s);
 /* Memory that lives as long as the exchange; NULL when there is none. */
 void *exchange_alloc(struct exchange *ex, size_t n, size_t align);
@@ -193,9 +198,19 @@ bool upload_done(struct upload *u, struct text_refusal *why);
 /* remove_files: the request failed, nothing of it stays. */
 void upload_destroy(struct upload *u, bool remove_files);
 
+/* ---- stream.c: answers in pieces ------------------------------------------------------------------ */
+tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err);
+tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err);
+/* No more pieces; what waits is still sent. */
+void stream_end(struct exchange *ex);
+void stream_free(struct stream *st);
+
 /* ---- reply.c: answers ----------------------------------------------------------------------------- */
 tn_rc reply_build(struct exchange *ex, const tn_http_reply *r, struct MHD_Response **ret,
                   uint32_t *ret_status, tn_err *err);
+/* The head of an answer in pieces; the body comes from `read`. */
+tn_rc reply_build_stream(struct exchange *ex, const tn_http_reply *head,
+                         MHD_ContentReaderCallback read, struct MHD_Response **ret, tn_err *err);
 /* Plain text answer of our own for requests that never reach the kernel. */
 struct MHD_Response *reply_refusal(uint32_t status, const char *text);
 void reply_drop(const tn_http_reply *r);

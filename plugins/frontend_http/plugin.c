@@ -105,6 +105,24 @@ static void release(void *inst, tn_http_req *req)
     exchange_release((struct exchange *)req);
 }
 
+static tn_rc begin_stream(void *inst, tn_http_req *req, const tn_http_reply *head, tn_err *err)
+{
+    (void)inst;
+    return stream_begin((struct exchange *)req, head, err);
+}
+
+static tn_rc send_stream(void *inst, tn_http_req *req, tn_str data, tn_err *err)
+{
+    (void)inst;
+    return stream_send((struct exchange *)req, data, err);
+}
+
+static void end_stream(void *inst, tn_http_req *req)
+{
+    (void)inst;
+    stream_end((struct exchange *)req);
+}
+
 static const tn_frontend_ops ops = {
     .size = sizeof ops,
     .start = start,
@@ -113,6 +131,9 @@ static const tn_frontend_ops ops = {
     .stop = stop,
     .reply = reply,
     .release = release,
+    .stream = begin_stream,
+    .stream_send = send_stream,
+    .stream_end = end_stream,
 };
 
 TN_PLUGIN(.kind = TN_KIND_FRONTEND, .name = "http", .version = "1.0.0",

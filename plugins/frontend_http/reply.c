@@ -64,6 +64,9 @@ static bool is_compressible(tn_str type)
 
 /* What libmicrohttpd and this file add: status line, Date, Content-Length, Connection, validators. */
 #define OWN_HEADERS 320
+/* Only clients of HTTP/1.0 get streams in blocks of that size; for others chunks are made in the
+ * connection's own memory. */
+#define STREAM_BLOCK 4096
 
 /* What the answer's own headers say. */
 struct seen {
@@ -290,6 +293,15 @@ static bool add_headers(struct MHD_Response *res, const tn_http_reply *r)
     return true;
 }
 
+/* What every answer carries. */
+static bool add_head(const struct exchange *ex, struct MHD_Response *res, const tn_http_reply *r,
+                     const struct seen *seen)
+{
+    bool close = (r->flags & TN_REPLY_CLOSE) || seen->close || ex->server->draining;
+    return add_headers(res, r) && (seen->nosniff || add(res, "X-Content-Type-Options", "nosniff")) &&
+           (!close || add(res, "Connection", "close"));
+}
+
 static bool body_allowed(uint32_t status)
 {
     return status != 204 && status != 304;
@@ -354,20 +366,43 @@ tn_rc reply_build(struct exchange *ex, const tn_http_reply *given, struct MHD_Re
     if (res == NULL) {
         return TN_E_NOMEM;
     }
-    bool ok = add_headers(res, &r) &&
-              (seen.nosniff || add(res, "X-Content-Type-Options", "nosniff")) &&
+    bool ok = add_head(ex, res, &r, &seen) &&
               (!(r.flags & TN_REPLY_ETAG) || add(res, "ETag", etag)) &&
               (!vary || add(res, "Vary", "Accept-Encoding")) &&
               (!compressed || add(res, "Content-Encoding", "gzip"));
-    if ((r.flags & TN_REPLY_CLOSE) || seen.close || ex->server->draining) {
-        ok = ok && add(res, "Connection", "close");
-    }
     if (!ok) {
         MHD_destroy_response(res);
         return TN_E_NOMEM;
     }
     *ret = res;
     *ret_status = r.status;
+    return TN_OK;
+}
+
+tn_rc reply_build_stream(struct exchange *ex, const tn_http_reply *head,
+                         MHD_ContentReaderCallback read, struct MHD_Response **ret, tn_err *err)
+{
+    struct seen seen = {0};
+    tn_rc rc = inspect(ex, head, &seen, err);
+    if (rc != TN_OK) {
+        return rc;
+    }
+    if (!body_allowed(head->status)) {
+        return fe_host->fail(err, TN_E_INVAL, "status %u has no body to stream", head->status);
+    }
+    /* libmicrohttpd 0.9.75 sends a last chunk after the head of an answer to HEAD */
+    struct MHD_Response *res =
+        text_equal_ci(ex->req.method, "head")
+            ? MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT)
+            : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read, ex, NULL);
+    if (res == NULL) {
+        return TN_E_NOMEM;
+    }
+    if (!add_head(ex, res, head, &seen)) {
+        MHD_destroy_response(res);
+        return TN_E_NOMEM;
+    }
+    *ret = res;
     return TN_OK;
 }
 

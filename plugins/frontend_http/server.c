@@ -129,7 +129,7 @@ static bool overdue(struct conn *c, uint64_t now)
     case PHASE_BODY:
         return body_too_slow(c, age);
     case PHASE_SEND:
-        return age > GONE_NS && send_stalled(c, now);
+        return age > GONE_NS && send_stalled(c, now); /* PHASE_STREAM: TCP_USER_TIMEOUT */
     default:
         if (age > GONE_NS && c->ex != NULL) {
             exchange_watch_gone(c->ex);
@@ -427,6 +427,8 @@ void server_drain(struct server *s)
         struct conn *c = (struct conn *)n;
         if (c->phase == PHASE_IDLE || c->phase == PHASE_NEW) {
             conn_kill(c);
+        } else if (c->ex != NULL && c->ex->stream != NULL) {
+            stream_end(c->ex); /* nobody knows when it would end; its client comes again */
         }
     }
     s->kick = true;

@@ -62,12 +62,15 @@ typedef struct tn_host_http {
     /* TN_OK, or TN_E_INVAL naming the character: may this header leave the house? */
     tn_rc (*header_check)(tn_str name, tn_str value, tn_err *);
     /* Api side, loop thread: an answer whose body comes bit by bit (server-sent events). `head` is a
-     * reply without body, body_len and fd ignored; exactly once instead of reply(). */
+     * reply without body, body_len and fd ignored; exactly once instead of reply(). TN_E_CANCELED: the
+     * client had gone, the request is released. Any other error: nothing was sent, reply() is
+     * still due. When the client goes later the request is released at once: reach every later
+     * send from on_release(). */
     tn_rc (*stream)(void *ctx, tn_http_req *, const tn_http_reply *head, tn_err *);
     /* Copies data. TN_E_LIMIT: more than 1 MiB waits for this client; nothing was taken, drop or
-     * end it. TN_E_CANCELED: the client has gone (release follows). */
+     * end it. TN_E_CANCELED: the client has gone, or the server drains (release follows). */
     tn_rc (*stream_send)(void *ctx, tn_http_req *, tn_str data, tn_err *);
-    void (*stream_end)(void *ctx, tn_http_req *); /* release follows when all has been sent */
+    void (*stream_end)(void *ctx, tn_http_req *); /* releases; what waits is still sent */
 } tn_host_http;
 
 /* ---- calls: running functions ------------------------------------------------------------------ */

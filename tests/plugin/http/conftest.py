@@ -126,7 +126,9 @@ class Stub:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """SIGTERM; everything must have been released."""
+        """SIGTERM; everything must have been released. A second time does nothing."""
+        if self.log.closed:
+            return
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
         code = self.proc.wait(20)

@@ -28,7 +28,7 @@ static void *inst;
 static const char *dir;
 static volatile sig_atomic_t stopping;
 static struct {
-    uint64_t begun, submitted, aborted, released, malformed, answered;
+    uint64_t begun, submitted, aborted, released, malformed, answered, limited, canceled;
 } counts;
 
 static void die(const char *what, const char *why)
@@ -183,9 +183,10 @@ struct pending {
     struct pending *prev, *next;
     tn_http_req *req;
     tn_timer *timer;
-    int how;
+    uint64_t streamed; /* pieces of its stream so far */
+    int stream;
 };
-static struct pending open_list = {&open_list, &open_list, NULL, NULL, 0};
+static struct pending open_list = {&open_list, &open_list, NULL, NULL, 0, 0};
 static struct pending *spare;
 
 static void release(tn_http_req *req)
@@ -380,11 +381,12 @@ static void stats(tn_http_req *req)
     FILE *f = open_memstream(&text, &n);
     fprintf(f,
             "{\"begun\":%llu,\"submitted\":%llu,\"aborted\":%llu,\"released\":%llu,"
-            "\"malformed\":%llu,\"answered\":%llu,\"open\":%llu,\"fds\":%llu,\"active\":%u,"
+            "\"malformed\":%llu,\"answered\":%llu,\"limited\":%llu,\"canceled\":%llu,\"open\":%llu,\"fds\":%llu,\"active\":%u,"
             "\"rss_kb\":%ld,\"maxrss_kb\":%ld,\"cpu_ms\":%ld}\n",
             (unsigned long long)counts.begun, (unsigned long long)counts.submitted,
             (unsigned long long)counts.aborted, (unsigned long long)counts.released,
             (unsigned long long)counts.malformed, (unsigned long long)counts.answered,
+            (unsigned long long)counts.limited, (unsigned long long)counts.canceled,
             (unsigned long long)open, (unsigned long long)fds, ops->active(inst),
             pages * (sysconf(_SC_PAGESIZE) / 1024), ru.ru_maxrss,
             (ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000 +
@@ -448,11 +450,62 @@ static void header_reply(tn_http_req *req)
     send_reply(req, &r);
 }
 
+/* Pieces of a stream: n (0 = without end) of `size` bytes, one every `us`; 0: as they go. */
+static void stream_more(struct pending *p)
+{
+    tn_http_req *req = p->req;
+    uint64_t n = num_arg(req, "n", 3), us = num_arg(req, "us", 0);
+    size_t size = (size_t)num_arg(req, "size", 10);
+    char *piece = malloc(size);
+    memset(piece, 's', size);
+    tn_rc rc = TN_OK;
+    do {
+        if (n != 0 && p->streamed == n) {
+            free(piece);
+            ops->stream_end(inst, req);
+            counts.answered++;
+            release(req);
+            return;
+        }
+        rc = ops->stream_send(inst, req, (tn_str){piece, size}, NULL);
+        p->streamed += rc == TN_OK;
+    } while (rc == TN_OK && us == 0);
+    free(piece);
+    counts.limited += rc == TN_E_LIMIT;
+    counts.canceled += rc == TN_E_CANCELED;
+    loop_timer_set(NULL, p->timer, now_ns() + (us != 0 ? us : 1000) * 1000);
+}
+
 static void timer_done(void *user)
 {
     struct pending *p = user;
     p->timer->at = 0;
-    small_reply(p->req);
+    if (p->stream) {
+        stream_more(p);
+    } else {
+        small_reply(p->req);
+    }
+}
+
+static void stream_reply(struct pending *p)
+{
+    tn_http_pair h[2] = {{TN_STR("Content-Type"), TN_STR("text/event-stream")},
+                         {arg(p->req, "name"), arg(p->req, "value")}};
+    tn_http_reply r = {.size = sizeof r,
+                       .status = (uint32_t)num_arg(p->req, "c", 200),
+                       .headers = h,
+                       .nheaders = h[1].name.s != NULL ? 2 : 1,
+                       .fd = -1};
+    tn_err err = TN_ERR_INIT;
+    if (p->timer == NULL) {
+        loop_timer(NULL, timer_done, p, &p->timer, NULL);
+    }
+    if (ops->stream(inst, p->req, &r, &err) != TN_OK) {
+        text_reply(p->req, 500, "text/plain", "refused\n", 8, NULL, 0);
+        return;
+    }
+    p->stream = 1;
+    stream_more(p);
 }
 
 static void http_begin(void *ctx, void *front, tn_http_req *req, tn_http_plan *plan)
@@ -468,6 +521,8 @@ static void http_begin(void *ctx, void *front, tn_http_req *req, tn_http_plan *p
         p = calloc(1, sizeof *p);
     }
     p->req = req;
+    p->stream = 0;
+    p->streamed = 0;
     p->prev = open_list.prev;
     p->next = &open_list;
     p->prev->next = p->next->prev = p;
@@ -503,6 +558,8 @@ static void http_submit(void *ctx, tn_http_req *req)
             loop_timer(NULL, timer_done, p, &p->timer, NULL);
         }
         loop_timer_set(NULL, p->timer, now_ns() + num_arg(req, "us", 1000) * 1000);
+    } else if (path_is(req, "/stream")) {
+        stream_reply(p);
     } else if (path_is(req, "/never")) {
         ; /* until the client leaves */
     } else if (path_is(req, "/file")) {
