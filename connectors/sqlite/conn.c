@@ -11,6 +11,8 @@
 
 #define PROGRESS_OPS 2000                /* virtual machine steps between two looks at the clock */
 #define MAX_VALUE    (512 * 1024 * 1024) /* bytes of one value or row */
+#define ATTACHED_MAX 8                   /* files beside the main one */
+#define WAL_KEPT     (32 << 20)          /* bytes of the log that stay after a checkpoint */
 
 /* Limits (sqlite3_limit): what one statement may ask for. SQLite's own ceilings are far higher. */
 static const struct {
@@ -26,7 +28,7 @@ static const struct {
     {SQLITE_LIMIT_VARIABLE_NUMBER, 32766},
     {SQLITE_LIMIT_TRIGGER_DEPTH, 100},
     {SQLITE_LIMIT_WORKER_THREADS, 0},
-    {SQLITE_LIMIT_ATTACHED, 1}, /* VACUUM needs one; the authorizer keeps it for VACUUM */
+    {SQLITE_LIMIT_ATTACHED, 1 + ATTACHED_MAX}, /* VACUUM needs one; see on_authorize() */
 };
 
 /* Pragmas that neither change the session for the next call nor how the file is kept. `reads`: only
@@ -104,12 +106,12 @@ static int on_busy(void *user, int count)
 static int on_authorize(void *user, int action, const char *a, const char *b, const char *db,
                         const char *trigger)
 {
-    (void)user;
+    const struct conn *c = user;
     (void)db;
     (void)trigger;
     switch (action) {
-    case SQLITE_ATTACH: /* VACUUM attaches an unnamed file; nothing else may */
-        return a && a[0] == '\0' ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_ATTACH: /* VACUUM attaches an unnamed file; no other statement may */
+        return c->attaching || (a && a[0] == '\0') ? SQLITE_OK : SQLITE_DENY;
     case SQLITE_PRAGMA:
         for (size_t i = 0; i < sizeof pragmas / sizeof pragmas[0]; i++) {
             if (sqlite3_stricmp(a, pragmas[i].name) == 0) {
@@ -125,7 +127,7 @@ static int on_authorize(void *user, int action, const char *a, const char *b, co
 /* Settings that have to be made before anything else is read or written. */
 static tn_rc configure(struct conn *c, tn_err *err)
 {
-    char sql[256];
+    char sql[320];
     sqlite3_extended_result_codes(c->db, 1);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
@@ -138,11 +140,16 @@ static tn_rc configure(struct conn *c, tn_err *err)
     }
     sqlite3_progress_handler(c->db, PROGRESS_OPS, on_progress, c);
     sqlite3_busy_handler(c->db, on_busy, c);
-    /* Both values come from a list of choices, never from text. cell_size_check finds damage before
-     * it is followed. A file opened read-only keeps its own journal mode. */
-    snprintf(sql, sizeof sql, "PRAGMA cell_size_check=1; PRAGMA synchronous=%s;%s%s",
-             c->conf->synchronous, c->conf->readonly ? "" : " PRAGMA journal_mode=",
-             c->conf->readonly ? "" : c->conf->journal);
+    /* The values come from lists of choices, never from text. cell_size_check finds damage before it
+     * is followed. auto_vacuum counts only in a file without tables, so it comes before anything that
+     * writes. A file opened read-only keeps its own journal mode. */
+    int n = snprintf(sql, sizeof sql, "PRAGMA cell_size_check=1; PRAGMA synchronous=%s;",
+                     c->conf->synchronous);
+    if (!c->conf->readonly) {
+        snprintf(sql + n, sizeof sql - (size_t)n,
+                 " PRAGMA auto_vacuum=%s; PRAGMA journal_size_limit=%d; PRAGMA journal_mode=%s",
+                 c->conf->auto_vacuum, WAL_KEPT, c->conf->journal);
+    }
     int code = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
     if (code != SQLITE_OK) {
         return sq_error(c, code, "opening", err);
@@ -207,6 +214,59 @@ tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret
     return TN_OK;
 }
 
+/* A letter, then letters, digits and _: it is written into the statement, which cannot bind a name. */
+static int plain_name(tn_str name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz", more[] = "_0123456789";
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.s[i] == '\0' ||
+            (!strchr(letters, name.s[i]) && (i == 0 || !strchr(more, name.s[i])))) {
+            return 0;
+        }
+    }
+    return name.n > 0 && name.n < 32 && !(name.n == 4 && memcmp(name.s, "main", 4) == 0) &&
+           !(name.n == 4 && memcmp(name.s, "temp", 4) == 0);
+}
+
+tn_rc sq_attach(struct conn *c, tn_str name, tn_str path, tn_err *err)
+{
+    char sql[64];
+    sqlite3_stmt *stmt = NULL;
+    if (!c->conf->allow_attach) {
+        return sq_fail(err, TN_E_DENIED,
+                       "sqlite %s: attach() is switched off; allow_attach in the connector's "
+                       "configuration allows it",
+                       c->conf->path);
+    }
+    if (!plain_name(name)) {
+        return sq_fail(err, TN_E_INVAL,
+                       "sqlite: \"%.*s\" is no name for a file (small letters, digits and _)",
+                       (int)(name.n < 64 ? name.n : 64), name.s);
+    }
+    char *z = strndup(path.s, path.n);
+    if (!z) {
+        return sq_fail(err, TN_E_NOMEM, "sqlite: no memory for a path");
+    }
+    if (strlen(z) != path.n || access(z, F_OK) != 0) { /* ATTACH would make it */
+        tn_rc rc = sq_fail(err, TN_E_NOTFOUND, "sqlite: there is no file %.200s to attach", z);
+        free(z);
+        return rc;
+    }
+    snprintf(sql, sizeof sql, "ATTACH ? AS %.*s", (int)name.n, name.s);
+    c->attaching = 1;
+    int code = sqlite3_prepare_v2(c->db, sql, -1, &stmt, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_bind_text(stmt, 1, z, -1, SQLITE_TRANSIENT);
+        code = sqlite3_step(stmt);
+    }
+    c->attaching = 0;
+    tn_rc rc = code == SQLITE_DONE ? TN_OK : sq_error(c, code, "attaching", err);
+    sqlite3_finalize(stmt);
+    c->attached |= rc == TN_OK;
+    free(z);
+    return rc;
+}
+
 tn_rc sq_reset(struct conn *c, tn_err *err)
 {
     sq_arm(c, 0);
@@ -222,8 +282,9 @@ tn_rc sq_reset(struct conn *c, tn_err *err)
                                   NULL);
     code = code == SQLITE_OK ? sqlite3_step(stmt) : code;
     sqlite3_finalize(stmt);
-    if (code == SQLITE_ROW) {
+    if (code == SQLITE_ROW || (code == SQLITE_DONE && c->attached)) {
         close_db(c);
+        c->attached = 0;
         return open_db(c, err);
     }
     return code == SQLITE_DONE ? TN_OK : sq_error(c, code, "resetting", err);

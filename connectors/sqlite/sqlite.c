@@ -7,6 +7,7 @@
 
 static const char *const synchronous[] = {"full", "normal", "extra", NULL};
 static const char *const journals[] = {"wal", "delete", NULL};
+static const char *const vacuums[] = {"none", "incremental", NULL};
 
 static const tn_field fields[] = {
     {TN_FIELD(struct config, path), .flags = TN_F_REQUIRED, .min = 1, .max = 4000,
@@ -21,13 +22,19 @@ static const tn_field fields[] = {
     {TN_FIELD(struct config, journal), .dflt = "wal", .choices = journals,
      .doc = "wal: readers and the writer do not block each other; delete: one file, for network "
             "or read-mostly use."},
+    {TN_FIELD(struct config, auto_vacuum), .dflt = "none", .choices = vacuums,
+     .doc =
+         "incremental: PRAGMA incremental_vacuum gives freed pages back to the file system. Counts "
+         "when the file is made."},
+    {TN_FIELD(struct config, allow_attach), .dflt = "false",
+     .doc = "Allow attach(): scripts may then open every database file that the platform may."},
     {TN_FIELD(struct config, foreign_keys), .dflt = "true", .doc = "Enforce foreign keys."},
     {TN_FIELD(struct config, max_result), .dflt = "256M", .min = 65536, .max = 4294967296,
      .doc = "Largest result of one query in memory, in bytes."},
     {.name = NULL},
 };
 
-enum { QUERY = 1, NON_QUERY, SCRIPT, BACKUP, BEGIN, COMMIT, ROLLBACK };
+enum { QUERY = 1, NON_QUERY, SCRIPT, BACKUP, ATTACH, BEGIN, COMMIT, ROLLBACK };
 
 static const tn_method methods[] = {
     {"query", "sql:str, params:list=[]",
@@ -44,6 +51,10 @@ static const tn_method methods[] = {
     {"backup", "path:str",
      "Copies the whole database into a new file while it is in use; returns the number of pages.",
      BACKUP, 0},
+    {"attach", "name:str, path:str",
+     "Opens a further database file, whose tables can then be read as name.table. Needs "
+     "allow_attach.",
+     ATTACH, 0},
     {"begin", "", "Starts a write transaction (BEGIN IMMEDIATE).", BEGIN, 0},
     {"commit", "", "Ends the transaction and keeps its changes.", COMMIT, 0},
     {"rollback", "", "Ends the transaction, if there is one, and drops its changes.", ROLLBACK, 0},
@@ -134,9 +145,9 @@ static const tn_val *argument(const tn_args *a, uint32_t i, const char *name)
     return NULL;
 }
 
-static tn_rc text_argument(const tn_args *a, const char *name, tn_str *ret, tn_err *err)
+static tn_rc text_argument(const tn_args *a, uint32_t i, const char *name, tn_str *ret, tn_err *err)
 {
-    const tn_val *v = argument(a, 0, name);
+    const tn_val *v = argument(a, i, name);
     if (!v || v->type != TN_T_STR) {
         return sq_fail(err, TN_E_INVAL, "sqlite: argument %s must be text", name);
     }
@@ -147,12 +158,20 @@ static tn_rc text_argument(const tn_args *a, const char *name, tn_str *ret, tn_e
 static tn_rc run(struct conn *c, uint32_t method, const tn_args *args, void **ret_native,
                  tn_err *err)
 {
-    tn_str sql = {NULL, 0};
+    tn_str sql = {NULL, 0}, path = {NULL, 0};
     int64_t number = 0;
     struct table *t = NULL;
     tn_rc rc = TN_OK;
-    if (method <= BACKUP) {
-        rc = text_argument(args, method == BACKUP ? "path" : "sql", &sql, err);
+    if (method <= ATTACH) {
+        static const char *const first[] = {[QUERY] = "sql",
+                                            [NON_QUERY] = "sql",
+                                            [SCRIPT] = "sql",
+                                            [BACKUP] = "path",
+                                            [ATTACH] = "name"};
+        rc = text_argument(args, 0, first[method], &sql, err);
+        if (rc == TN_OK && method == ATTACH) {
+            rc = text_argument(args, 1, "path", &path, err);
+        }
         if (rc) {
             return rc;
         }
@@ -169,6 +188,9 @@ static tn_rc run(struct conn *c, uint32_t method, const tn_args *args, void **re
         break;
     case BACKUP:
         rc = sq_backup(c, sql, &number, err);
+        break;
+    case ATTACH:
+        rc = sq_attach(c, sql, path, err);
         break;
     case BEGIN:
         rc = sq_exec(c, TN_STR("BEGIN IMMEDIATE"), NULL, &number, err);
@@ -226,7 +248,7 @@ static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
     if (r->method == QUERY) {
         return sq_emit(r->native, sink);
     }
-    if (r->method >= BEGIN) {
+    if (r->method >= ATTACH) {
         v.type = TN_T_NULL;
     } else {
         v.u.i = *(const int64_t *)r->native;

@@ -15,6 +15,8 @@ struct config {
     tn_dur busy_timeout;
     const char *synchronous;
     const char *journal;
+    const char *auto_vacuum;
+    bool allow_attach;
     tn_bytes max_result;
 };
 
@@ -38,6 +40,8 @@ struct conn {
     uint64_t deadline_ns;
     atomic_int canceled;
     int timed_out; /* why the running statement was interrupted */
+    int attaching; /* attach() is running: the authorizer lets it pass */
+    int attached;  /* there are further files, so reset() opens the handle anew */
 };
 
 /* error.c */
@@ -50,6 +54,7 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
 tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret, tn_err *err);
 tn_rc sq_reset(struct conn *c, tn_err *err);
 void sq_close(struct conn *c);
+tn_rc sq_attach(struct conn *c, tn_str name, tn_str path, tn_err *err);
 int sq_expired(struct conn *c);                    /* the deadline passed or somebody canceled */
 void sq_arm(struct conn *c, uint64_t deadline_ns); /* at the start of every operation */
 uint64_t sq_now_ns(void);

@@ -13,6 +13,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -221,6 +222,9 @@ static tn_rc store_start(struct hub *h, struct hub_plugin *hp, struct conf *c,
     tn_rc rc = plug_load(p, &hp->host, err);
     if (rc == TN_OK && conf_get(c, "store.path") == NULL) {
         rc = conf_set(c, "store.path", path, "--data");
+    }
+    if (rc == TN_OK && strcmp(h->settings.store, "sqlite") == 0) {
+        rc = conf_set(c, "store.allow_attach", "true", "--data"); /* readers: see kernel/store/side.h */
     }
     if (rc == TN_OK) {
         rc = plug_attach(p, c, "store.", &h->store_conn, problems, err);

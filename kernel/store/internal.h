@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #define STORE_READERS_MAX 64
+#define STORE_SIDES_MAX   4
 #define STORE_READ_NS     (30 * 1000000000ull) /* longest read */
 #define STORE_WRITE_NS    (60 * 1000000000ull) /* longest write, and longest wait for the writer */
 #define STORE_SCRIPT_NS   (1800 * 1000000000ull) /* migrations and backups */
@@ -20,19 +21,25 @@
 struct slot {
     void *conn;
     int busy;
+    unsigned attached; /* readers: so many of store.sides */
 };
 
 struct store {
     struct plug_inst *pi;
     const tn_connector_ops *ops;
     const struct dialect *d;
-    uint32_t query, non_query, script, backup; /* method ids; backup 0 = the connector has none */
+    uint32_t query, non_query, script, backup, attach; /* method ids; 0 = the connector has none */
     char *data;
     pthread_mutex_t lock; /* slots, waiters, owner, lost */
     pthread_cond_t reader_free;
     struct list waiters; /* for the writer, first come first served */
     struct slot writer;
     pthread_t owner; /* thread that holds the writer while writer.busy */
+    struct store_side {
+        char name[16];
+        char *path;
+    } sides[STORE_SIDES_MAX]; /* files that readers attach (side.c); only added to */
+    unsigned nsides;
     unsigned nreaders;
     struct slot readers[STORE_READERS_MAX];
     char lost[sizeof(((tn_err *)0)->msg)]; /* why writing has stopped; "" = it has not */
@@ -63,11 +70,17 @@ tn_rc lease_query(struct lease *l, tn_str sql, const tn_val *params, uint32_t n,
 tn_rc lease_exec(struct lease *l, tn_str sql, const tn_val *params, uint32_t n,
                  int64_t *ret_affected, tn_err *err);
 tn_rc lease_script(struct lease *l, tn_str sql, tn_err *err);
+tn_rc lease_attach(struct lease *l, const char *name, const char *path, tn_err *err);
 tn_rc lease_backup(struct lease *l, const char *path, tn_err *err);
 /* Statements of the dialect. */
 tn_rc lease_begin(struct lease *l, tn_err *err);
 tn_rc lease_commit(struct lease *l, tn_err *err);
 void lease_rollback(struct lease *l);
+
+/* Every reader of s attaches the file from now on. Takes the path in every case. */
+tn_rc store_add_side(struct store *s, const char *name, char *path, tn_err *err);
+/* TN_E_UNAVAIL when writing has stopped because a sync failed. */
+tn_rc store_writable(struct store *s, tn_err *err);
 
 /* ---- entities (entity.c) --------------------------------------------------------------------- */
 

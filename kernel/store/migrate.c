@@ -307,6 +307,7 @@ tn_rc store_define(struct store *s, const char *owner, const tn_entity *entities
     }
     rc = check_migrations(&l, owner, migrations, &pending, err);
     rc = rc ? rc : define_pending(&l, entities, &fresh, &changes, err);
+    fresh = entities ? fresh : !s->existed; /* its tables come from migrations alone */
     if (rc == TN_OK && s->existed && !fresh && (pending || changes)) {
         rc = back_up(&l, owner, err);
     }

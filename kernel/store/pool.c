@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct waiter {
@@ -33,17 +34,33 @@ static void cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attr);
 }
 
+/* Holds s->lock. */
+static tn_rc writable(const struct store *s, tn_err *err)
+{
+    return s->lost[0]
+               ? err_set(err, TN_E_UNAVAIL,
+                         "the store takes no changes since a sync to disk failed (%s); check "
+                         "the disk and restart",
+                         s->lost)
+               : TN_OK;
+}
+
+tn_rc store_writable(struct store *s, tn_err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    tn_rc rc = writable(s, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 /* Holds s->lock. A queue of its own instead of a mutex, because a mutex may starve a thread for as
- * long as others keep coming; the queue is also where a group commit would collect its members. */
+ * long as others keep coming. */
 static tn_rc take_writer(struct store *s, tn_err *err)
 {
     pthread_t self = pthread_self();
-    if (s->lost[0]) {
-        return err_set(
-            err, TN_E_UNAVAIL,
-            "the store takes no changes since a sync to disk failed (%s); check the disk "
-            "and restart",
-            s->lost);
+    tn_rc rc = writable(s, err);
+    if (rc) {
+        return rc;
     }
     if (s->writer.busy && pthread_equal(s->owner, self)) {
         return err_set(err, TN_E_INVAL, "this thread has an open transaction: pass it to the call");
@@ -105,6 +122,43 @@ static tn_rc take_reader(struct store *s, struct slot **ret, tn_err *err)
     }
 }
 
+/* Only readers have the files beside the main one: a BEGIN IMMEDIATE of the writer would lock all of
+ * them. */
+static tn_rc attach_sides(struct lease *l, tn_err *err)
+{
+    struct store *s = l->s;
+    tn_rc rc = TN_OK;
+    pthread_mutex_lock(&s->lock);
+    unsigned n = s->nsides;
+    pthread_mutex_unlock(&s->lock);
+    while (l->slot->attached < n && rc == TN_OK) {
+        const struct store_side *side = &s->sides[l->slot->attached];
+        rc = lease_attach(l, side->name, side->path, err);
+        l->slot->attached += rc == TN_OK;
+    }
+    return rc;
+}
+
+tn_rc store_add_side(struct store *s, const char *name, char *path, tn_err *err)
+{
+    tn_rc rc = TN_OK;
+    pthread_mutex_lock(&s->lock);
+    if (!s->attach) {
+        rc = err_set(err, TN_E_UNSUPP, "connector %s cannot read %s beside the store",
+                     s->pi->plug->desc.name, path);
+    } else if (s->nsides == STORE_SIDES_MAX) {
+        rc = err_set(err, TN_E_LIMIT, "more than %d files beside the store", STORE_SIDES_MAX);
+    } else {
+        struct store_side *side = &s->sides[s->nsides++];
+        snprintf(side->name, sizeof side->name, "%s", name);
+        side->path = path;
+        path = NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    free(path);
+    return rc;
+}
+
 tn_rc lease_take(struct store *s, struct store_txn *t, int writing, struct lease *ret, tn_err *err)
 {
     struct lease l = {.s = s, .t = t, .writing = writing || t};
@@ -135,6 +189,11 @@ tn_rc lease_take(struct store *s, struct store_txn *t, int writing, struct lease
             lease_give(&l);
             return rc;
         }
+        l.slot->attached = 0;
+    }
+    if (!l.writing && (rc = attach_sides(&l, err))) {
+        lease_give(&l);
+        return rc;
     }
     *ret = l;
     return TN_OK;
@@ -273,6 +332,14 @@ tn_rc lease_script(struct lease *l, tn_str sql, tn_err *err)
     tn_result r;
     tn_val arg = text_val(sql);
     tn_rc rc = invoke(l, l->s->script, &arg, 1, STORE_SCRIPT_NS, &r, err);
+    return rc ? rc : number_of(l, &r, NULL, err);
+}
+
+tn_rc lease_attach(struct lease *l, const char *name, const char *path, tn_err *err)
+{
+    tn_result r;
+    tn_val args[2] = {text_val(str_of(name)), text_val(str_of(path))};
+    tn_rc rc = invoke(l, l->s->attach, args, 2, STORE_READ_NS, &r, err);
     return rc ? rc : number_of(l, &r, NULL, err);
 }
 

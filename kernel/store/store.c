@@ -40,6 +40,7 @@ static tn_rc find_methods(struct store *s, tn_err *err)
         }
     }
     s->backup = method_id(s->ops, "backup");
+    s->attach = method_id(s->ops, "attach");
     return TN_OK;
 }
 
@@ -85,6 +86,9 @@ void store_close(struct store *s)
     }
     if (s->writer.conn) { /* last: SQLite then moves its log into the file */
         s->ops->close(s->pi->inst, s->writer.conn, TN_CLOSE_NORMAL);
+    }
+    for (unsigned i = 0; i < s->nsides; i++) {
+        free(s->sides[i].path);
     }
     map_finish(&s->registry, NULL);
     pthread_rwlock_destroy(&s->registry_lock);

@@ -50,6 +50,7 @@ tn_rc harness_try_open(struct harness *h, tn_err *err)
     }
     snprintf(path, sizeof path, "%s/config.db", h->dir);
     conf_set(&c, "store.path", path, "test");
+    conf_set(&c, "store.allow_attach", "true", "test");
     conf_set(&c, "store.busy_timeout", "300ms", "test"); /* tests wait for it */
     tn_rc rc = plug_attach(h->plug, &c, "store.", &h->inst, &problems, err);
     if (rc) {
