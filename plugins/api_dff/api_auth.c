@@ -3,6 +3,7 @@
  * it. A change counts for the next call. */
 #include "gate.h"
 #include "rows.h"
+#include "target.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,19 +97,8 @@ static bool seal_list(struct change *c, const struct secrets *k, const char *id,
 static bool func_exists(struct change *c, const json_t *config)
 {
     const char *func_id = row_text(config, "funcId");
-    tn_err err = TN_ERR_INIT;
-    if (func_id[0] == '\0') {
-        return bad(c, "%s is required for an API auth of type func", "funcId");
-    }
-    json_t *func = store_one(c->txn, "func", "id", text_of(func_id), NULL, 0, &err);
-    if (func == NULL && err.rc == TN_E_NOTFOUND) {
-        api_fail(c->r, EClientNotFound, NULL,
-                 json_pack("{s:s, s:s}", "entity", "func", "id", func_id), "No such Func");
-    } else if (func == NULL) {
-        api_fail_err(c->r, &err);
-    }
-    json_decref(func);
-    return func != NULL;
+    return func_id[0] != '\0' ? target_func_exists(c, func_id)
+                              : bad(c, "%s is required for an API auth of type func", "funcId");
 }
 
 /* Leaves of `data.configJSON` what belongs to the type, sealed. False: answered. */
@@ -161,18 +151,12 @@ static bool before_modify(struct change *c, const json_t *old, json_t *data)
     return config_take(c, row_text(old, "type"), row_text(old, "id"), old, data);
 }
 
-static tn_rc changed(struct api_req *r, tn_err *err)
-{
-    (void)r;
-    return snapshot_reload(err);
-}
-
 const struct crud api_auth_crud = {
     .entity = "apiAuth",
     .label = "API auth",
     .before_add = before_add,
     .before_modify = before_modify,
-    .changed = changed,
+    .changed = target_changed,
 };
 
 /* ---- reading ---------------------------------------------------------------------------------------- */

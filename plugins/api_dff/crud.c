@@ -89,6 +89,16 @@ static json_t *id_answer(const struct crud *crud, const char *id)
     return answer;
 }
 
+/* This answer, with what the hooks added. */
+static void change_answer(struct change *c, json_t *answer_take)
+{
+    if (c->answer != NULL) {
+        json_object_update(answer_take, c->answer);
+        json_decref(c->answer);
+    }
+    c->answer = answer_take;
+}
+
 /* Inserts one row; ret_id is malloc. False: answered, the transaction is still open. */
 static bool add_one(struct change *c, json_t *data, char **ret_id)
 {
@@ -123,12 +133,7 @@ void crud_add(struct api_req *r)
         change_drop(&c);
         return;
     }
-    json_t *answer = id_answer(c.crud, id);
-    if (c.answer != NULL) {
-        json_object_update(answer, c.answer);
-        json_decref(c.answer);
-    }
-    c.answer = answer;
+    change_answer(&c, id_answer(c.crud, id));
     free(id);
     change_commit(&c);
 }
@@ -199,32 +204,6 @@ static bool modify_one(struct change *c, const json_t *old, json_t *data)
     return true;
 }
 
-void crud_modify(struct api_req *r)
-{
-    struct change c;
-    tn_str id = api_param(r, 0);
-    if (!change_begin(&c, r)) {
-        return;
-    }
-    json_t *old = change_row(&c, id);
-    if (old == NULL) {
-        return;
-    }
-    bool ok = modify_one(&c, old, json_object_get(r->body, "data"));
-    if (!ok) {
-        change_drop(&c);
-    } else {
-        json_t *answer = id_answer(c.crud, json_string_value(json_object_get(old, "id")));
-        if (c.answer != NULL) {
-            json_object_update(answer, c.answer);
-            json_decref(c.answer);
-        }
-        c.answer = answer;
-        change_commit(&c);
-    }
-    json_decref(old);
-}
-
 static bool delete_one(struct change *c, const json_t *old)
 {
     tn_err err = TN_ERR_INIT;
@@ -239,24 +218,35 @@ static bool delete_one(struct change *c, const json_t *old)
     return true;
 }
 
-void crud_delete(struct api_req *r)
+static void change_one(struct api_req *r, bool remove)
 {
     struct change c;
-    tn_str id = api_param(r, 0);
     if (!change_begin(&c, r)) {
         return;
     }
-    json_t *old = change_row(&c, id);
+    json_t *old = change_row(&c, api_param(r, 0));
     if (old == NULL) {
         return;
     }
-    if (!delete_one(&c, old)) {
-        change_drop(&c);
-    } else {
-        c.answer = json_pack("{s:O}", "id", json_object_get(old, "id"));
+    if (remove ? delete_one(&c, old) : modify_one(&c, old, json_object_get(r->body, "data"))) {
+        const json_t *id = json_object_get(old, "id");
+        change_answer(&c, remove ? json_pack("{s:O}", "id", id)
+                                 : id_answer(c.crud, json_string_value(id)));
         change_commit(&c);
+    } else {
+        change_drop(&c);
     }
     json_decref(old);
+}
+
+void crud_modify(struct api_req *r)
+{
+    change_one(r, false);
+}
+
+void crud_delete(struct api_req *r)
+{
+    change_one(r, true);
 }
 
 /* Rows that the query's filters name; NULL: answered and rolled back. */

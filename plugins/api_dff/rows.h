@@ -11,10 +11,10 @@ void row_rename(json_t *row, const char *from, const char *to);
 bool row_locked_for(const struct api_req *r, const json_t *row);
 const char *row_text(const json_t *row, const char *key); /* "" when absent or null */
 
-extern const struct crud script_set_crud, script_crud, sync_api_crud, env_crud, user_crud;
+extern const struct crud script_set_crud, script_crud, env_crud, user_crud;
 /* Route tables, each ended by a NULL method. */
 extern const struct api_route auth_routes[], user_routes[], script_set_routes[], script_routes[],
-    publish_routes[], func_routes[], env_routes[], sync_api_routes[], index_routes[],
+    publish_routes[], func_routes[], env_routes[], func_api_routes[], index_routes[],
     openapi_routes[], monitor_routes[], api_auth_routes[], access_key_routes[];
 
 /* All routes of this vocabulary, ended by a NULL method. */

@@ -38,7 +38,7 @@ ROUTES = [
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
     ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),
     ('GET', '/sync/none/s/x', PUBLIC), ('GET', '/al/none', PUBLIC), ('POST', '/al/none', PUBLIC), ('POST', '/al/none/s', PUBLIC),
-] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links') for m, p, w in SYNC]
+] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links', '/async-apis', '/batches') for m, p, w in SYNC]
 ROLES = {
     'sa': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W},
     'user': {SIGNED, READ, WRITE, USER_R}, 'readonlyUser': {SIGNED, READ, USER_R}, 'customUser': {SIGNED},
