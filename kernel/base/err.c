@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Filling tn_err. */
+#define ERR_IMPLEMENTATION
 #include "kernel/base/err.h"
 
 #include "kernel/base/str.h"

@@ -33,7 +33,7 @@ static inline struct list *list_pop_front(struct list *l)
     if (n == l) {
         return NULL;
     }
-    list_del(n);
+    list_del(n); /* NOLINT(clang-analyzer-unix.Malloc): it cannot follow an intrusive list */
     return n;
 }
 #define list_for_each(it, l)      for (struct list *it = (l)->next; it != (l); it = it->next)

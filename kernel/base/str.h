@@ -11,7 +11,7 @@ static inline tn_str str_of(const char *z)
 }
 static inline bool str_eq(tn_str a, tn_str b)
 {
-    return a.n == b.n && (a.n == 0 || memcmp(a.s, b.s, a.n) == 0);
+    return a.n == b.n && (a.n == 0 || memcmp(a.s, b.s, a.n) == 0); /* NOLINT: absent has n 0 */
 }
 static inline bool str_is(tn_str a, const char *z)
 {

@@ -56,7 +56,7 @@ int cli_serve(int argc, char **argv)
         fprintf(stderr, "tenon: cannot find its own folder: %s\n", strerror(errno));
         return 1;
     }
-    strcpy(slash + 1, "tenond");
+    memcpy(slash + 1, "tenond", sizeof "tenond");
     argv[0] = path;
     execv(path, argv);
     fprintf(stderr, "tenon: cannot start %s: %s\n", path, strerror(errno));

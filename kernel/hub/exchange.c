@@ -326,7 +326,7 @@ static tn_rc http_reply(void *ctx, tn_http_req *req, const tn_http_reply *reply,
     }
     c->reply.headers = c->headers;
     if (reply->fd_path != NULL) {
-        c->reply.fd_path = strcpy(p, reply->fd_path);
+        c->reply.fd_path = memcpy(p, reply->fd_path, strlen(reply->fd_path) + 1);
     }
     loop_post(h->loop, reply_carried, c);
     return TN_OK;

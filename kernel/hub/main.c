@@ -380,6 +380,7 @@ int main(int argc, char **argv)
     prctl(PR_SET_DUMPABLE, 0); /* workers of the same uid must not read our memory */
     if (nrest < 0 || ctl < 0 || h->nlisten == 0 || sodium_init() < 0) {
         fprintf(stderr, "tenon-hub is started by tenond; use: tenon serve\n");
+        free(rest);
         return 2;
     }
     struct conf_problems problems = {BUF_INIT(0), 0, 0};

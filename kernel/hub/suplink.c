@@ -22,11 +22,10 @@ struct suplink {
 static void send_msg(struct suplink *s, uint32_t type, const char *text)
 {
     char buf[sizeof(struct ctl_msg) + CTL_TEXT_MAX];
-    size_t n = text ? strlen(text) : 0;
-    n = n < CTL_TEXT_MAX ? n : CTL_TEXT_MAX;
+    size_t n = text ? strnlen(text, CTL_TEXT_MAX) : 0;
     struct ctl_msg m = {type, (uint32_t)n};
     memcpy(buf, &m, sizeof(m));
-    if (n) {
+    if (text) {
         memcpy(buf + sizeof(m), text, n);
     }
     if (fd_send(s->fd, buf, sizeof(m) + n, -1, MSG_DONTWAIT) < 0) {

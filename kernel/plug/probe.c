@@ -281,9 +281,7 @@ static void step(struct probe *run, size_t *n)
         first = run[i].end_ns < first ? run[i].end_ns : first;
     }
     int wait_ms = first > now ? (int)((first - now) / NS_PER_MS) + 1 : 0;
-    if (poll(fds, *n, wait_ms) < 0 && errno != EINTR) {
-        wait_ms = 0;
-    }
+    (void)poll(fds, *n, wait_ms); /* interrupted: the deadlines below decide */
     now = real_ns();
     for (size_t i = *n; i-- > 0;) {
         bool done = fds[i].revents != 0 && read_more(&run[i]);

@@ -96,7 +96,7 @@ static void refuse_duplicates(struct plug_registry *r)
         for (size_t j = 0; j < i && late->problem == NULL; j++) {
             const struct plug_report *first = &r->reports[j];
             if (first->problem == NULL && first->kind == late->kind &&
-                strcmp(first->name, late->name) == 0 &&
+                strcmp(first->name, late->name) == 0 && /* NOLINT: no problem, so it has a name */
                 asprintf(&late->problem,
                          "%s \"%s\" is already provided by %s; remove one of the files",
                          plug_kind_name(late->kind), late->name, first->path) < 0) {

@@ -75,7 +75,7 @@ void stmt_bind_str(struct stmt *q, tn_str s)
 
 void stmt_ref(struct stmt *q, const struct ref *r)
 {
-    stmt_name(q, r->alias);
+    stmt_name(q, r->alias); /* NOLINT(clang-analyzer-core.CallAndMessage) */
     stmt_add(q, ".");
     stmt_name(q, r->col->name);
 }

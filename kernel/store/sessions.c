@@ -250,16 +250,14 @@ void sessions_drop(struct sessions *x, tn_str subject, tn_str session, tn_str ex
     } else {
         struct subject *u = map_get(&x->by_subject, subject);
         struct session *kept = keep[0] ? map_get(&x->by_id, str_of(keep)) : NULL;
-        /* The subject goes with its last session, so look again each time. */
-        while (u && u->sessions.next != u->sessions.prev) {
-            struct session *e = list_entry(u->sessions.next, struct session, of_subject);
-            if (e == kept) {
-                e = list_entry(e->of_subject.next, struct session, of_subject);
+        struct list *at = u ? u->sessions.next : NULL;
+        for (bool more = u != NULL; more;) {
+            struct session *e = list_entry(at, struct session, of_subject);
+            at = at->next;
+            more = at != &u->sessions; /* looked at before: the subject goes with its last session */
+            if (e != kept) {
+                end_session(x, e);
             }
-            end_session(x, e);
-        }
-        if (u && list_entry(u->sessions.next, struct session, of_subject) != kept) {
-            end_session(x, list_entry(u->sessions.next, struct session, of_subject));
         }
     }
     pthread_mutex_unlock(&x->lock);

@@ -165,7 +165,7 @@ static tn_rc from_json(const json_t *j, struct arena *a, uint32_t depth, tn_val 
     json_t *object = (json_t *)(uintptr_t)j; /* Jansson's iterators take no const */
     json_object_foreach(object, key, item)
     {
-        map[i].key.type = TN_T_STR;
+        map[i].key.type = TN_T_STR; /* NOLINT(clang-analyzer-core.NullDereference): n of them */
         map[i].key.n = (uint32_t)strlen(key);
         map[i].key.u.s = key;
         if ((rc = from_json(item, a, depth + 1, &map[i++].val, err))) {

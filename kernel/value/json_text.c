@@ -81,7 +81,7 @@ size_t json_quote(tn_str s, char *out, size_t cap)
         p++;
         if (c >= 0x80) {
             put(&o, "\xef\xbf\xbd", 3);
-        } else if (c == '"' || c == '\\' || names[c]) {
+        } else if (c == '"' || c == '\\' || (c < sizeof names && names[c])) {
             put(&o, (char[2]){'\\', c < 0x20 ? names[c] : (char)c}, 2);
         } else {
             char text[8];

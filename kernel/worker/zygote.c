@@ -89,11 +89,12 @@ static void on_fork(struct zygote *z, uint64_t id, int sock, int pagefd)
     }
     if (pid < 0) {
         m.rc = errno ? errno : EINVAL;
-        free(c);
+        free(c); /* cppcheck-suppress doubleFree; the child above does not come here */
         to_hub(z, &m, NULL, -1);
         return;
     }
     setpgid(pid, pid); /* the child does it too: whoever comes first */
+    /* cppcheck-suppress deallocuse */
     *c = (struct child){.pid = pid, .id = id, .epoch = z->epoch};
     list_push_back(&z->children, &c->node);
     z->nchildren++;
@@ -420,6 +421,7 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
     if (!z.conf.lang || z.ctl < 3) {
         fprintf(stderr, "tenon-worker is started by tenond: --zygote --ctl FD [--lang %s]\n",
                 langs[0]->name);
+        free(rest);
         return 2;
     }
     fcntl(z.ctl, F_SETFD, FD_CLOEXEC);
