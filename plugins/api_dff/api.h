@@ -40,7 +40,7 @@ bool api_setting_bool(const char *name, bool dflt);
     X(EClient, 400, "400.4") X(EClientNotFound, 404, "404.41") \
     X(EClientDuplicated, 409, "409.42") X(EClientBadRequest, 400, "400.43") \
     X(EClientUnsupported, 400, "400.44") X(EClientIP, 400, "400.45") \
-    X(EClientRateLimit, 429, "429.46") X(ESys, 500, "500.5") X(ESysWebServer, 500, "500.51") \
+    X(EClientUnprocessable, 422, "422.47") X(EClientRateLimit, 429, "429.46") X(ESys, 500, "500.5") X(ESysWebServer, 500, "500.51") \
     X(ESysDB, 500, "500.52") X(ESysCache, 500, "500.53") X(ESysLimitReached, 503, "503.1") \
     X(ESysAsyncTaskFailed, 503, "503.2") X(ESysAsyncTaskTimeout, 503, "503.21") \
     X(ESysNetwork, 503, "503.22") X(EOuterSystem, 500, "500.6") \

@@ -16,7 +16,7 @@ struct call_opts {
     int64_t eta_us;                                /* 0 = not given */
     enum call_return return_type;
     int unbox; /* -1 = not given */
-    bool async;
+    bool async, save_result;
 };
 
 /* Why a call is refused; handed to whatever answers this kind of call. */
@@ -73,8 +73,20 @@ void kwargs_fields(struct str *out, const tn_http_pair *pairs, size_t n);
  * than `cap` fields or no memory. */
 bool kwargs_urldecode(tn_str body, struct str *out, tn_http_pair *ret, size_t cap, size_t *ret_n);
 
+/* kwargs.c: a value of `kwargs` (an object, JSON text of one or null) as an object, to `ret` that is
+ * "{}" before. name: of the field, for the refusal. Uses the scratch buffers. */
+bool kwargs_object(const tn_json_member *m, const char *name, tn_str *ret,
+                   struct call_refusal *why);
+/* Empties the scratch buffers: a new call is read. */
+void kwargs_reset(void);
+/* kwargs.c: cuts the next item off what json_inside() gave; false behind the last one. */
+tn_str json_inside(tn_str array);
+bool json_item(tn_str *rest, tn_str *ret);
+
 /* httpreq.c: appends the HTTP request object of spec 2.5. */
 void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str body);
+/* The same for what is stored: without credentials in headers and without the query in its URL. */
+void httpreq_write_stored(struct str *out, const tn_http_req *req, tn_str query, tn_str body);
 
 /* ---- one call -------------------------------------------------------------------------------------------- */
 struct call {
@@ -85,6 +97,9 @@ struct call {
     void (*passed)(struct call *c); /* goes on when it agrees */
     const tn_match *match;          /* of the route; lives as long as the request */
     struct call_later *later;       /* waiting for eta or delay */
+    struct task_accept *accept;     /* its task is being stored */
+    struct task_wait *wait;         /* for a task */
+    struct task_events *events;     /* of a task, being streamed */
     struct call *next;              /* free list */
     enum call_return return_type;
     bool unbox, draft;
@@ -95,8 +110,13 @@ struct call {
 /* The broker's answer, whatever it is, becomes the HTTP answer. `kept`: it came from the cache. False
  * only for a kept answer whose file has gone: nothing was sent, the function must run again. */
 bool respond_result(struct call *c, const tn_call_result *result, bool kept);
+/* A result's value as that return type, as JSON text. */
+void respond_value_json(struct str *out, const tn_call_result *result, enum call_return type);
 /* respond_repr.c: the value as Python would show it with repr(). */
 void respond_repr(struct str *out, const tn_call_result *result);
+/* An envelope with that JSON as data. more: further members with a leading comma, or NULL; header: one
+ * more, or NULL. */
+void respond_data(struct call *c, tn_str data, const char *more, const tn_http_pair *header);
 /* Answers with an error and ends the call. */
 void respond_refusal(struct call *c, struct call_refusal *why);
 /* Task failed before or while running: EFuncFailed with that exception text. */

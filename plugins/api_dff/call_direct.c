@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls by function id for those who signed in: direct, several at once, and the debugger's drafts
+/* Calls by function id for those who signed in: direct and the debugger's drafts
  * (spec 2.1, 2.9, 2.10). The session is checked on a helper thread; the call itself lives on the loop. */
 #include "call_run.h"
 #include "store.h"
@@ -39,10 +39,6 @@ static bool direct_prepare(struct api_req *r, struct call_input *in, struct call
         refuse_func(why, "No such Func", api_param(r, 0));
         return false;
     }
-    if (opts->async) {
-        return call_refuse(why, ENotImplemented, NULL,
-                           "Asynchronous calls are not available in this version");
-    }
     return true;
 }
 
@@ -60,7 +56,7 @@ static void direct_on_loop(void *user)
     if (direct_prepare(r, &in, &opts, &func, &why)) {
         struct call_target target = {
             .kind = &direct_kind, .func = func, .origin_id = TN_STR("direct"), .record_limit = -1};
-        call_start_func(c, &target, &in, in.kwargs, &opts);
+        (opts.async ? call_start_task : call_start_func)(c, &target, &in, in.kwargs, &opts);
     } else {
         respond_refusal(c, &why);
     }
@@ -214,23 +210,17 @@ void call_debug_report(const tn_call_result *r, struct str *out)
         ",\"status\":\"success\",\"exception\":null,\"exceptionType\":null,\"traceback\":null}");
 }
 
-/* ---- several at once ---------------------------------------------------------------------------------------------- */
-static void many_run(struct api_req *r)
-{
-    api_fail(r, ENotImplemented, NULL, NULL,
-             "Asynchronous calls are not available in this version");
-}
-
 const struct api_route call_api_routes[] = {
     {.method = "POST",
      .path = "/api/v1/func/:funcId",
      .permission = "general_r",
      .run = direct_run,
-     .doc = "Calls a function by its id and waits for its result."},
+     .doc =
+         "Calls a function by its id and waits for its result, or with options.async for nothing."},
     {.method = "POST",
      .path = "/api/v1/func-many",
      .permission = "general_r",
-     .run = many_run,
+     .run = func_many_run,
      .doc = "Starts several functions without waiting for them."},
     {.method = "POST",
      .path = "/api/v1/func-draft/:funcId",

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call on the loop thread: object, defaults, cache, submission, answer, release. */
 #include "gate.h"
-#include "task_submit.h"
+#include "task_batch.h"
+#include "task_events.h"
+#include "task_wait.h"
 
 /* Recycled objects; more than ever wait at once are given back. */
 #define FREE_MAX 1024
@@ -16,6 +18,9 @@ static void call_release(void *user)
         api.host->calls->orphan(api.host->ctx, c->task);
     }
     call_later_cancel(c);
+    task_batch_orphan(c);
+    task_wait_cancel(c);
+    task_events_cancel(c);
     gate_unref(c->gate);
     if (calls.nfree < FREE_MAX) {
         c->next = calls.free;
@@ -43,6 +48,9 @@ struct call *call_new(tn_http_req *req, struct api_req *managed)
     c->managed = managed;
     c->task = NULL;
     c->later = NULL;
+    c->accept = NULL;
+    c->wait = NULL;
+    c->events = NULL;
     c->gate = NULL;
     c->passed = NULL;
     c->match = NULL;

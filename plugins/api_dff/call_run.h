@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running one call, between call_*.c and sync.c only. Loop thread. */
+/* Running one call, between the call_*.c and task_*.c files only. Loop thread. */
 #pragma once
 #include "call.h"
 
@@ -32,6 +32,9 @@ struct call *call_new(tn_http_req *req, struct api_req *managed);
 /* Answers from the cache or submits. Leads to exactly one answer. */
 void call_start_func(struct call *c, const struct call_target *t, const struct call_input *in,
                      tn_str kwargs, const struct call_opts *o);
+/* task_batch.c: stores it as a task and answers with its id, when it is durable; spec 2.9. */
+void call_start_task(struct call *c, const struct call_target *t, const struct call_input *in,
+                     tn_str kwargs, const struct call_opts *o);
 /* Submits; a refusal of the broker is answered. */
 void call_hand_over(struct call *c, tn_call_req *r);
 
@@ -39,3 +42,6 @@ void call_hand_over(struct call *c, tn_call_req *r);
  * may take at all. */
 void call_later_submit(struct call *c, const tn_call_req *r, const struct call_opts *o);
 void call_later_cancel(struct call *c);
+
+/* call_many.c: POST func-many, the run() of a managed route. */
+void func_many_run(struct api_req *r);

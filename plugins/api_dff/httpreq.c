@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP request as scripts see it in _DFF_HTTP_REQUEST (spec 2.5), written straight into JSON. */
 #include "call.h"
+#include "mask.h"
 
 /* Node joins repeated headers; these it keeps only once. */
 static bool once_only(tn_str name)
@@ -55,7 +56,19 @@ static void write_joined(struct str *out, const tn_http_req *req, uint32_t first
     str_free(&joined);
 }
 
-static void write_headers(struct str *out, const tn_http_req *req)
+/* Headers that carry a credential, ours or by their name anybody's. */
+static bool is_credential(tn_str name)
+{
+    static const char *const parts[] = {"auth", "cookie", "credential", "key", "x-dff-ak-sign"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (text_has(name, parts[i])) {
+            return true;
+        }
+    }
+    return mask_key(name);
+}
+
+static void write_headers(struct str *out, const tn_http_req *req, bool stored)
 {
     add_lit(out, "{");
     bool first = true;
@@ -77,7 +90,9 @@ static void write_headers(struct str *out, const tn_http_req *req)
         first = false;
         add_quote(out, req->headers[i].name);
         add_lit(out, ":");
-        if (again) {
+        if (stored && is_credential(req->headers[i].name)) {
+            add_lit(out, "\"*****\"");
+        } else if (again) {
             write_joined(out, req, i);
         } else {
             add_quote(out, req->headers[i].value);
@@ -125,7 +140,8 @@ static void write_ips(struct str *out, const tn_http_req *req)
     add_lit(out, "]");
 }
 
-void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str body)
+static void write_request(struct str *out, const tn_http_req *req, tn_str query, tn_str body,
+                          bool stored)
 {
     const char *mark = req->target.n > 0 ? memchr(req->target.s, '?', req->target.n) : NULL;
     tn_str url = {req->target.s, mark != NULL ? (size_t)(mark - req->target.s) : req->target.n};
@@ -134,7 +150,7 @@ void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str
     add_lit(out, "{\"method\":");
     add_quote(out, req->method);
     add_lit(out, ",\"originalUrl\":");
-    add_quote(out, req->target);
+    add_quote(out, stored ? url : req->target);
     add_lit(out, ",\"url\":");
     add_quote(out, url);
     add_lit(out, ",\"host\":");
@@ -144,7 +160,7 @@ void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str
     add_lit(out, ",\"protocol\":");
     add_quote(out, req->scheme);
     add_lit(out, ",\"headers\":");
-    write_headers(out, req);
+    write_headers(out, req, stored);
     add_lit(out, ",\"query\":");
     add(out, query);
     add_lit(out, ",\"body\":");
@@ -158,4 +174,14 @@ void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str
     } else {
         add_lit(out, ",\"xhr\":false}");
     }
+}
+
+void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str body)
+{
+    write_request(out, req, query, body, false);
+}
+
+void httpreq_write_stored(struct str *out, const tn_http_req *req, tn_str query, tn_str body)
+{
+    write_request(out, req, query, body, true);
 }

@@ -53,8 +53,7 @@ static bool object_text(tn_str text, tn_str *ret, struct call_refusal *why)
     return true;
 }
 
-/* The member `kwargs` of a body: an object or JSON text of one. */
-static bool object_member(const tn_json_member *m, tn_str *ret, struct call_refusal *why)
+bool kwargs_object(const tn_json_member *m, const char *name, tn_str *ret, struct call_refusal *why)
 {
     tn_str text;
     switch (m->kind) {
@@ -70,11 +69,11 @@ static bool object_member(const tn_json_member *m, tn_str *ret, struct call_refu
     default:
         break;
     }
-    return call_refuse_field(why, "kwargs", m->value, "json");
+    return call_refuse_field(why, name, m->value, "json");
 }
 
 /* The text between the outer braces or brackets of valid JSON, without blanks around it. */
-static tn_str inside(tn_str text)
+tn_str json_inside(tn_str text)
 {
     const char *p = text.s, *end = text.s + text.n;
     while (p < end && *p != '{' && *p != '[') {
@@ -91,16 +90,12 @@ static tn_str inside(tn_str text)
     return (tn_str){p, (size_t)(end - p)};
 }
 
-/* A JSON array as body of a simplified call becomes kwargs "0", "1" ... */
-static tn_str array_as_object(tn_str text, struct str *out)
+bool json_item(tn_str *rest, tn_str *ret)
 {
-    tn_str items = inside(text);
-    size_t from = out->n, start = 0, depth = 0;
-    int64_t index = 0;
+    size_t i = 0, depth = 0;
     bool quoted = false;
-    add_lit(out, "{");
-    for (size_t i = 0; i <= items.n && items.n > 0; i++) {
-        char c = i < items.n ? items.s[i] : ',';
+    for (; i < rest->n; i++) {
+        char c = rest->s[i];
         if (quoted) {
             i += c == '\\';
             quoted = c != '"';
@@ -111,11 +106,27 @@ static tn_str array_as_object(tn_str text, struct str *out)
         } else if (c == '}' || c == ']') {
             depth--;
         } else if (c == ',' && depth == 0) {
-            str_printf(out, "%s\"%lld\":", index > 0 ? "," : "", (long long)index);
-            add(out, (tn_str){items.s + start, i - start});
-            start = i + 1;
-            index++;
+            break;
         }
+    }
+    if (rest->n == 0) {
+        return false;
+    }
+    *ret = (tn_str){rest->s, i};
+    i += i < rest->n;
+    *rest = (tn_str){rest->s + i, rest->n - i};
+    return true;
+}
+
+/* A JSON array as body of a simplified call becomes kwargs "0", "1" ... */
+static tn_str array_as_object(tn_str text, struct str *out)
+{
+    tn_str rest = json_inside(text), item;
+    size_t from = out->n;
+    add_lit(out, "{");
+    for (int64_t i = 0; json_item(&rest, &item); i++) {
+        str_printf(out, "%s\"%lld\":", i > 0 ? "," : "", (long long)i);
+        add(out, item);
     }
     add_lit(out, "}");
     return str_since(out, from);
@@ -306,7 +317,7 @@ static tn_str with_member(tn_str object, tn_str key, tn_str value)
 {
     struct str *out = &calls.scratch.merged;
     size_t from = out->n;
-    tn_str members = inside(object);
+    tn_str members = json_inside(object);
     add_lit(out, "{");
     add(out, members);
     if (members.n > 0) {
@@ -354,7 +365,7 @@ static bool read_post(const tn_http_req *req, enum call_form form, const tn_http
     } else if (kind == BODY_OBJECT) {
         for (uint32_t i = 0; ok && i < n; i++) {
             if (text_is(m[i].key, "kwargs")) {
-                ok = object_member(&m[i], &ret->kwargs, why);
+                ok = kwargs_object(&m[i], "kwargs", &ret->kwargs, why);
             } else if (text_is(m[i].key, "options")) {
                 ret->options = m[i].value;
             }
@@ -369,8 +380,9 @@ undo_files:
     return ok;
 }
 
-static void scratch_reset(struct call_scratch *x)
+void kwargs_reset(void)
 {
+    struct call_scratch *x = &calls.scratch;
     str_reset(&x->decoded);
     str_reset(&x->query);
     str_reset(&x->body);
@@ -389,7 +401,7 @@ bool kwargs_read_without(const tn_http_req *req, enum call_form form, const tn_h
                          uint32_t nhidden, struct call_input *ret, struct call_refusal *why)
 {
     bool ok = true;
-    scratch_reset(&calls.scratch);
+    kwargs_reset();
     *ret = (struct call_input){TN_STR("{}"), {NULL, 0}, TN_STR("{}"), TN_STR("{}")};
     if (req->nargs > 0) {
         kwargs_fields(&calls.scratch.query, req->args, req->nargs);
@@ -456,7 +468,7 @@ bool kwargs_merge(const struct snap_api *sapi, tn_str given, tn_str *ret, struct
         }
     }
     size_t from = out->n;
-    tn_str members = inside(given);
+    tn_str members = json_inside(given);
     /* `given` may lie in `out` itself: make room first, then look at it again. */
     ptrdiff_t at = out->s != NULL && members.s >= out->s && members.s <= out->s + out->n
                        ? members.s - out->s

@@ -7,7 +7,7 @@
 enum list_paging { PAGE_NORMAL = 1, PAGE_SIMPLE, PAGE_MARKER, PAGE_NONE };
 
 struct list_spec {
-    const char *entity;          /* tn_entity.name */
+    const char *entity;          /* tn_entity.name; NULL: a durable task (host->tasks) */
     uint32_t paging;             /* PAGE_* */
     const char *const *sort;     /* names allowed in sort=, NULL-terminated; NULL = none */
     const char *const *fuzzy;    /* columns of _fuzzySearch */

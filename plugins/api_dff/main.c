@@ -35,10 +35,9 @@ bool api_setting_bool(const char *name, bool dflt)
 static tn_route routes[ROUTES_MAX]; /* filled once by load() from the tables below */
 
 static const struct api_route *const tables[] = {
-    index_routes,      openapi_routes,  auth_routes,    user_routes,
-    script_set_routes, script_routes,   publish_routes, func_routes,
-    env_routes,        func_api_routes, monitor_routes, api_auth_routes,
-    access_key_routes, call_api_routes};
+    index_routes,   openapi_routes,  auth_routes,       user_routes, script_set_routes,
+    script_routes,  publish_routes,  func_routes,       env_routes,  func_api_routes,
+    monitor_routes, api_auth_routes, access_key_routes, task_routes, call_api_routes};
 
 const tn_route *api_routes(void)
 {

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum option_type { OPT_INT, OPT_BOOL, OPT_RETURN, OPT_TIME, OPT_EXEC_MODE };
+enum option_type { OPT_INT, OPT_BOOL, OPT_ANY_BOOL, OPT_RETURN, OPT_TIME, OPT_EXEC_MODE };
 
 /* One row per documented option; `to` is the member it fills. */
 static const struct option {
@@ -24,6 +24,7 @@ static const struct option {
     {"unbox", OPT_BOOL, offsetof(struct call_opts, unbox), 0, 0},
     {"unfold", OPT_BOOL, offsetof(struct call_opts, unbox), 0, 0},
     {"async", OPT_BOOL, offsetof(struct call_opts, async), 0, 0},
+    {"saveResult", OPT_ANY_BOOL, offsetof(struct call_opts, save_result), 0, 0},
     {"execMode", OPT_EXEC_MODE, offsetof(struct call_opts, async), 0, 0},
 };
 
@@ -134,6 +135,9 @@ static bool take(const struct option *o, const tn_json_member *m, struct call_op
                    : bad_value(why, o->name, m->value, "ISO8601");
     case OPT_EXEC_MODE:
         *(bool *)to |= text.s != NULL && text_is(text, "async");
+        return true;
+    case OPT_ANY_BOOL: /* deprecated: nothing else is an error */
+        *(bool *)to = m->kind == TN_JSON_BOOL && m->value.s[0] == 't';
         return true;
     case OPT_BOOL:
         if (m->kind != TN_JSON_BOOL) {

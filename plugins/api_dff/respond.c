@@ -165,6 +165,20 @@ void answer_send_fd(struct answer *a, int fd, uint64_t len, const char *path)
     send_reply(a, &reply);
 }
 
+void respond_data(struct call *c, tn_str data, const char *more, const tn_http_pair *header)
+{
+    struct api_stamp s;
+    struct str body = {0};
+    stamp_call(&s, c);
+    if (header != NULL) {
+        api_stamp_header(&s, header->name, header->value);
+    }
+    api_envelope_head(&body);
+    str_text(&body, data);
+    api_envelope_tail(&body, &s, more);
+    api_send(c->req, &s, 200, "application/json; charset=utf-8", &body, NULL);
+}
+
 /* ---- values ------------------------------------------------------------------------------------------------ */
 /* The value as JSON text. */
 static void write_json(struct str *out, const tn_call_result *r)
@@ -266,19 +280,25 @@ static bool send_bare(struct answer *a, const tn_call_result *r, enum call_retur
     return true;
 }
 
-static void send_envelope(struct answer *a, const tn_call_result *r, enum call_return type)
+void respond_value_json(struct str *out, const tn_call_result *r, enum call_return type)
 {
-    struct str body = {0}, value = {0};
+    struct str value = {0};
     tn_call_result converted = *r;
     write_value(&value, r, type, &converted.value_kind);
     converted.value = str_view(&value);
+    write_json(out, &converted);
+    out->failed |= value.failed;
+    str_free(&value);
+}
+
+static void send_envelope(struct answer *a, const tn_call_result *r, enum call_return type)
+{
+    struct str body = {0};
     api_envelope_head(&body);
     add_lit(&body, "{\"result\":");
-    write_json(&body, &converted);
+    respond_value_json(&body, r, type);
     add_lit(&body, "}");
     api_envelope_tail(&body, &a->stamp, NULL);
-    body.failed |= value.failed;
-    str_free(&value);
     a->type = JSON_TYPE;
     answer_send(a, &body);
 }

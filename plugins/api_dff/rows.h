@@ -15,7 +15,7 @@ extern const struct crud script_set_crud, script_crud, env_crud, user_crud;
 /* Route tables, each ended by a NULL method. */
 extern const struct api_route auth_routes[], user_routes[], script_set_routes[], script_routes[],
     publish_routes[], func_routes[], env_routes[], func_api_routes[], index_routes[],
-    openapi_routes[], monitor_routes[], api_auth_routes[], access_key_routes[];
+    openapi_routes[], monitor_routes[], api_auth_routes[], access_key_routes[], task_routes[];
 
 /* All routes of this vocabulary, ended by a NULL method. */
 const tn_route *api_routes(void);

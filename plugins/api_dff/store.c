@@ -40,7 +40,16 @@ json_t *store_rows(tn_txn *txn, const char *entity, const tn_list *q, int64_t *r
 {
     tn_text text = {0};
     int64_t total = -1;
-    if (ENT->list(CTX, txn, entity, q, &text, &total, err) != TN_OK) {
+    tn_rc rc;
+    if (entity != NULL) {
+        rc = ENT->list(CTX, txn, entity, q, &text, &total, err);
+    } else {
+        entity = "task";
+        rc = api.host->tasks != NULL
+                 ? api.host->tasks->list(CTX, q, &text, &total, err)
+                 : api.host->fail(err, TN_E_UNSUPP, "no durable tasks are kept");
+    }
+    if (rc != TN_OK) {
         return NULL;
     }
     json_error_t why;

@@ -15,7 +15,7 @@ void filters_add(struct filters *f, const char *column, uint32_t op, const json_
 void filters_eq(struct filters *f, const char *column, tn_str value);
 void filters_free(struct filters *f);
 
-/* Rows as Jansson array; NULL on error. txn may be NULL. */
+/* Rows as Jansson array; NULL on error. txn may be NULL. entity NULL: durable tasks. */
 json_t *store_rows(tn_txn *txn, const char *entity, const tn_list *q, int64_t *ret_total,
                    tn_err *err);
 /* All rows with column = value, with these hidden columns. */

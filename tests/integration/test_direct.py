@@ -68,10 +68,3 @@ def test_failure(api, script):
     """The exception reaches the caller."""
     envelope = call(api, script + '.add', {'kwargs': {'x': 1, 'y': 'a'}}).json()
     assert envelope['reason'] == 'EFuncFailed' and envelope['detail']['exceptionType'] == 'TypeError'
-
-
-def test_async_is_refused(api, script):
-    """Accepted would mean durable; that is not built in, so it is refused, not lost."""
-    for options in ({'async': True}, {'execMode': 'async'}):
-        assert call(api, script + '.add', {'kwargs': {'x': 1}, 'options': options}).json()['reason'] == 'ENotImplemented'
-    assert api.request('POST', '/api/v1/func-many', json={'calls': []}).json()['reason'] == 'ENotImplemented'

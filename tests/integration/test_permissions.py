@@ -34,10 +34,18 @@ ROUTES = [
     ('GET', '/access-keys/none/do/test-webhook', KEY_R),
     ('GET', '/api-auth/do/list', READ), ('POST', '/api-auth/do/add', WRITE),
     ('POST', '/api-auth/none/do/modify', WRITE), ('GET', '/api-auth/none/do/delete', WRITE),
+    ('GET', '/tasks/do/list', READ), ('GET', '/tasks/none/do/get', READ), ('GET', '/tasks/none/do/wait', READ),
+    ('GET', '/tasks/none/result', READ), ('GET', '/tasks/none/logs', READ), ('GET', '/tasks/none/events', READ),
+    ('GET', '/tasks/none/do/why', READ), ('POST', '/tasks/none/do/cancel', WRITE), ('GET', '/func-result', READ),
+    ('GET', '/dead-letters/do/list', READ), ('POST', '/dead-letters/do/redrive', WRITE),
+    ('POST', '/dead-letters/do/purge', WRITE), ('GET', '/queues/do/list', READ), ('POST', '/queues/none/do/modify', WRITE),
     ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
     ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),
     ('GET', '/sync/none/s/x', PUBLIC), ('GET', '/al/none', PUBLIC), ('POST', '/al/none', PUBLIC), ('POST', '/al/none/s', PUBLIC),
+] + [(m, '/%s/none%s' % (base, p), PUBLIC) for base in ('async', 'bat') for m, p in (
+    ('GET', ''), ('POST', ''), ('GET', '/s'), ('POST', '/s'), ('GET', '/s/x'), ('POST', '/s/x'), ('POST', '/do/call-many'),
+    ('GET', '/tasks/none'), ('GET', '/tasks/none/result'))
 ] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links', '/async-apis', '/batches') for m, p, w in SYNC]
 ROLES = {
     'sa': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W},
