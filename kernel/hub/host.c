@@ -200,6 +200,9 @@ static tn_rc ent_insert(void *ctx, tn_txn *t, const char *entity, tn_str row, tn
                         tn_err *err)
 {
     struct buf b = BUF_INIT(0);
+    if (records_has(host_hub(ctx), entity)) {
+        return err_set(err, TN_E_UNSUPP, "rows of entity %s come by host->records->put() only", entity);
+    }
     tn_rc rc = store_insert(host_hub(ctx)->store, (struct store_txn *)t, entity, row, &b, err);
     return text_done(rc, &b, ret_id, err);
 }
@@ -207,6 +210,9 @@ static tn_rc ent_insert(void *ctx, tn_txn *t, const char *entity, tn_str row, tn
 static tn_rc ent_update(void *ctx, tn_txn *t, const char *entity, const tn_filter *f, uint32_t nf,
                         tn_str patch, int64_t *ret_count, tn_err *err)
 {
+    if (records_has(host_hub(ctx), entity)) {
+        return err_set(err, TN_E_UNSUPP, "rows of entity %s never change", entity);
+    }
     return store_update(host_hub(ctx)->store, (struct store_txn *)t, entity, f, nf, patch, ret_count,
                         err);
 }
@@ -214,6 +220,9 @@ static tn_rc ent_update(void *ctx, tn_txn *t, const char *entity, const tn_filte
 static tn_rc ent_remove(void *ctx, tn_txn *t, const char *entity, const tn_filter *f, uint32_t nf,
                         int64_t *ret_count, tn_err *err)
 {
+    if (records_has(host_hub(ctx), entity)) {
+        return records_remove(host_hub(ctx), entity, f, nf, ret_count, err);
+    }
     return store_remove(host_hub(ctx)->store, (struct store_txn *)t, entity, f, nf, ret_count, err);
 }
 
@@ -358,6 +367,7 @@ void host_fill(struct hub_plugin *hp)
         t->entities = &entities_ops;
         t->auth = &auth_ops;
         t->auths = &auths_ops;
+        t->records = &records_ops;
         break;
     case TN_KIND_TRIGGER:
         t->loop = &hostloop_ops;

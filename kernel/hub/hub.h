@@ -17,6 +17,7 @@ struct code;
 struct services;
 struct exchanges;
 struct auths;
+struct records;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -44,6 +45,7 @@ struct hub {
     struct services *services;
     struct exchanges *exchanges;
     struct auths *auths;
+    struct records *records;
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
     struct map counters;      /* (m) metric name -> int64_t * */
@@ -99,6 +101,21 @@ void services_compiled(void *user, tn_str script, uint64_t generation, tn_str ma
 tn_rc auths_create(struct hub *h, tn_err *err);
 void auths_destroy(struct hub *h); /* with every instance; nobody calls one any more */
 extern const tn_host_auths auths_ops;
+
+/* records.c: rows off the hot path, see tn_host_records. */
+tn_rc records_create(struct hub *h, tn_err *err);
+/* Writes what was put. The helper threads have ended. NULL is allowed. */
+void records_destroy(struct hub *h);
+/* The entities with TN_ENTITY_RECORDS of one api. */
+tn_rc records_define(struct hub *h, const char *owner, const tn_entity *entities, tn_err *err);
+/* Is that an entity of records? Any thread. */
+int records_has(const struct hub *h, const char *entity);
+/* As tn_host_entities.remove, in pieces that hold up nobody for long. Helper threads. */
+tn_rc records_remove(struct hub *h, const char *entity, const tn_filter *f, uint32_t nf,
+                     int64_t *ret_count, tn_err *err);
+/* {"pending":…,"written":…,"dropped":…,"refused":…,"pruned":…,"bytes":…} Any thread. */
+void records_status(struct hub *h, struct buf *out);
+extern const tn_host_records records_ops;
 
 extern const tn_host_entities entities_ops;
 

@@ -197,6 +197,9 @@ static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_prob
             if (rc == TN_OK && ops->entities != NULL) {
                 rc = store_define(h->store, p->desc.name, ops->entities, ops->migrations, err);
             }
+            if (rc == TN_OK && ops->entities != NULL) {
+                rc = records_define(h, p->desc.name, ops->entities, err);
+            }
             if (rc != TN_OK) {
                 return rc;
             }
@@ -310,6 +313,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = store_start(h, store_hp, c, problems, err);
     }
     if (rc == TN_OK) {
+        rc = records_create(h, err);
+    }
+    if (rc == TN_OK) {
         rc = plugins_start(h, c, problems, err);
     }
     if (rc == TN_OK) {
@@ -333,6 +339,7 @@ static void hub_stop(struct hub *h)
         plug_detach(&h->plugins[i].pi);
     }
     auths_destroy(h);
+    records_destroy(h);
     sessions_close(h->sessions);
     keys_close(h->keys);
     store_close(h->store);

@@ -89,6 +89,9 @@ tn_rc define_pending(struct lease *l, const tn_entity *entities, int *ret_new, i
     *ret_changes = 0;
     for (const tn_entity *e = entities; e && e->name; e++) {
         struct map have;
+        if (e->flags & TN_ENTITY_RECORDS) { /* side_define() makes them */
+            continue;
+        }
         tn_rc rc = columns_of(l, e, &have, err);
         if (rc == TN_OK && have.used) {
             *ret_new = 0;
@@ -210,6 +213,9 @@ tn_rc define_tables(struct lease *l, const tn_entity *entities, tn_err *err)
     for (const tn_entity *e = entities; e && e->name && rc == TN_OK; e++) {
         struct map have;
         struct stmt q;
+        if (e->flags & TN_ENTITY_RECORDS) {
+            continue;
+        }
         stmt_init(&q, l->s, e);
         rc = columns_of(l, e, &have, err);
         if (rc == TN_OK) {

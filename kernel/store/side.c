@@ -20,11 +20,17 @@
 #define BATCH_NS    (4 * NS_PER_MS) /* a transaction takes in no more after that */
 #define READERS     3
 
+struct side_entities {
+    struct side_entities *next;
+    tn_entity e[]; /* ends with a row of NULL name */
+};
+
 struct side {
     struct plug_inst pi;
     struct store *db;
     char name[16];
     char *path;
+    struct side_entities *entities;
     pthread_t thread;
     int started;
     pthread_mutex_t lock; /* everything below */
@@ -233,6 +239,10 @@ void side_close(struct side *d)
     }
     store_close(d->db);
     plug_detach(&d->pi);
+    for (struct side_entities *e = d->entities, *next; e; e = next) {
+        next = e->next;
+        free(e);
+    }
     pthread_cond_destroy(&d->some);
     pthread_mutex_destroy(&d->lock);
     free(d->path);
@@ -358,6 +368,47 @@ tn_rc side_read(struct side *d, const char *sql, const tn_val *params, uint32_t 
         lease_give(&l);
     }
     return rc;
+}
+
+/* ---- entities -------------------------------------------------------------------------------- */
+
+/* Copies without joins, whose other tables are not here, and without the flag, so that store_define()
+ * makes the tables. */
+tn_rc side_define(struct side *d, const char *owner, const tn_entity *entities, tn_err *err)
+{
+    size_t n = 0, have = 0;
+    for (const tn_entity *e = entities; e && e->name; e++) {
+        n += (e->flags & TN_ENTITY_RECORDS) != 0;
+    }
+    if (n == 0) {
+        return TN_OK;
+    }
+    struct side_entities *more = calloc(1, sizeof *more + (n + 1) * sizeof more->e[0]);
+    if (!more) {
+        return err_set(err, TN_E_NOMEM, "no memory for the tables of %s.db", d->name);
+    }
+    for (const tn_entity *e = entities; e->name; e++) {
+        if (e->flags & TN_ENTITY_RECORDS) {
+            tn_entity *mine = &more->e[have++];
+            *mine = *e;
+            mine->flags &= ~TN_ENTITY_RECORDS;
+            mine->joins = NULL;
+        }
+    }
+    more->next = d->entities;
+    d->entities = more;
+    return store_define(d->db, owner, more->e, NULL, err);
+}
+
+tn_rc side_insert(struct side_txn *t, const char *entity, tn_str row, tn_err *err)
+{
+    return store_insert(t->txn.s, &t->txn, entity, row, NULL, err);
+}
+
+tn_rc side_remove(struct side_txn *t, const char *entity, const tn_filter *f, uint32_t nf,
+                  int64_t *ret_count, tn_err *err)
+{
+    return store_remove(t->txn.s, &t->txn, entity, f, nf, ret_count, err);
 }
 
 void side_stats(struct side *d, struct side_stats *ret)

@@ -46,6 +46,15 @@ tn_rc side_query(struct side_txn *t, const char *sql, const tn_val *params, uint
 tn_rc side_read(struct side *d, const char *sql, const tn_val *params, uint32_t n, tn_sink *sink,
                 tn_err *err);
 
+/* ---- entities that live in the file ------------------------------------------------------------------- */
+/* Makes the tables of those with TN_ENTITY_RECORDS here (store_define() of the main store made the others
+ * and knows these for reading). Before anything is submitted; definitions live as long as the side. */
+tn_rc side_define(struct side *d, const char *owner, const tn_entity *entities, tn_err *err);
+/* As store_insert() and store_remove(), inside run(). A row that is refused leaves the transaction usable. */
+tn_rc side_insert(struct side_txn *t, const char *entity, tn_str row, tn_err *err);
+tn_rc side_remove(struct side_txn *t, const char *entity, const tn_filter *f, uint32_t nf,
+                  int64_t *ret_count, tn_err *err);
+
 /* Counters: transactions, operations, longest commit. */
 struct side_stats {
     uint64_t commits, ops, max_commit_ns, pending, dropped;
