@@ -108,13 +108,17 @@ static tn_rc by_bytes(struct side_txn *t, void *user, tn_err *err)
             fat = j->x->entities[i];
         }
     }
-    if (rc != TN_OK || used <= j->x->hub->settings.records_bytes.n || fat == NULL) {
+    int64_t max = j->x->hub->settings.records_bytes.n;
+    if (rc != TN_OK || used <= max || fat == NULL) {
         return rc;
     }
+    /* Rows may be large: no more than bring it below the bound if all are alike. */
+    int64_t rows = (int64_t)((double)most * (double)(used - max) / (double)used) + 1;
+    tn_val limit = {.type = TN_T_INT, .u.i = rows < RECORDS_CHUNK ? rows : RECORDS_CHUNK};
     snprintf(sql, sizeof sql,
-             "DELETE FROM \"%s\" WHERE seq IN (SELECT seq FROM \"%s\" ORDER BY seq LIMIT %d)",
-             fat->table, fat->table, RECORDS_CHUNK);
-    rc = side_exec(t, sql, NULL, 0, &j->gone, err);
+             "DELETE FROM \"%s\" WHERE seq IN (SELECT seq FROM \"%s\" ORDER BY seq LIMIT ?)",
+             fat->table, fat->table);
+    rc = side_exec(t, sql, &limit, 1, &j->gone, err);
     j->more = rc == TN_OK && j->gone > 0;
     return rc;
 }

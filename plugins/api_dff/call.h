@@ -103,6 +103,10 @@ struct call {
     struct call *next;              /* free list */
     enum call_return return_type;
     bool unbox, draft;
+    /* Record of the call: its origin's id, then the row so far. record_limit 0: none is kept. */
+    struct str record;
+    uint32_t record_limit, record_origin_n;
+    bool api; /* of an API, whose last outcome is known */
     uint32_t cache_s; /* 0: the result is not kept */
     uint8_t cache_key[32];
 };

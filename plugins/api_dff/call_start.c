@@ -114,6 +114,7 @@ void call_stop(void)
     free(x->pairs);
     for (struct call *c = calls.free, *next; c != NULL; c = next) {
         next = c->next;
+        str_free(&c->record);
         free(c);
     }
     cache_destroy(calls.cache);

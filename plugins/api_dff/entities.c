@@ -19,6 +19,8 @@
 #define HID TN_COL_HIDDEN
 #define IDX TN_COL_INDEX
 #define COLUMNS static const tn_column
+/* The group that a record belongs to; the kernel keeps the newest of each. */
+#define GROUP STR("recordGroup", 512, HID | IDX, NULL)
 #define NAMES   static const char *const
 #define NO_JOIN {.entity = NULL}
 
@@ -50,7 +52,7 @@ COLUMNS task_record[] = {
     TEXT("eta", 0), INT("delay", NN, NULL), INT("queue", NN | IDX, NULL), INT("timeout", NN, NULL),
     INT("expires", NN, NULL), BOOL("ignoreResult"), JSON("resultJSON", 0),
     STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", 0),
-    TEXT("tracebackTEXT", 0), TEXT("nonCriticalErrorsTEXT", 0), END};
+    TEXT("tracebackTEXT", 0), TEXT("nonCriticalErrorsTEXT", 0), GROUP, END};
 
 COLUMNS task_record_func[] = {
     ID(64), STR("rootTaskId", 64, IDX, "'ROOT'"), STR("scriptSetId", 256, NN | IDX, NULL),
@@ -63,7 +65,9 @@ COLUMNS task_record_func[] = {
     INT("timeout", NN, NULL), INT("expires", NN, NULL), BOOL("ignoreResult"),
     STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", 0),
     TEXT("tracebackTEXT", 0), TEXT("nonCriticalErrorsTEXT", 0), TEXT("printLogsTEXT", 0),
-    JSON("returnValueJSON", 0), JSON("responseControlJSON", 0), END};
+    JSON("returnValueJSON", 0), JSON("responseControlJSON", 0), INT("costMs", 0, NULL),
+    INT("peakMemoryUsage", 0, NULL), INT("attempt", 0, NULL), INT("maxAttempts", 0, NULL), GROUP,
+    END};
 static const tn_join task_func_joins[] = {JOIN_FUNC("task.funcId", func_shown), NO_JOIN};
 
 COLUMNS api_auth[] = {ID(64), STR("title", 256, 0, NULL), STR("type", 64, NN, NULL),
@@ -127,9 +131,12 @@ COLUMNS operation_record[] = {
     STR("clientId", 128, IDX, NULL), JSON("clientIPsJSON", 0), STR("traceId", 128, IDX, NULL),
     STR("reqMethod", 64, IDX, NULL), STR("reqRoute", 256, IDX, NULL), JSON("reqQueryJSON", 0),
     JSON("reqParamsJSON", 0), JSON("reqBodyJSON", 0), JSON("reqFileInfoJSON", 0),
-    INT("reqCost", 0, NULL), INT("respStatusCode", 0, NULL), JSON("respBodyJSON", 0), END};
+    INT("reqCost", 0, NULL), INT("respStatusCode", 0, NULL), JSON("respBodyJSON", 0), GROUP, END};
 static const tn_join oprd_joins[] = {
     {"user", "u", "oprd.userId", "id", "u_", oprd_user_shown}, NO_JOIN};
+
+/* Requests that were slow or failed (spec 1.12). */
+COLUMNS abnormal_request[] = {ID(64), JSON("requestJSON", 0), GROUP, END};
 
 COLUMNS script[] = {
     ID(64), STR("scriptSetId", 64, NN | IDX, NULL), STR("title", 256, 0, NULL),
@@ -193,10 +200,17 @@ COLUMNS sign_in_guard[] = {ID(128), INT("failures", NN, "0"), INT("waitUntilMs",
 #define PLAIN(name_, alias_, table_, prefix_, cols)                                               \
     ENTITY(name_, alias_, table_, prefix_, 12, cols, NULL, NULL, alias_ ".seq DESC")
 
+#define RECORDS(name_, alias_, table_, prefix_, cols, joins_)                                     \
+    {.name = name_, .alias = alias_, .table = table_, .id_prefix = prefix_, .id_random = 12,      \
+     .flags = TN_ENTITY_RECORDS, .columns = cols, .joins = joins_, .order = alias_ ".seq DESC"}
+
 const tn_entity api_entities[] = {
-    PLAIN("taskRecord", "task", "biz_main_task_record", "task-", task_record),
-    ENTITY("taskRecordFunc", "task", "biz_main_task_record_func", "task-", 12, task_record_func,
-           task_func_joins, NULL, "task.seq DESC"),
+    RECORDS("taskRecord", "task", "biz_main_task_record", "task-", task_record, NULL),
+    RECORDS("taskRecordFunc", "task", "biz_main_task_record_func", "task-", task_record_func,
+            task_func_joins),
+    RECORDS("operationRecord", "oprd", "biz_main_operation_record", "oprd-", operation_record,
+            oprd_joins),
+    RECORDS("abnormalRequest", "abn", "tn_abnormal_request", "abn-", abnormal_request, NULL),
     ENTITY("apiAuth", "apia", "biz_main_api_auth", "apia-", 12, api_auth, NULL, NULL,
     "apia.seq ASC"),
     ENTITY("syncAPI", "sapi", "biz_main_sync_api", "sapi-", 12, sync_api, sync_joins, NULL,
@@ -214,8 +228,6 @@ const tn_entity api_entities[] = {
     ENTITY("func", "func", "biz_main_func", "func-", 12, func, func_joins, NULL, "func.seq DESC"),
     ENTITY("funcStore", "fnst", "biz_main_func_store", "fnst-", 12, func_store, NULL,
            func_store_uniques, "fnst.seq DESC"),
-    ENTITY("operationRecord", "oprd", "biz_main_operation_record", "oprd-", 12, operation_record,
-           oprd_joins, NULL, "oprd.seq DESC"),
     ENTITY("script", "scpt", "biz_main_script", "scpt-", 12, script, script_joins, NULL,
            "scpt.scriptSetId ASC, scpt.id ASC"),
     PLAIN("scriptMarket", "smkt", "biz_main_script_market", "smkt-", script_market),
@@ -237,5 +249,11 @@ const tn_entity api_entities[] = {
     PLAIN("signInGuard", "sign", "wat_main_sign_in_guard", "sign-", sign_in_guard),
     {.name = NULL}};
 
-const tn_migration api_migrations[] = {{.seq = 0}};
+const tn_migration api_migrations[] = {
+    {.seq = 1, .flags = TN_MIGRATION_UPGRADE, .dialect = "*",
+     .title = "records live in a file of their own",
+     .sql = "DROP TABLE IF EXISTS biz_main_task_record; "
+            "DROP TABLE IF EXISTS biz_main_task_record_func; "
+            "DROP TABLE IF EXISTS biz_main_operation_record"},
+    {.seq = 0}};
 /* clang-format on */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sync and async APIs (spec 1.9) and their legacy names, auth links and batches: the same rows and
  * handlers under two names each. */
+#include "record.h"
 #include "rows.h"
 #include "target.h"
 
@@ -26,7 +27,7 @@ static const struct crud async_api_crud = {
 static void api_row(struct api_req *r, json_t *row)
 {
     (void)r;
-    json_object_set_new(row, "lastTaskStatus", json_null());
+    json_object_set_new(row, "lastTaskStatus", record_last_get(text_of(row_text(row, "id"))));
 }
 
 /* clang-format off */

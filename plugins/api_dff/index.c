@@ -39,7 +39,7 @@ static const struct {
 };
 /* clang-format on */
 
-static json_t *settings_all(tn_err *err)
+json_t *system_settings(tn_err *err)
 {
     tn_list q = {.size = sizeof q, .limit = -1};
     json_t *rows = store_rows(NULL, "systemSetting", &q, NULL, err);
@@ -181,7 +181,7 @@ static void system_info(struct api_req *r)
             json_string("DEVELOPMENT MODE: admin/admin may sign in and captchas are "
                         "off. Never let others reach this platform."));
     }
-    json_t *all = settings_all(&err), *funcs = all != NULL ? sign_in_funcs(&err) : NULL;
+    json_t *all = system_settings(&err), *funcs = all != NULL ? sign_in_funcs(&err) : NULL;
     if (funcs == NULL) {
         json_decref(all);
         json_decref(info);

@@ -2,6 +2,7 @@
 /* The api plugin of the DFF vocabulary: its descriptor, its routes, its start. */
 #include "entities.h"
 #include "localhost.h"
+#include "record.h"
 #include "rows.h"
 #include "schema.h"
 
@@ -37,7 +38,8 @@ static tn_route routes[ROUTES_MAX]; /* filled once by load() from the tables bel
 static const struct api_route *const tables[] = {
     index_routes,   openapi_routes,  auth_routes,       user_routes, script_set_routes,
     script_routes,  publish_routes,  func_routes,       env_routes,  func_api_routes,
-    monitor_routes, api_auth_routes, access_key_routes, task_routes, call_api_routes};
+    monitor_routes, api_auth_routes, access_key_routes, task_routes, call_api_routes,
+    task_record_routes, system_setting_routes};
 
 const tn_route *api_routes(void)
 {
@@ -189,7 +191,7 @@ static tn_rc start(void *inst, tn_err *err)
     }
     static tn_rc (*const steps[])(tn_err *) = {first_start,  localhost_start, env_services,
                                                sign_service, published_code,  snapshot_reload,
-                                               call_start};
+                                               call_start, record_start};
     tn_rc rc = TN_OK;
     for (size_t i = 0; rc == TN_OK && i < sizeof steps / sizeof *steps; i++) {
         *err = (tn_err)TN_ERR_INIT;

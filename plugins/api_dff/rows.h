@@ -33,6 +33,9 @@ char *set_of_script(const char *script_id); /* part before the first "__", mallo
 /* access_key.c: the secret of a row that was read with its secretCipher; host->free() it. */
 tn_rc access_key_secret(const json_t *row, tn_text *ret, tn_err *err);
 
+/* All system settings with their values, defaults below stored ones; NULL on error. index.c */
+json_t *system_settings(tn_err *err);
+
 tn_rc first_start(tn_err *err);  /* setup.c */
 tn_rc env_services(tn_err *err); /* env.c */
 tn_rc sign_service(tn_err *err); /* index.c */

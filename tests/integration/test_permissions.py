@@ -11,6 +11,7 @@ from support.server import Server
 
 PUBLIC, SIGNED, READ, WRITE, USER_R, USER_W = 'public', 'sign-in', 'general_r', 'general_w', 'user_r', 'user_w'
 KEY_R, KEY_W = 'accessKey_r', 'accessKey_w'
+SET_R, SET_W = 'systemSetting_r', 'systemSetting_w'
 SYNC = [('GET', '/do/list', READ), ('POST', '/do/add', WRITE), ('POST', '/none/do/modify', WRITE), ('GET', '/none/do/delete', WRITE),
         ('POST', '/do/add-many', WRITE), ('POST', '/do/modify-many', WRITE), ('GET', '/do/delete-many', WRITE)]
 # Written from Appendix A, not from our tables: the two must agree.
@@ -41,6 +42,9 @@ ROUTES = [
     ('POST', '/dead-letters/do/purge', WRITE), ('GET', '/queues/do/list', READ), ('POST', '/queues/none/do/modify', WRITE),
     ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
+    ('GET', '/task-records/do/list', READ), ('GET', '/task-records/func/do/list', READ), ('GET', '/task-records/func/do/get-count', READ),
+    ('GET', '/system-settings/do/get', SET_R), ('POST', '/system-settings/none/do/set', SET_W),
+    ('GET', '/system-settings/none/do/delete', SET_W),
     ('GET', '/sync/none', PUBLIC), ('POST', '/sync/none', PUBLIC), ('GET', '/sync/none/s', PUBLIC), ('POST', '/sync/none/s', PUBLIC),
     ('GET', '/sync/none/s/x', PUBLIC), ('GET', '/al/none', PUBLIC), ('POST', '/al/none', PUBLIC), ('POST', '/al/none/s', PUBLIC),
 ] + [(m, '/%s/none%s' % (base, p), PUBLIC) for base in ('async', 'bat') for m, p in (
@@ -48,7 +52,7 @@ ROUTES = [
     ('GET', '/tasks/none'), ('GET', '/tasks/none/result'))
 ] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links', '/async-apis', '/batches') for m, p, w in SYNC]
 ROLES = {
-    'sa': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W},
+    'sa': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W, SET_R, SET_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W},
     'user': {SIGNED, READ, WRITE, USER_R}, 'readonlyUser': {SIGNED, READ, USER_R}, 'customUser': {SIGNED},
 }
 
