@@ -136,7 +136,20 @@ static tn_rc vacuum(struct side_txn *t, void *user, tn_err *err)
     rc = side_exec(t, sql, NULL, 0, NULL, err);
     rc = rc ? rc : number_of(t, "PRAGMA freelist_count", &after, err);
     j->more = rc == TN_OK && after < before && after > VACUUM_SLACK;
+    j->x->vacuumed = 1;
     return rc;
+}
+
+/* The file gets shorter when the log's last pages are in it; the next batches might take long to fill
+ * the log. */
+static void shorten(struct records *x)
+{
+    struct number s = {.sink = {&number_ops, NULL}};
+    tn_err err = TN_ERR_INIT;
+    if (x->vacuumed && side_read(x->side, "PRAGMA wal_checkpoint", NULL, 0, &s.sink, &err) != TN_OK) {
+        log_error("records: moving the log into the file: %s", err.msg);
+    }
+    x->vacuumed = 0;
 }
 
 static void report(struct records *x, const struct job *j)
@@ -163,7 +176,11 @@ int records_clean(struct records *x, unsigned *step)
     }
     report(x, &j);
     *step = j.more ? n : n + 1;
-    return *step <= x->nentities + 1;
+    if (*step <= x->nentities + 1) {
+        return 1;
+    }
+    shorten(x);
+    return 0;
 }
 
 /* ---- removal by filter ----------------------------------------------------------------------- */
