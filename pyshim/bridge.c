@@ -230,5 +230,9 @@ static struct PyModuleDef bridge_def = {PyModuleDef_HEAD_INIT, .m_name = "_tenon
 
 PyMODINIT_FUNC shim_bridge_init(void)
 {
-    return PyModule_Create(&bridge_def);
+    PyObject *m = PyModule_Create(&bridge_def);
+    if (m != NULL && conn_init(m) < 0) {
+        Py_CLEAR(m);
+    }
+    return m;
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # A module may import those above it.
 ORDER = ["__init__", "errors", "task", "report", "api", "resp", "sql", "toolkit", "env",
-         "threads", "dff"]
+         "conn", "probe", "threads", "dff"]
 
 
 def module_name(path: Path) -> str:

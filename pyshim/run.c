@@ -166,6 +166,7 @@ static void clean(struct task *t)
         httpreq_detach(t->http);
         Py_CLEAR(t->http);
     }
+    conn_end(); /* after the objects of the script: they may hold transactions */
     if (t->debug) {
         code_free(t->entry);
     }

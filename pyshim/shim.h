@@ -209,6 +209,10 @@ bool timeout_pending(void);
 void timeout_soft(void);
 void timeout_dump(int fd);
 
+/* ---- connectors (conn.c, conn_in.c, conn_out.c) ---- */
+int conn_init(PyObject *module);
+void conn_end(void); /* the call is over: its connections are reset and go back */
+
 /* ---- module _tenon (bridge.c), digests and AES (crypt.c) ---- */
 PyMODINIT_FUNC shim_bridge_init(void);
 PyObject *bridge_ask(const char *service, tn_str payload, tn_rc *ret_rc);

@@ -192,6 +192,8 @@ static tn_rc emit_values(tn_sink *to)
         {"time", {.type = TN_T_TIME, .u.i = 1767225600000000}},
         {"naive", {.type = TN_T_TIME, .flags = TN_V_NAIVE, .u.i = 1767225600000000}},
         {"date", {.type = TN_T_DATE, .u.i = 20454}},
+        {"clock", {.type = TN_T_CLOCK, .u.i = 30600000001}},
+        {"span", {.type = TN_T_SPAN, .u.i = -90000000}},
         {"list", {.type = TN_T_LIST, .n = 2, .u.list = list}},
         {"map", {.type = TN_T_MAP, .n = 1, .u.map = map}},
     };

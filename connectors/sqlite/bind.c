@@ -8,7 +8,8 @@
 static const char *type_name(unsigned type)
 {
     static const char *const names[TN_T_TYPES] = {
-        "null", "bool", "int", "float", "text", "bytes", "decimal", "time", "date", "list", "map"};
+        "null", "bool", "int",  "float", "text",        "bytes",         "decimal",
+        "time", "date", "list", "map",   "time of day", "length of time"};
     return type < TN_T_TYPES ? names[type] : "unknown";
 }
 
@@ -35,6 +36,16 @@ static int bind_time(sqlite3_stmt *stmt, int i, const tn_val *v)
     n += snprintf(text + n, sizeof text - (size_t)n, " %02d:%02d:%02d.%06d%s",
                   (int)(rest / 3600000000), (int)(rest / 60000000 % 60), (int)(rest / 1000000 % 60),
                   (int)(rest % 1000000), v->flags & TN_V_NAIVE ? "" : "+00:00");
+    return sqlite3_bind_text(stmt, i, text, n, SQLITE_TRANSIENT);
+}
+
+static int bind_clock(sqlite3_stmt *stmt, int i, const tn_val *v)
+{
+    char text[48];
+    uint64_t u = v->u.i < 0 ? 0 - (uint64_t)v->u.i : (uint64_t)v->u.i;
+    int n = snprintf(text, sizeof text, "%s%02llu:%02d:%02d.%06d", v->u.i < 0 ? "-" : "",
+                     (unsigned long long)(u / 3600000000), (int)(u / 60000000 % 60),
+                     (int)(u / 1000000 % 60), (int)(u % 1000000));
     return sqlite3_bind_text(stmt, i, text, n, SQLITE_TRANSIENT);
 }
 
@@ -73,6 +84,10 @@ static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v
         break;
     case TN_T_TIME:
         code = bind_time(stmt, i, v);
+        break;
+    case TN_T_CLOCK:
+    case TN_T_SPAN:
+        code = bind_clock(stmt, i, v);
         break;
     case TN_T_DATE:
         code = bind_date(stmt, i, v);

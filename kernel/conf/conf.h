@@ -35,6 +35,10 @@ void conf_warning(struct conf_problems *p, const char *where, const char *key, c
  * (TN_E_NOTFOUND, TN_E_DENIED, TN_E_LIMIT ...). */
 tn_rc conf_read_file(struct conf *c, const char *path, struct conf_problems *p, tn_err *err);
 tn_rc conf_read_text(struct conf *c, const char *name, tn_str text, struct conf_problems *p);
+/* The members of a JSON object (at most 1 MiB): nested objects become "a.b", lists of texts and numbers
+ * "x,y", null is left out. */
+tn_rc conf_read_json(struct conf *c, const char *where, tn_str text, tn_err *err);
+void conf_wipe(struct conf *c); /* conf_finish() that leaves no value in freed memory */
 /* Sections of plugins from the environment: TENON_FRONTEND__HTTP__IDLE=60s sets frontend.http.idle. */
 void conf_read_sections(struct conf *c, char *const *environ_, struct conf_problems *p);
 tn_rc conf_set(struct conf *c, const char *key, const char *value, const char *where);  /* later wins */

@@ -49,6 +49,9 @@ static void check_value(struct conform_sink *s, const tn_val *v, unsigned depth)
     } else if (v->type == TN_T_BOOL && v->u.i != 0 && v->u.i != 1) {
         complain(s, "a BOOL is %lld", (long long)v->u.i);
     }
+    if (v->type == TN_T_CLOCK && (v->u.i < 0 || v->u.i >= 86400000000)) {
+        complain(s, "a CLOCK is %lld, not a time of day in microseconds", (long long)v->u.i);
+    }
     for (uint32_t i = 0; v->type == TN_T_LIST && i < v->n; i++) {
         check_value(s, &v->u.list[i], depth + 1);
     }

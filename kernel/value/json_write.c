@@ -100,6 +100,19 @@ static void write_decimal(struct buf *out, tn_str text)
     }
 }
 
+/* "08:30:00.250000"; a length of time may be negative and longer than a day. */
+static void write_clock(struct buf *out, int64_t us)
+{
+    uint64_t u = us < 0 ? 0 - (uint64_t)us : (uint64_t)us;
+    buf_printf(out, "\"%s%02llu:%02llu:%02llu", us < 0 ? "-" : "",
+               (unsigned long long)(u / 3600000000), (unsigned long long)(u / 60000000 % 60),
+               (unsigned long long)(u / 1000000 % 60));
+    if (u % 1000000 != 0) {
+        buf_printf(out, ".%06llu", (unsigned long long)(u % 1000000));
+    }
+    buf_addc(out, '"');
+}
+
 static tn_rc write_val(struct buf *out, const tn_val *v, uint32_t depth, tn_err *err);
 
 static tn_rc write_items(struct buf *out, const tn_val *v, uint32_t depth, tn_err *err)
@@ -169,6 +182,10 @@ static tn_rc write_val(struct buf *out, const tn_val *v, uint32_t depth, tn_err 
         buf_addc(out, '"');
         write_date(out, v->u.i);
         buf_addc(out, '"');
+        break;
+    case TN_T_CLOCK:
+    case TN_T_SPAN:
+        write_clock(out, v->u.i);
         break;
     case TN_T_LIST:
     case TN_T_MAP:

@@ -8,7 +8,8 @@
 const char *record_type_name(uint32_t type)
 {
     static const char *const names[TN_T_TYPES] = {
-        "NULL", "BOOL", "INT", "FLOAT", "STR", "BYTES", "DECIMAL", "TIME", "DATE", "LIST", "MAP",
+        "NULL", "BOOL", "INT",  "FLOAT", "STR",   "BYTES", "DECIMAL",
+        "TIME", "DATE", "LIST", "MAP",   "CLOCK", "SPAN",
     };
     return type < TN_T_TYPES ? names[type] : "?";
 }
@@ -47,6 +48,11 @@ void record_val(struct buf *out, const tn_val *v)
         break;
     case TN_T_DATE:
         buf_adds(out, "date:");
+        buf_addi(out, v->u.i);
+        break;
+    case TN_T_CLOCK:
+    case TN_T_SPAN:
+        buf_adds(out, v->type == TN_T_CLOCK ? "clock:" : "span:");
         buf_addi(out, v->u.i);
         break;
     case TN_T_LIST:

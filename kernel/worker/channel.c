@@ -97,8 +97,9 @@ static void handle(struct worker *w, ssize_t n, int *fd)
     }
 }
 
-/* rx_lock is held; reads one message, or waits until somebody else did. */
-static void next_message(struct worker *w, int interruptible)
+/* rx_lock is held; reads one message, or waits until somebody else did; ms: at most so long, -1 = for
+ * ever and through signals. */
+static void next_message(struct worker *w, int ms)
 {
     if (w->rx_busy) {
         struct timespec until;
@@ -114,8 +115,8 @@ static void next_message(struct worker *w, int interruptible)
     w->rx_busy = 1;
     pthread_mutex_unlock(&w->rx_lock);
     struct pollfd p = {.fd = w->sock, .events = POLLIN};
-    if (!interruptible || poll(&p, 1, SLICE_MS) > 0) {
-        n = ipc_recv(w->sock, w->rx_buf, IPC_MSG_MAX, fds, interruptible ? MSG_DONTWAIT : 0);
+    if (ms < 0 || poll(&p, 1, ms) > 0) {
+        n = ipc_recv(w->sock, w->rx_buf, IPC_MSG_MAX, fds, ms < 0 ? 0 : MSG_DONTWAIT);
     } else {
         errno = EAGAIN;
     }
@@ -137,7 +138,7 @@ static int have_frame(const struct worker *w)
     return atomic_load(&w->page->calls.tail) != w->calls_head;
 }
 
-int channel_wait_frame(struct worker *w)
+int channel_wait_frame(struct worker *w, uint64_t until_ns)
 {
     int more = 1;
     pthread_mutex_lock(&w->rx_lock);
@@ -152,7 +153,11 @@ int channel_wait_frame(struct worker *w)
             more = 0;
             break;
         }
-        next_message(w, 0);
+        int64_t wait = until_ns ? (int64_t)(until_ns - clock_mono_ns()) : -1;
+        if (until_ns && wait <= 0) {
+            break;
+        }
+        next_message(w, until_ns ? (int)(wait / (int64_t)NS_PER_MS) + 1 : -1);
     }
     atomic_store_explicit(&w->page->worker_sleeps, 0, memory_order_relaxed);
     pthread_mutex_unlock(&w->rx_lock);
@@ -179,7 +184,7 @@ int channel_call_fd(struct worker *w, uint64_t seq)
             if (w->eof) {
                 break;
             }
-            next_message(w, 0);
+            next_message(w, -1);
         }
     }
     pthread_mutex_unlock(&w->rx_lock);
@@ -236,7 +241,7 @@ tn_rc channel_ask(void *ctx, const char *service, tn_str payload, struct buf *re
         } else if (main_thread && w->soft_hit) {
             rc = err_set(err, TN_E_CANCELED, "\"%s\": the call's time is over", service);
         } else {
-            next_message(w, 1);
+            next_message(w, SLICE_MS);
         }
     }
     if (!rc) {

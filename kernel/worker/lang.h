@@ -6,6 +6,8 @@
 #include <tenon/calls.h>
 #include <tenon/host.h>
 
+struct pools;
+
 /* One call as the worker hands it to the language. Borrowed until run() returns. */
 struct lang_call {
     tn_str task_id, script, func, origin, origin_id, args, http, vars, code;
@@ -37,6 +39,8 @@ struct lang_env {
     /* Platform setting by its DFF name, e.g. "RESOURCE_ROOT_PATH", "TIMEZONE"; NULL unknown or secret
      * (SECRET never enters a worker: DFF.SIGN asks the service "sign"). */
     const char *(*setting)(void *ctx, const char *name);
+    /* Connections to databases and brokers; NULL: this process has none (the zygote). */
+    struct pools *pools;
 };
 struct lang_host {
     uint32_t size;

@@ -5,6 +5,7 @@
 #include "kernel/base/fd.h"
 #include "kernel/base/log.h"
 #include "kernel/ipc/sock.h"
+#include "kernel/pool/pool.h"
 #include "kernel/worker/worker_int.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -172,7 +173,7 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     }
     channel_init(w);
     signals_init(w);
-    w->env = (struct lang_env){w, channel_ask, reply_print, env_log, env_setting};
+    w->env = (struct lang_env){w, channel_ask, reply_print, env_log, env_setting, w->conf->pools};
     return w->conf->lang->child(&w->env, err);
 }
 
@@ -199,7 +200,8 @@ _Noreturn void worker_main(const struct worker_conf *conf, int sock, int pagefd)
     do {
         while (step(&w, frame, &r)) {}
         reply_flush(&w);
-    } while (channel_wait_frame(&w));
+    } while (channel_wait_frame(&w, conf->pools ? pools_sweep(conf->pools) : 0));
     conf->lang->finish();
+    pools_destroy(conf->pools); /* says goodbye to the servers */
     _exit(0);
 }

@@ -9,8 +9,9 @@ struct worker_conf {
     const struct lang_host *lang;
     const char *(*setting)(void *ctx, const char *name);
     void *setting_ctx;
-    int64_t memory;    /* bytes of address space, 0 = no limit */
-    int64_t file_size; /* bytes a worker may write into one file, 0 = no limit */
+    struct pools *pools; /* connections of scripts; NULL: none */
+    int64_t memory;      /* bytes of address space, 0 = no limit */
+    int64_t file_size;   /* bytes a worker may write into one file, 0 = no limit */
 };
 /* Runs in the forked child; takes both descriptors; never returns. */
 _Noreturn void worker_main(const struct worker_conf *conf, int sock, int pagefd);

@@ -60,8 +60,9 @@ static inline int worker_is_self(void)
 
 /* ---- channel.c -------------------------------------------------------------------------------------- */
 void channel_init(struct worker *w);
-/* Main thread: sleeps until a frame is there (1), or the worker shall leave (0). */
-int channel_wait_frame(struct worker *w);
+/* Main thread: sleeps until a frame is there or CLOCK_MONOTONIC passes until_ns (0 = never): 1, or the worker
+ * shall leave: 0. */
+int channel_wait_frame(struct worker *w, uint64_t until_ns);
 /* The descriptor with the sections of call seq; -1: the hub has gone. Drops older ones. */
 int channel_call_fd(struct worker *w, uint64_t seq);
 tn_rc channel_ask(void *ctx, const char *service, tn_str payload, struct buf *ret, tn_err *err);

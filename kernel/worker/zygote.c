@@ -12,6 +12,7 @@
 #include "kernel/ipc/sock.h"
 #include "kernel/ipc/zygote.h"
 #include "kernel/supervisor/ctl.h"
+#include "kernel/worker/connectors.h"
 #include "kernel/worker/worker.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +47,7 @@ struct zygote {
     struct worker_conf conf;
     struct lang_env env;
     struct settings settings;
+    struct plug_registry plugs; /* connectors */
     int ctl, hub, sigfd;
     unsigned epoch;
     struct list children, preloads;
@@ -354,6 +356,10 @@ static const char *env_setting(void *ctx, const char *name)
 static tn_rc prepare(struct zygote *z, tn_err *err)
 {
     sigset_t set;
+    tn_rc rc = connectors_load(&z->settings, &z->plugs, &z->conf.pools, err);
+    if (rc != TN_OK) {
+        return rc;
+    }
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &set, NULL)) {
@@ -454,6 +460,8 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
     }
     free(rest);
     buf_finish(&problems.text);
+    pools_destroy(z.conf.pools);
+    plug_registry_finish(&z.plugs);
     settings_finish(&z.settings);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The api plugin of the DFF vocabulary: its descriptor, its routes, its start. */
+#include "connector.h"
 #include "entities.h"
 #include "localhost.h"
 #include "record.h"
@@ -35,11 +36,28 @@ bool api_setting_bool(const char *name, bool dflt)
 /* ---- routes ---------------------------------------------------------------------------------- */
 static tn_route routes[ROUTES_MAX]; /* filled once by load() from the tables below */
 
+/* clang-format off: a line each, so that parallel changes merge */
 static const struct api_route *const tables[] = {
-    index_routes,   openapi_routes,  auth_routes,       user_routes, script_set_routes,
-    script_routes,  publish_routes,  func_routes,       env_routes,  func_api_routes,
-    monitor_routes, api_auth_routes, access_key_routes, task_routes, call_api_routes,
-    task_record_routes, system_setting_routes};
+    index_routes,
+    openapi_routes,
+    auth_routes,
+    user_routes,
+    script_set_routes,
+    script_routes,
+    publish_routes,
+    func_routes,
+    env_routes,
+    func_api_routes,
+    monitor_routes,
+    api_auth_routes,
+    access_key_routes,
+    task_routes,
+    call_api_routes,
+    task_record_routes,
+    system_setting_routes,
+    connector_routes,
+};
+/* clang-format on */
 
 const tn_route *api_routes(void)
 {
@@ -189,9 +207,15 @@ static tn_rc start(void *inst, tn_err *err)
                       "DEVELOPMENT MODE: admin/admin may sign in, captchas are off, errors tell "
                       "internals. Never let others reach this platform.");
     }
+<<<<<<< HEAD
     static tn_rc (*const steps[])(tn_err *) = {first_start,  localhost_start, env_services,
                                                sign_service, published_code,  snapshot_reload,
                                                call_start, record_start};
+=======
+    static tn_rc (*const steps[])(tn_err *) = {first_start,        localhost_start, env_services,
+                                               connector_services, sign_service,    published_code,
+                                               snapshot_reload,    call_start};
+>>>>>>> ab9092c (pool, pyshim: connectors by DFF.CONN)
     tn_rc rc = TN_OK;
     for (size_t i = 0; rc == TN_OK && i < sizeof steps / sizeof *steps; i++) {
         *err = (tn_err)TN_ERR_INIT;

@@ -2,6 +2,7 @@
 """Members of the DFF object (spec 3.5). C adds API, LOG, VAR, EVAL, EXEC and lower-case spellings."""
 import _tenon
 from . import resp, toolkit
+from .conn import Connectors
 from .env import Env
 from .sql import sql
 from .task import Context
@@ -40,13 +41,15 @@ def sign(*args) -> str:
     return answer.decode()
 
 
-_LATER = ("CONN", "SRC", "STORE", "CACHE", "CONFIG", "FUNC", "BLUEPRINT", "SYNC_API", "AUTH_LINK",
+_LATER = ("STORE", "CACHE", "CONFIG", "FUNC", "BLUEPRINT", "SYNC_API", "AUTH_LINK",
           "ASYNC_API", "BATCH", "CRON_JOB", "CRONTAB_CONFIG", "TASK", "SYS_DB", "SYS_CACHE_DB",
           "GUANCE_OPENAPI", "DATAKIT", "DATAWAY", "EXTRA_GUANCE_DATA")
 
 # Shared by all scripts.
 MEMBERS = {name: Unavailable(name) for name in _LATER}
 MEMBERS.update({
+    "CONN": Connectors(),
+    "SRC": Connectors(),
     "CTX": Context(),
     "ENV": Env(),
     "SQL": sql,

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the files of this folder. */
+#pragma once
+#include "kernel/pool/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#define BREAKER_FAILURES 5
+#define BREAKER_NS       (10 * 1000000000ull)
+
+enum pool_state { POOL_OPENING, POOL_IDLE, POOL_LEASED, POOL_STATES };
+
+struct pool_conn {
+    struct list link; /* pool->conns */
+    struct pool *pool;
+    void *native;
+    enum pool_state state;
+    int busy;       /* a thread of the owner works on it */
+    int exclusive;  /* taken out for a transaction or stream */
+    int broken;     /* closed instead of reset */
+    int fresh;      /* the running call has not worked on it yet */
+    unsigned epoch; /* of the process that opened it; another one: FOREIGN */
+    uint64_t owner; /* the call it is leased to */
+    uint64_t opened_ns, used_ns, expires_ns, leased_ns;
+    char where[POOL_WHERE_MAX];
+};
+
+struct pool_counters {
+    uint64_t opened, failed, leases, waits, acquire_timeouts, broken, reset_failures, leaked,
+        queries, query_errors, breaker_trips;
+};
+
+struct pool {
+    struct list link; /* pools->all */
+    struct pools *all;
+    char *id, *type, *config; /* config: what it was asked for with, wiped when freed */
+    size_t nconfig;
+    struct plug_inst pi;
+    const tn_connector_ops *ops;
+    struct pool_settings s;
+    atomic_uint refs;         /* helpers and leases; grows from 0 only under all->lock */
+    _Atomic uint64_t used_ns; /* when the last of them ended */
+    pthread_mutex_t lock;     /* of everything below */
+    pthread_cond_t freed;
+    struct list conns;
+    unsigned n, waiting;
+    unsigned failures;   /* in a row */
+    uint64_t blocked_ns; /* the breaker is open until then, 0 = closed */
+    char last_error[200];
+    struct pool_counters count;
+};
+
+struct pools {
+    const struct plug_registry *plugs;
+    pthread_mutex_t lock; /* of the list and `pid` */
+    struct list all;
+    size_t n;
+    pid_t pid;
+    unsigned epoch; /* grows in a process that was forked from this one */
+};
+
+/* After a script's own fork: connections of the parent are abandoned, locks are made new. */
+void pools_own(struct pools *ps);
+/* Closes idle connections beyond their time; all = every idle one. p->lock is not held. Returns the next
+ * time, 0 = none. */
+uint64_t pool_trim(struct pool *p, uint64_t now, int all);
+void pool_free(struct pool *p);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What connector plugins of a worker get from the kernel: the core table and JSON; no loop, no store. */
+#include "kernel/base/clock.h"
+#include "kernel/base/err.h"
+#include "kernel/base/log.h"
+#include "kernel/base/str.h"
+#include "kernel/conf/settings.h"
+#include "kernel/value/json.h"
+#include "kernel/worker/connectors.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One for each plugin: lines name who speaks. Lives as long as the process. */
+struct guest {
+    const struct plug *plug;
+    const struct settings *settings;
+    tn_host host;
+};
+
+static void guest_log(void *ctx, int32_t level, const char *fmt, ...)
+{
+    const struct guest *g = ctx;
+    char text[2048];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    log_at(level, "%s: %s", g->plug->desc.name, text);
+}
+
+static tn_rc guest_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
+{
+    char text[sizeof err->msg];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return err_set(err, rc, "%s", text);
+}
+
+static void *guest_alloc(void *ctx, size_t n)
+{
+    (void)ctx;
+    return malloc(n);
+}
+
+static void guest_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+/* The pools count what happens to connections; a worker has no other figures. */
+static void guest_count(void *ctx, const char *metric, int64_t delta)
+{
+    (void)ctx;
+    (void)metric;
+    (void)delta;
+}
+
+static void guest_mask(void *ctx, tn_str secret)
+{
+    (void)ctx;
+    log_mask(secret);
+}
+
+static const char *guest_setting(void *ctx, const char *name)
+{
+    return settings_dff(((const struct guest *)ctx)->settings, name);
+}
+
+static const tn_host_json json_ops = {
+    .size = sizeof json_ops, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
+
+static void load(struct plug *p, const struct settings *s)
+{
+    struct guest *g = calloc(1, sizeof *g);
+    tn_err err = TN_ERR_INIT;
+    if (g == NULL) {
+        log_error("no memory for connector %s", p->desc.name);
+        return;
+    }
+    g->plug = p;
+    g->settings = s;
+    g->host = (tn_host){.size = sizeof g->host,
+                        .abi_major = TN_ABI_MAJOR,
+                        .abi_minor = TN_ABI_MINOR,
+                        .ctx = g,
+                        .log = guest_log,
+                        .fail = guest_fail,
+                        .now_ns = clock_mono_ns,
+                        .wall_us = clock_wall_us,
+                        .alloc = guest_alloc,
+                        .free = guest_free,
+                        .count = guest_count,
+                        .mask = guest_mask,
+                        .setting = guest_setting,
+                        .json = &json_ops};
+    if (plug_load(p, &g->host, &err) != TN_OK) {
+        log_error("%s; connectors of this type cannot be used", err.msg);
+        free(g);
+    }
+}
+
+tn_rc connectors_load(const struct settings *s, struct plug_registry *r, struct pools **ret,
+                      tn_err *err)
+{
+    tn_rc rc = plug_discover(r, s->plugins, err);
+    if (rc == TN_OK) {
+        rc = plug_open_all(r, 1u << TN_KIND_CONNECTOR, err);
+    }
+    for (size_t i = 0; rc == TN_OK && i < r->n; i++) {
+        load(r->plugs[i], s); /* what is wrong with a file the hub has said already */
+    }
+    return rc == TN_OK ? pools_create(r, ret, err) : rc;
+}

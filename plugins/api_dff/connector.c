@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connectors (spec 1.6): rows with sealed secrets, tried out before they are kept. */
+#include "connector.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CTX  api.host->ctx
+#define AUTH api.host->auth
+
+/* Types, and what their configuration must have (spec 4). A field is missing only when it is absent. */
+#define SQL_FIELDS "host", "database", "user", "password", "charset"
+static const struct kind {
+    const char *name;
+    const char *required[6];
+    const char *optional[10];
+} kinds[] = {
+    {"mysql", {SQL_FIELDS}, {"port"}},
+    {"postgresql", {SQL_FIELDS}, {"port"}},
+    {"sqlserver", {SQL_FIELDS}, {"port"}},
+    {"oracle", {SQL_FIELDS}, {"port"}},
+    {"clickhouse", {"host"}, {"port", "user", "password", "database"}},
+    {"influxdb", {"host"}, {"port", "protocol", "database", "user", "password"}},
+    {"redis", {"host"}, {"port", "database", "user", "password", "authType", "topicHandlers"}},
+    {"memcached", {"servers"}, {NULL}},
+    {"mongodb", {"host"}, {"port", "user", "password", "database"}},
+    {"elasticsearch", {"host"}, {"port", "protocol", "user", "password"}},
+    {"nsq", {NULL}, {"host", "port", "protocol", "servers"}},
+    {"mqtt", {"host"}, {"port", "user", "password", "clientId", "multiSubClient", "topicHandlers"}},
+    {"kafka",
+     {"servers"},
+     {"user", "password", "groupId", "securityProtocol", "saslMechanisms", "multiSubClient",
+      "kafkaSubOffset", "topicHandlers"}},
+    {"guance",
+     {"guanceNode", "guanceAPIKeyId", "guanceAPIKey"},
+     {"guanceOpenAPIURL", "guanceWebSocketURL", "guanceOpenWayURL"}},
+    {"df_datakit", {"host"}, {"port", "protocol", "source"}},
+    {"df_dataway", {"host"}, {"port", "protocol", "token", "accessKey", "secretKey"}},
+    {"dff_sidecar", {"secretKey"}, {"host", "port", "protocol"}},
+    {"sqlite", {"path"}, {"readonly"}},
+    {"http", {NULL}, {"host", "port", "protocol", "user", "password"}},
+    {"mem", {NULL}, {NULL}},
+};
+#define TYPES                                                                                      \
+    "guance|df_datakit|df_dataway|dff_sidecar|influxdb|mysql|redis|memcached|clickhouse|oracle|"   \
+    "sqlserver|postgresql|mongodb|elasticsearch|nsq|mqtt|kafka|sqlite|http|mem"
+
+static const struct kind *kind_of(const char *type)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i].name, type) == 0) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+bool connector_type_known(const char *type)
+{
+    return kind_of(type) != NULL;
+}
+
+/* ---- secrets ------------------------------------------------------------------------------------------ */
+
+/* Members that are sealed in the store and never shown, and the names of their sealed twins. */
+static const struct {
+    const char *plain, *cipher;
+} secrets[] = {
+    {"password", "passwordCipher"},
+    {"secretKey", "secretKeyCipher"},
+    {"guanceAPIKey", "guanceAPIKeyCipher"},
+    {"tlsKey", "tlsKeyCipher"},
+};
+#define NSECRETS (sizeof secrets / sizeof *secrets)
+
+static json_t *crypt_text(const char *id, const char *name, const char *value, bool seal,
+                          tn_err *err)
+{
+    struct str aad = {0};
+    tn_text out = {0};
+    str_printf(&aad, "biz_main_connector|configJSON.%s|%s", name, id);
+    tn_rc rc = (seal ? AUTH->seal : AUTH->open)(CTX, text_of(value), str_view(&aad), &out, err);
+    str_free(&aad);
+    if (rc != TN_OK) {
+        return NULL;
+    }
+    json_t *text = json_stringn(out.s, out.n);
+    if (!seal) {
+        explicit_bzero(out.s, out.n);
+    }
+    api.host->free(CTX, out.s);
+    if (text == NULL) {
+        api.host->fail(err, TN_E_INTERNAL, "%s of connector %s is not text", name, id);
+    }
+    return text;
+}
+
+json_t *connector_seal(const char *id, json_t *config_take, tn_err *err)
+{
+    for (size_t i = 0; i < NSECRETS; i++) {
+        const json_t *v = json_object_get(config_take, secrets[i].plain);
+        const char *text = json_string_value(v);
+        json_object_del(config_take, secrets[i].cipher); /* only we write it */
+        if (text != NULL && text[0] != '\0') {
+            json_t *sealed = crypt_text(id, secrets[i].plain, text, true, err);
+            if (sealed == NULL) {
+                json_decref(config_take);
+                return NULL;
+            }
+            json_object_set_new(config_take, secrets[i].cipher, sealed);
+        } else if (v != NULL && !json_is_null(v) && text == NULL) {
+            api.host->fail(err, TN_E_INVAL, "%s of connector %s must be text", secrets[i].plain,
+                           id);
+            json_decref(config_take);
+            return NULL;
+        }
+        json_object_del(config_take, secrets[i].plain);
+    }
+    return config_take;
+}
+
+json_t *connector_config(const json_t *row, tn_err *err)
+{
+    json_t *config = json_deep_copy(json_object_get(row, "configJSON"));
+    config = json_is_object(config) ? config : json_object();
+    for (size_t i = 0; i < NSECRETS; i++) {
+        const char *sealed = json_string_value(json_object_get(config, secrets[i].cipher));
+        if (sealed != NULL) {
+            json_t *plain = crypt_text(row_text(row, "id"), secrets[i].plain, sealed, false, err);
+            if (plain == NULL) {
+                json_decref(config);
+                return NULL;
+            }
+            json_object_set_new(config, secrets[i].plain, plain);
+            json_object_del(config, secrets[i].cipher);
+        }
+    }
+    return config;
+}
+
+/* ---- add and modify ----------------------------------------------------------------------------------- */
+
+static bool before_add(struct change *c, json_t *data)
+{
+    tn_err err = TN_ERR_INIT;
+    json_t *config = connector_seal(row_text(data, "id"),
+                                    json_deep_copy(json_object_get(data, "configJSON")), &err);
+    if (config == NULL) {
+        api_fail_err(c->r, &err);
+        return false;
+    }
+    json_object_set_new(data, "configJSON", config);
+    return true;
+}
+
+static bool refuse_builtin(struct api_req *r, const json_t *old, bool modify)
+{
+    if (json_is_true(json_object_get(old, "isBuiltin"))) {
+        api_fail(r, EBizCondition,
+                 modify ? "ModifyingBuiltinConnectorNotAllowed"
+                        : "DeletingBuiltinConnectorNotAllowed",
+                 NULL, "Cannot %s builtin Connector", modify ? "modify" : "delete");
+        return true;
+    }
+    return false;
+}
+
+/* The new configuration; a secret that is not mentioned keeps its value. New reference or NULL. */
+static json_t *merged_config(const json_t *old, const json_t *given, tn_err *err)
+{
+    json_t *was = connector_config(old, err), *config = json_deep_copy(given);
+    if (was == NULL) {
+        json_decref(config);
+        return NULL;
+    }
+    for (size_t i = 0; i < NSECRETS; i++) {
+        json_t *kept = json_object_get(was, secrets[i].plain);
+        if (json_object_get(config, secrets[i].plain) == NULL && kept != NULL) {
+            json_object_set(config, secrets[i].plain, kept);
+        }
+    }
+    json_decref(was);
+    return config;
+}
+
+static bool before_modify(struct change *c, const json_t *old, json_t *data)
+{
+    const json_t *given = json_object_get(data, "configJSON");
+    tn_err err = TN_ERR_INIT;
+    if (refuse_builtin(c->r, old, true)) {
+        return false;
+    }
+    if (given == NULL) {
+        return true;
+    }
+    json_t *config = merged_config(old, given, &err);
+    config = config != NULL ? connector_seal(row_text(old, "id"), config, &err) : NULL;
+    if (config == NULL) {
+        api_fail_err(c->r, &err);
+        return false;
+    }
+    json_object_set_new(data, "configJSON", config);
+    return true;
+}
+
+static bool before_delete(struct change *c, const json_t *old)
+{
+    return !refuse_builtin(c->r, old, false);
+}
+
+static tn_rc changed(struct api_req *r, tn_err *err)
+{
+    (void)r;
+    (void)err;
+    api.host->calls->data_changed(CTX);
+    return TN_OK;
+}
+
+static const struct crud connector_crud = {
+    .entity = "connector",
+    .label = "connector",
+    .dup_sub = "DuplicatedConnectorID",
+    .pin = true,
+    .before_add = before_add,
+    .before_modify = before_modify,
+    .before_delete = before_delete,
+    .changed = changed,
+};
+
+/* ---- trying out --------------------------------------------------------------------------------------- */
+
+static void not_run(struct api_req *r, const char *sub, const char *what,
+                    const struct connector_result *res)
+{
+    json_t *detail = json_pack("{s:O?, s:O?}", "exception",
+                               json_object_get(res->error, "exception"), "traceback",
+                               json_object_get(res->error, "traceback"));
+    if (res->refused != NULL) {
+        json_decref(detail);
+        api_fail(r, ESysLimitReached, NULL, NULL, "%s: %s", what, res->refused);
+    } else if (res->timeout) {
+        api_fail(r, EClientBadRequest, sub, detail, "%s timeout", what);
+    } else {
+        api_fail(r, EClientBadRequest, sub, detail, "%s failed", what);
+    }
+}
+
+static void not_connected(struct api_req *r, const struct connector_result *res)
+{
+    not_run(r, "ConnectingToConnectorFailed", "Connecting to Connector", res);
+}
+
+/* The configuration must have its required fields. True: answered. */
+static bool refuse_incomplete(struct api_req *r, const struct kind *k, const json_t *config)
+{
+    for (size_t i = 0; i < sizeof k->required / sizeof *k->required && k->required[i]; i++) {
+        if (json_object_get(config, k->required[i]) == NULL) {
+            json_t *must = json_array(), *may = json_array();
+            for (size_t n = 0; n < 6 && k->required[n] != NULL; n++) {
+                json_array_append_new(must, json_string(k->required[n]));
+            }
+            for (size_t n = 0; n < 10 && k->optional[n] != NULL; n++) {
+                json_array_append_new(may, json_string(k->optional[n]));
+            }
+            api_fail(r, EClientBadRequest, "InvalidConnectorConfigJSON",
+                     json_pack("{s:o, s:o, s:s}", "requiredFields", must, "optionalFields", may,
+                               "missingField", k->required[i]),
+                     "Invalid Connector config JSON");
+            return true;
+        }
+    }
+    return false;
+}
+
+static json_t *test_args(const char *id, const char *type, json_t *config_take)
+{
+    return json_pack("{s:s, s:s, s:o}", "id", id, "type", type, "config", config_take);
+}
+
+static void add_tested(struct api_req *r, const struct connector_result *res)
+{
+    if (res->ok) {
+        crud_add(r);
+    } else {
+        not_connected(r, res);
+    }
+}
+
+static void add(struct api_req *r)
+{
+    json_t *data = json_object_get(r->body, "data");
+    const json_t *config = json_object_get(data, "configJSON");
+    const char *id = row_text(data, "id"), *type = row_text(data, "type");
+    tn_err err = TN_ERR_INIT;
+    if (strncmp(id, "dataflux_", 9) == 0) {
+        api_fail(r, EBizCondition, "ReservedConnectorIDPrefix", NULL,
+                 "Cannot use a ID of reserved prefix: dataflux_");
+        return;
+    }
+    json_t *same = store_one(NULL, "connector", "id", text_of(id), NULL, 0, &err);
+    json_decref(same);
+    if (same != NULL) {
+        api_fail(r, EBizCondition, "DuplicatedConnectorID", NULL,
+                 "ID of connector already exists: %s", id);
+    } else if (err.rc != TN_E_NOTFOUND) {
+        api_fail_err(r, &err);
+    } else if (!refuse_incomplete(r, kind_of(type), config)) {
+        if (json_is_true(json_object_get(r->body, "skipTest"))) {
+            crud_add(r);
+        } else {
+            connector_run(r, "test", test_args(id, type, json_deep_copy(config)), add_tested);
+        }
+    }
+}
+
+/* The row of :id, or NULL after answering. */
+static json_t *row_of(struct api_req *r)
+{
+    tn_err err = TN_ERR_INIT;
+    json_t *row = store_one(NULL, "connector", "id", api_param(r, 0), NULL, 0, &err);
+    if (row == NULL && err.rc == TN_E_NOTFOUND) {
+        crud_no_such(r, "connector", api_param(r, 0));
+    } else if (row == NULL) {
+        api_fail_err(r, &err);
+    }
+    return row;
+}
+
+static void modify_tested(struct api_req *r, const struct connector_result *res)
+{
+    if (res->ok) {
+        crud_modify(r);
+    } else {
+        not_connected(r, res);
+    }
+}
+
+static void modify(struct api_req *r)
+{
+    const json_t *given = json_object_get(json_object_get(r->body, "data"), "configJSON");
+    tn_err err = TN_ERR_INIT;
+    json_t *old = row_of(r);
+    if (old == NULL) {
+        return;
+    }
+    if (refuse_builtin(r, old, true)) {
+        json_decref(old);
+        return;
+    }
+    if (given == NULL || json_is_true(json_object_get(r->body, "skipTest"))) {
+        crud_modify(r);
+    } else {
+        json_t *config = merged_config(old, given, &err);
+        if (config == NULL) {
+            api_fail_err(r, &err);
+        } else {
+            connector_run(r, "test", test_args(row_text(old, "id"), row_text(old, "type"), config),
+                          modify_tested);
+        }
+    }
+    json_decref(old);
+}
+
+static void test_done(struct api_req *r, const struct connector_result *res)
+{
+    if (res->ok) {
+        api_ok(r, json_pack("{s:s}", "checkResult", "OK"));
+    } else {
+        not_connected(r, res);
+    }
+}
+
+static void test(struct api_req *r)
+{
+    tn_err err = TN_ERR_INIT;
+    json_t *row = row_of(r), *config = row != NULL ? connector_config(row, &err) : NULL;
+    if (config != NULL) {
+        connector_run(r, "test", test_args(row_text(row, "id"), row_text(row, "type"), config),
+                      test_done);
+    } else if (row != NULL) {
+        api_fail_err(r, &err);
+    }
+    json_decref(row);
+}
+
+/* ---- the debug panel ---------------------------------------------------------------------------------- */
+
+static void query_done(struct api_req *r, const struct connector_result *res)
+{
+    if (res->ok) {
+        api_ok(r, res->value != NULL ? json_incref(res->value) : json_null());
+    } else {
+        not_run(r, res->timeout ? "QueryTimeout" : "QueryFailed", "Query", res);
+    }
+}
+
+static void query(struct api_req *r)
+{
+    json_t *row = row_of(r);
+    if (row != NULL) {
+        const char *as = json_string_value(json_object_get(r->body, "returnType"));
+        connector_run(r, "query",
+                      json_pack("{s:O, s:O, s:O?, s:s}", "id", json_object_get(row, "id"),
+                                "statement", json_object_get(r->body, "queryStatement"), "database",
+                                json_object_get(r->body, "database"), "return_type",
+                                as != NULL ? as : "json"),
+                      query_done);
+        json_decref(row);
+    }
+}
+
+/* What its subscriptions consumed. Nothing subscribes before the trigger plugins do. */
+static void sub_info(struct api_req *r)
+{
+    json_t *row = row_of(r), *out = json_array(), *h;
+    size_t i;
+    if (row == NULL) {
+        json_decref(out);
+        return;
+    }
+    json_array_foreach(json_object_get(json_object_get(row, "configJSON"), "topicHandlers"), i, h)
+    {
+        json_array_append_new(out,
+                              json_pack("{s:O, s:O?}", "connectorId", json_object_get(row, "id"),
+                                        "topic", json_object_get(h, "topic")));
+    }
+    json_decref(row);
+    api_ok(r, out);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------- */
+
+static void connector_row(struct api_req *r, json_t *row)
+{
+    json_t *config = json_object_get(row, "configJSON");
+    (void)r;
+    row_pinned(row);
+    for (size_t i = 0; i < NSECRETS; i++) {
+        json_object_del(config, secrets[i].plain);
+        json_object_del(config, secrets[i].cipher);
+    }
+}
+
+/* clang-format off */
+static const char *const sort[] = {"id", "seq", NULL};
+static const char *const fuzzy[] = {"cnct.id", "cnct.title", "cnct.description", NULL};
+static const struct list_spec connector_list = {.entity = "connector", .paging = PAGE_NORMAL,
+                                                .sort = sort, .fuzzy = fuzzy, .row = connector_row};
+static const struct field list_query[] = {
+    {.name = "id", .type = F_COMMA, .op = TN_OP_IN, .column = "cnct.id"},
+    {.name = "type", .type = F_COMMA, .op = TN_OP_IN, .column = "cnct.type"}, {.name = NULL}};
+/* configJSON is any object: what a type understands is in its plugin's table, which the test in the
+ * worker checks. */
+static const struct field add_data[] = {
+    {.name = "id", .type = F_STR, .flags = FF_REQUIRED, .max = 64, .pattern = PAT_IDENT},
+    {.name = "title", .type = F_STR, .flags = FF_NULL, .max = 256},
+    {.name = "description", .type = F_STR, .flags = FF_NULL},
+    {.name = "type", .type = F_STR, .flags = FF_REQUIRED, .choices = TYPES},
+    {.name = "configJSON", .type = F_JSON, .flags = FF_REQUIRED},
+    {.name = "isPinned", .type = F_BOOL, .flags = FF_NULL}, {.name = NULL}};
+static const struct field modify_data[] = {
+    {.name = "title", .type = F_STR, .flags = FF_NULL, .max = 256},
+    {.name = "description", .type = F_STR, .flags = FF_NULL},
+    {.name = "configJSON", .type = F_JSON},
+    {.name = "isPinned", .type = F_BOOL, .flags = FF_NULL}, {.name = NULL}};
+static const struct field add_body[] = {
+    {.name = "skipTest", .type = F_BOOL, .flags = FF_NULL},
+    {.name = "data", .type = F_OBJ, .flags = FF_REQUIRED, .sub = add_data}, {.name = NULL}};
+static const struct field modify_body[] = {
+    {.name = "skipTest", .type = F_BOOL, .flags = FF_NULL},
+    {.name = "data", .type = F_OBJ, .flags = FF_REQUIRED, .sub = modify_data}, {.name = NULL}};
+static const struct field query_body[] = {
+    {.name = "database", .type = F_STR, .flags = FF_NULL},
+    {.name = "queryStatement", .type = F_STR, .flags = FF_REQUIRED},
+    {.name = "returnType", .type = F_STR, .flags = FF_NULL, .choices = "repr|json"}, {.name = NULL}};
+
+const struct api_route connector_routes[] = {
+    {"GET", "/api/v1/connectors/do/list", "general_r", "Lists connectors", list_run, list_query, NULL,
+     &connector_list, API_FIELDS | API_EXPORT},
+    {"POST", "/api/v1/connectors/do/add", "general_w", "Adds a connector after trying it out", add,
+     NULL, add_body, &connector_crud, 0},
+    {"POST", "/api/v1/connectors/:id/do/modify", "general_w", "Changes a connector", modify, NULL,
+     modify_body, &connector_crud, 0},
+    {"GET", "/api/v1/connectors/:id/do/delete", "general_w", "Deletes a connector", crud_delete, NULL,
+     NULL, &connector_crud, 0},
+    {"POST", "/api/v1/connectors/:id/do/query", "general_w", "Runs a statement of the debug panel",
+     query, NULL, query_body, NULL, 0},
+    {"GET", "/api/v1/connectors/:id/do/test", "general_w", "Tries a connector out", test, NULL, NULL,
+     NULL, 0},
+    {"GET", "/api/v1/connectors/:id/sub-info/do/list", "general_r",
+     "Lists what the subscriptions of a connector consumed", sub_info, NULL, NULL, NULL, 0},
+    {.method = NULL}};
+/* clang-format on */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connectivity tests and queries of the debug panel run in a worker, with its plugins and its limits;
+ * the hub only waits. helper thread -> loop -> worker -> loop -> helper thread. */
+#include "connector.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CTX       api.host->ctx
+#define SCRIPT    "_tenon__connector"
+#define LIMIT_MS  15000 /* spec 1.6 */
+#define RUN_QUEUE 5     /* the debugger's workers: a dead server never holds up APIs */
+
+/* A script that no user can see or edit; its functions are the worker's own (tenon_shim/probe.py). */
+static const char code[] = "from tenon_shim.probe import test, query\n";
+
+struct run {
+    struct api_req *r;
+    void (*done)(struct api_req *r, const struct connector_result *res);
+    const char *func;
+    char *args; /* JSON; holds secrets */
+    struct connector_result res;
+    char refused[256];
+};
+
+static void run_free(struct run *p)
+{
+    if (p->args != NULL) {
+        explicit_bzero(p->args, strlen(p->args));
+        free(p->args);
+    }
+    json_decref(p->res.value);
+    json_decref(p->res.error);
+    free(p);
+}
+
+static void finish(void *user)
+{
+    struct run *p = user;
+    p->done(p->r, &p->res);
+    run_free(p);
+}
+
+static void finish_soon(struct run *p)
+{
+    tn_err err = TN_ERR_INIT;
+    if (api.host->loop->defer(CTX, finish, p, &err) != TN_OK) {
+        api_fail(p->r, ESysLimitReached, NULL, NULL, "The platform is busy: %s", err.msg);
+        run_free(p);
+    }
+}
+
+static void refuse(struct run *p, const char *why)
+{
+    size_t n = strlen(why);
+    n = n < sizeof p->refused ? n : sizeof p->refused - 1;
+    memcpy(p->refused, why, n);
+    p->refused[n] = '\0';
+    p->res.refused = p->refused;
+}
+
+static void called(void *user, const tn_call_result *result)
+{
+    struct run *p = user;
+    p->res.ok = result->status == TN_CALL_SUCCESS;
+    p->res.timeout = result->status == TN_CALL_TIMEOUT || result->status == TN_CALL_EXPIRED;
+    if (result->status == TN_CALL_OVERLOAD) {
+        refuse(p, "all workers are busy, try again");
+    } else if (p->res.ok && result->value_kind == TN_VALUE_TEXT) {
+        p->res.value = json_stringn(result->value.s, result->value.n);
+    } else if (p->res.ok && result->value_fd >= 0) {
+        refuse(p, "the result is larger than this panel shows; narrow the query down");
+        p->res.ok = false;
+    } else if (p->res.ok && result->value.n != 0) {
+        p->res.value = json_loadb(result->value.s, result->value.n, JSON_DECODE_ANY, NULL);
+    }
+    p->res.error = result->error.n != 0 ? json_loadb(result->error.s, result->error.n, 0, NULL)
+                                        : NULL;
+    finish_soon(p);
+}
+
+static void submit(void *user)
+{
+    struct run *p = user;
+    tn_err err = TN_ERR_INIT;
+    tn_call *call;
+    tn_call_req req = {
+        .size = sizeof req,
+        .script = TN_STR(SCRIPT),
+        .func = text_of(p->func),
+        .origin = TN_STR("connector"),
+        .origin_id = TN_STR("UNKNOWN"),
+        .args = text_of(p->args),
+        .queue = RUN_QUEUE,
+        .timeout_ms = LIMIT_MS,
+        .expires_ms = LIMIT_MS,
+        .user = p,
+        .done = called,
+    };
+    if (api.host->calls->submit(CTX, &req, &call, &err) != TN_OK) {
+        refuse(p, err.msg);
+        finish_soon(p);
+    }
+}
+
+void connector_run(struct api_req *r, const char *func, json_t *args_take,
+                   void (*done)(struct api_req *r, const struct connector_result *res))
+{
+    struct run *p = calloc(1, sizeof *p);
+    char *args = json_dumps(args_take, JSON_COMPACT);
+    json_decref(args_take);
+    if (p == NULL || args == NULL) {
+        free(p);
+        free(args);
+        api_fail(r, ESys, NULL, NULL, "Out of memory");
+        return;
+    }
+    p->r = r;
+    p->done = done;
+    p->func = func;
+    p->args = args;
+    api.host->loop->post(CTX, submit, p);
+}
+
+tn_rc connector_run_start(tn_err *err)
+{
+    tn_rc rc = api.host->calls->code_put(CTX, TN_STR(SCRIPT), (tn_str){code, sizeof code - 1},
+                                         (tn_str){NULL, 0}, err);
+    if (rc == TN_OK) {
+        api.host->calls->code_commit(CTX);
+    }
+    return rc;
+}

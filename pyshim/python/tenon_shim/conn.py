@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DFF.CONN: connectors by id as objects with the methods of their plugin (spec 3.5, 4)."""
+import json
+
+import _tenon
+from .errors import ConfigError, ConnectorNotSupport, EntityNotFound
+
+CAP_QUERY, CAP_TXN, CAP_STREAM = 1, 2, 8  # TN_CAP_* of <tenon/connector.h>
+
+# type -> (class, {setting: (text, default, required)}); the plugins of a process do not change.
+_classes: dict = {}
+# id -> (type, config) or None; counts for one generation of the platform's data.
+_known: dict = {}
+_generation = -1
+
+
+class Connector(_tenon.Conn):
+    """What every connector has besides the methods of its plugin."""
+
+    skip_log = False
+
+    def dump_for_json(self, value):
+        """The value as JSON text; what JSON does not have becomes text."""
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+
+class Transactional(Connector):
+    """Transactions as helpers of DataFlux Func have them: a handle from start_trans() is a connection of
+    its own until commit() or rollback(); what a script forgets is rolled back."""
+
+    def start_trans(self):
+        """Begins a transaction -> its handle."""
+        handle = self._take()
+        try:
+            handle._begin()
+        except BaseException:
+            handle._give()
+            raise
+        return handle
+
+    def trans_query(self, trans_conn, sql, sql_params=None):
+        """query() inside the transaction."""
+        return trans_conn.query(sql, sql_params)
+
+    def trans_non_query(self, trans_conn, sql, sql_params=None):
+        """non_query() inside the transaction."""
+        return trans_conn.non_query(sql, sql_params)
+
+    def commit(self, trans_conn):
+        """Keeps the changes of the transaction and ends it; None is ignored."""
+        self._end(trans_conn, "_commit")
+
+    def rollback(self, trans_conn):
+        """Drops the changes of the transaction and ends it; None is ignored."""
+        self._end(trans_conn, "_rollback")
+
+    @staticmethod
+    def _end(handle, how):
+        if handle is None:
+            return
+        try:
+            getattr(handle, how)()
+        finally:
+            handle._give()
+
+    def query_one(self, sql, sql_params=None):
+        """The first row as a dict, None when there is none."""
+        rows = self.query(sql, sql_params)
+        return rows[0] if rows else None
+
+
+class Streaming:
+    """stream() over the plugin's pair of methods: one that starts, one that fetches."""
+
+    def stream(self, sql, sql_params=None, size=1000):
+        """Rows one by one, read `size` at a time: memory does not grow with the result."""
+        handle = self._take()
+        try:
+            handle._stream_start(sql, sql_params)
+            while True:
+                rows = handle._stream_next(size)
+                if not rows:
+                    return
+                yield from rows
+        finally:
+            handle._give()
+
+
+def _make_class(type_name: str):
+    """(class, settings) of a connector type, None when there is no such plugin."""
+    found = _classes.get(type_name)
+    if found is None:
+        plugin = _tenon.conn_plugin(type_name)
+        if plugin is None:
+            return None
+        methods, fields, caps = plugin
+        bases = (Transactional,) if caps & CAP_TXN else (Connector,)
+        if caps & CAP_STREAM and "stream_start" in methods:
+            bases = (Streaming,) + bases
+        members = {"__slots__": (), "__module__": "tenon.connectors"}
+        for name, method in methods.items():
+            # begin, commit, rollback are the plugin's half of a transaction, likewise streams.
+            inner = caps & CAP_TXN and name in ("begin", "commit", "rollback")
+            members["_" + name if inner or name.startswith("stream_") else name] = method
+        if "check" not in members and caps & CAP_QUERY:
+            members["check"] = lambda self: self._probe()
+        found = (type(type_name, bases, members), {f[0]: f[1:] for f in fields})
+        _classes[type_name] = found
+    return found
+
+
+def fetch(name: str):
+    """(type, config with opened secrets) of a connector, None when it does not exist."""
+    global _generation
+    generation = _tenon.task()[1]
+    if generation != _generation:
+        _known.clear()
+        _generation = generation
+    if name not in _known:
+        answer = _tenon.ask("conn.get", _tenon.dumps({"id": name}))
+        row = json.loads(answer) if answer is not None else None
+        _known[name] = (row["type"], row["config"]) if row else None
+    return _known[name]
+
+
+def connect(name: str, type_name: str, config: dict, strict: bool = False):
+    """A helper for this configuration; nothing is connected before it is used."""
+    made = _make_class(type_name)
+    if made is None:
+        raise ConnectorNotSupport("Connector type not supported: `%s`" % type_name)
+    return made[0](name, type_name, json.dumps(config, sort_keys=True), strict)
+
+
+def settings(type_name: str) -> dict:
+    """{setting: (text, default, required)} of a connector type."""
+    made = _make_class(type_name)
+    return made[1] if made is not None else {}
+
+
+class Connectors:
+    """CONN(id, **options), CONN.get, CONN.save, CONN.delete, CONN.query."""
+
+    __slots__ = ()
+
+    def __call__(self, id, **helper_kwargs):
+        return self.get(id, **helper_kwargs)
+
+    def get(self, id, **helper_kwargs):
+        """The connector; options (database=…) replace settings of its configuration."""
+        row = fetch(str(id))
+        if row is None:
+            raise EntityNotFound("Connector not found: `%s`" % id)
+        type_name, config = row
+        options = {k: v for k, v in helper_kwargs.items() if v is not None and v != ""}
+        if options:
+            made = _make_class(type_name)
+            for key in options:
+                if made is not None and key not in made[1]:
+                    raise ConfigError("connectors of type %s have no option `%s`; there are %s"
+                                      % (type_name, key, ", ".join(sorted(made[1]))))
+            config = {**config, **options}
+        return connect(str(id), type_name, config)
+
+    def save(self, id, type, config, title=None, description=None):
+        """Adds the connector or replaces its configuration; secrets are kept sealed."""
+        _tenon.ask("conn.save", _tenon.dumps({"id": id, "type": type, "config": config, "title": title,
+                                              "description": description}))
+        _known.pop(str(id), None)
+
+    def delete(self, id):
+        """Deletes the connector, if there is one."""
+        _tenon.ask("conn.delete", _tenon.dumps({"id": id}))
+        _known.pop(str(id), None)
+
+    def query(self, connector_type=None):
+        """[{id, title, type}] of all connectors, or those of one type."""
+        rows = json.loads(_tenon.ask("conn.list", "{}") or b"[]")
+        return [r for r in rows if connector_type is None or r["type"] == connector_type]
+
+    list = query
