@@ -33,3 +33,26 @@ void conn_out_start(struct conn_out *o);
 /* The result, a new reference, or NULL with an exception set. */
 PyObject *conn_out_take(struct conn_out *o);
 void conn_out_finish(struct conn_out *o);
+
+/* ---- conn.c ---- */
+struct conn {
+    PyObject_HEAD struct pool *pool;
+    struct pool_conn *taken; /* a transaction or stream: this connection and no other */
+    uint64_t serial;         /* of the call that took it */
+    int busy;                /* a thread works on `taken` */
+};
+extern PyTypeObject conn_base_type;
+/* The running call; NULL with an exception set. */
+struct task *conn_task(void);
+uint64_t conn_deadline(const struct task *t); /* CLOCK_MONOTONIC */
+/* "set__script:12" of the innermost frame that belongs to a script. */
+void conn_where(char *out, size_t cap);
+/* Sets the exception that rc means, unless one is set; always NULL. */
+PyObject *conn_raise(tn_rc rc, const tn_err *err);
+/* An operation ended at the deadline of the call itself: then that is the call's TaskTimeout, which is
+ * set. */
+bool conn_call_is_over(uint64_t deadline_ns);
+
+/* ---- conn_method.c ---- */
+extern PyTypeObject conn_method_type;
+PyObject *conn_method_new(const tn_method *row);

@@ -232,8 +232,9 @@ static const struct crud connector_crud = {
 static void not_run(struct api_req *r, const char *sub, const char *what,
                     const struct connector_result *res)
 {
-    json_t *detail = json_pack("{s:O?, s:O?}", "exception",
-                               json_object_get(res->error, "exception"), "traceback",
+    json_t *detail = json_pack("{s:O?, s:O?, s:O?}", "exception",
+                               json_object_get(res->error, "exception"), "exceptionType",
+                               json_object_get(res->error, "exceptionType"), "traceback",
                                json_object_get(res->error, "traceback"));
     if (res->refused != NULL) {
         json_decref(detail);

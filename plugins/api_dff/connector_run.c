@@ -72,7 +72,8 @@ static void called(void *user, const tn_call_result *result)
         refuse(p, "the result is larger than this panel shows; narrow the query down");
         p->res.ok = false;
     } else if (p->res.ok && result->value.n != 0) {
-        p->res.value = json_loadb(result->value.s, result->value.n, JSON_DECODE_ANY, NULL);
+        p->res.value = json_loadb(result->value.s, result->value.n,
+                                  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     }
     p->res.error = result->error.n != 0 ? json_loadb(result->error.s, result->error.n, 0, NULL)
                                         : NULL;

@@ -66,7 +66,7 @@ static const char *env_setting(void *ctx, const char *name)
     return NULL;
 }
 
-static const struct lang_env env = {NULL, env_ask, env_print, env_log, env_setting};
+static const struct lang_env env = {NULL, env_ask, env_print, env_log, env_setting, NULL};
 
 static void call(const char *func, tn_str args, tn_str http, struct lang_reply *r)
 {

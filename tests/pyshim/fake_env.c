@@ -145,4 +145,4 @@ static const char *fake_setting(void *ctx, const char *name)
     return find(fake.settings, name);
 }
 
-const struct lang_env fake_lang_env = {&fake, fake_ask, fake_print, fake_log, fake_setting};
+const struct lang_env fake_lang_env = {&fake, fake_ask, fake_print, fake_log, fake_setting, NULL};

@@ -17,7 +17,9 @@
 #define TN_T_DATE    8  /* days since 1970-01-01 */
 #define TN_T_LIST    9
 #define TN_T_MAP     10
-#define TN_T_TYPES   11
+#define TN_T_CLOCK   11 /* time of day: microseconds since midnight */
+#define TN_T_SPAN    12 /* length of time: microseconds */
+#define TN_T_TYPES   13
 
 /* tn_val.flags */
 #define TN_V_NAIVE (1u << 0) /* TIME without a zone: print without offset */
@@ -34,7 +36,7 @@ struct tn_val {
     uint16_t rsvd;
     uint32_t n;     /* bytes (STR, BYTES, DECIMAL) or items (LIST, MAP) */
     union {
-        int64_t i;           /* BOOL, INT, TIME, DATE */
+        int64_t i;           /* BOOL, INT, TIME, DATE, CLOCK, SPAN */
         double f;            /* FLOAT */
         const char *s;       /* STR, DECIMAL; not NUL-terminated */
         const uint8_t *b;    /* BYTES */

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DFF.CONN on the connectors that need no server, and the management of connectors (spec 1.6, 3.5, 4)."""
+
+import datetime
+import json
+import uuid
+
+import pytest
+
+
+def fresh(prefix='c'):
+    return prefix + uuid.uuid4().hex[:10]
+
+
+def add(api, type_, config, **more):
+    """A stored connector -> its id."""
+    cid = more.pop('id', None) or fresh(type_ + '_')
+    api.post('/connectors/do/add', {'data': {'id': cid, 'type': type_, 'configJSON': config, **more}})
+    return cid
+
+
+def run(api, code, **kwargs):
+    """The result of f(**kwargs) of this script."""
+    return api.result(api.function(code, 'f', {k: 'INPUT_BY_CALLER' for k in kwargs}), **kwargs)
+
+
+def refused(api, method, path, body=None):
+    """The error envelope of a request that must fail."""
+    envelope = api.envelope(method, path, **({'json': body} if body is not None else {}))
+    assert not envelope['ok'], envelope
+    return envelope
+
+
+@pytest.fixture(scope='module')
+def mem(server):
+    return add(server.client(), 'mem', {})
+
+
+@pytest.fixture(scope='module')
+def lite(server, tmp_path_factory):
+    return add(server.client(), 'sqlite', {'path': str(tmp_path_factory.mktemp('lite') / 'x.db')})
+
+
+def test_values_have_python_types(api, mem):
+    """Every value type of the contract, by name and class."""
+    got = run(api, '''
+import datetime, decimal
+@DFF.API('f')
+def f(id):
+    v = DFF.CONN(id).values()
+    return [[k, type(x).__name__, repr(x)] for k, x in v.items()]
+''', id=mem)
+    got = {k: (t, r) for k, t, r in got}
+    assert got['null'] == ('NoneType', 'None') and got['bool'] == ('bool', 'True')
+    assert got['int'] == ('int', str(-2 ** 63)) and got['float'] == ('float', '0.5')
+    assert got['str'] == ('str', "'\u69ab'") and got['json'] == ('dict', "{'a': [1]}")
+    assert got['bytes'] == ('bytes', r"b'\x00\x01\xfe\xff'") and got['decimal'] == ('Decimal', "Decimal('12.50')")
+    assert got['time'][1] == 'datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)'
+    assert got['naive'][1] == 'datetime.datetime(2026, 1, 1, 0, 0)'
+    assert got['date'][1] == 'datetime.date(2026, 1, 1)'
+    assert got['clock'][1] == 'datetime.time(8, 30, 0, 1)'
+    assert got['span'][1] == repr(datetime.timedelta(seconds=-90))
+    assert got['list'][1] == '[1, None]' and got['map'][1] == "{'a': 1}"
+
+
+def test_arguments(api, mem):
+    """By position, by keyword, defaults; what is wrong is a TypeError that names it."""
+    code = '''
+@DFF.API('f')
+def f(id):
+    c, out = DFF.CONN(id), []
+    c.put('k', value='v1')
+    out.append(c.get('k'))
+    out.append(c.get(key='k'))
+    for bad in (lambda: c.get(), lambda: c.get(1), lambda: c.get('a', 'b'), lambda: c.get(kee='k'),
+                lambda: c.put('a', 'b', key='c')):
+        try:
+            bad()
+        except TypeError as e:
+            out.append(str(e))
+    out.append(c.get.__doc__)
+    return out
+'''
+    got = run(api, code, id=mem)
+    assert got[:2] == ['v1', 'v1']
+    assert got[2] == "get() misses its argument 'key'" and got[3] == 'get(): key must be str, not int'
+    assert 'at most 1 arguments (2 given)' in got[4] and "unexpected keyword argument 'kee'" in got[5]
+    assert "multiple values for argument 'key'" in got[6] and got[7].startswith('get(key:str)')
+
+
+def test_errors_have_classes(api, mem):
+    """Each code of the contract is an exception of its own, with the server's number."""
+    got = run(api, '''
+@DFF.API('f')
+def f(id):
+    c, out = DFF.CONN(id), {}
+    for rc in (-2, -3, -5, -6, -7, -8, -9, -10, -11, -12, -13):
+        try:
+            c.fail(rc)
+        except Exception as e:
+            out[str(rc)] = [type(e).__name__, e.code, e.retry, id in str(e)]
+    return out
+''', id=mem)
+    assert {k: v[0] for k, v in got.items()} == {
+        '-2': 'InvalidArgument', '-3': 'ConfigError', '-5': 'Denied', '-6': 'ConnTimeout', '-7': 'ConnCanceled',
+        '-8': 'ConnUnavailable', '-9': 'QueryError', '-10': 'LimitExceeded', '-11': 'NotSupported',
+        '-12': 'ConnError', '-13': 'ConflictError'}
+    assert all(v[1] == 42 and v[3] for v in got.values()) and got['-8'][2] and not got['-9'][2]
+
+
+def test_unknown_connector_and_type(api, mem):
+    got = run(api, '''
+@DFF.API('f')
+def f(id):
+    out = []
+    for bad in (lambda: DFF.CONN('nobody'), lambda: DFF.SRC(id, nosuch=1)):
+        try:
+            bad()
+        except Exception as e:
+            out.append([type(e).__name__, str(e)])
+    return out
+''', id=mem)
+    assert got[0] == ['EntityNotFound', 'Connector not found: `nobody`']
+    assert got[1][0] == 'ConfigError' and 'have no option `nosuch`' in got[1][1]
+
+
+def test_a_session_lives_as_long_as_the_call(api, mem):
+    """Two helpers of one call see the same session; the next call sees nothing of it."""
+    code = '''
+@DFF.API('f')
+def f(id, write):
+    a, b = DFF.CONN(id), DFF.CONN(id)
+    if write:
+        a.put('mine', 'x')
+    return b.get('mine')
+'''
+    api_id = api.function(code, 'f', {'id': 'INPUT_BY_CALLER', 'write': 'INPUT_BY_CALLER'})
+    for _ in range(4):
+        assert api.result(api_id, id=mem, write=True) == 'x'
+        assert api.result(api_id, id=mem, write=False) is None
+
+
+def test_the_deadline_of_the_call_ends_the_operation(api, mem):
+    """A sleeping connector does not hold the call beyond its time."""
+    api_id = api.function('''
+@DFF.API('f', timeout=1)
+def f(id):
+    DFF.CONN(id).sleep(30000)
+''', 'f', {'id': 'INPUT_BY_CALLER'})
+    envelope = api.envelope('POST', '/sync/' + api_id, json={'kwargs': {'id': mem}})
+    assert envelope['reason'].startswith('EFuncTimeout'), envelope
+
+
+def test_threads_share_the_pool_and_learn_who_holds_it(api):
+    """More threads than connections: they wait; who gets none is told who has them."""
+    cid = add(api, 'mem', {'pool': {'max': 2, 'acquire': '200ms'}})
+    got = run(api, '''
+@DFF.API('f')
+def f(id):
+    c = DFF.CONN(id)
+    DFF.THREAD.set_pool_size(4)
+    for i in range(4):
+        DFF.THREAD.submit(c.sleep, 600 if i < 2 else 10)
+    errors = [r.error for r in DFF.THREAD.get_all_results() if r.error]
+    return [[type(e).__name__, str(e)] for e in errors]
+''', id=cid)
+    assert len(got) == 2 and got[0][0] == 'LimitExceeded'
+    assert 'all 2 connections of this worker are in use' in got[0][1] and 'pool.max' in got[0][1]
+
+
+def test_sqlite_transactions(api, lite):
+    """commit, rollback, and a transaction that the script forgot."""
+    code = '''
+@DFF.API('f')
+def f(id, how):
+    c = DFF.CONN(id)
+    c.non_query('CREATE TABLE IF NOT EXISTS t (x)')
+    t = c.start_trans()
+    n = c.trans_non_query(t, 'INSERT INTO t VALUES (?)', [how])
+    seen = c.trans_query(t, 'SELECT count(*) AS n FROM t WHERE x = ?', [how])[0]['n']
+    if how == 'commit':
+        c.commit(t)
+    elif how == 'rollback':
+        c.rollback(t)
+    c.rollback(None)
+    if how != 'forget':
+        try:
+            c.trans_query(t, 'SELECT 1')
+        except RuntimeError as e:
+            return [n, seen, str(e)]
+    return [n, seen]
+'''
+    api_id = api.function(code, 'f', {'id': 'INPUT_BY_CALLER', 'how': 'INPUT_BY_CALLER'})
+    for how in ('commit', 'rollback', 'forget'):
+        got = api.result(api_id, id=lite, how=how)
+        assert got[:2] == [1, 1] and (how == 'forget' or 'has ended' in got[2])
+    rows = run(api, '''
+@DFF.API('f')
+def f(id):
+    return DFF.CONN(id).query('SELECT x FROM t')
+''', id=lite)
+    assert rows == [{'x': 'commit'}]
+
+
+def test_scripts_keep_connectors(api):
+    """save, query, delete by scripts; a change counts for the next call of every worker."""
+    cid = fresh('s')
+    code = '''
+@DFF.API('f')
+def f(id, what):
+    if what == 'save':
+        DFF.CONN.save(id, 'mem', {'rows_max': 3, 'password': 'sesame'}, title='T')
+    elif what == 'shrink':
+        DFF.CONN.save(id, 'mem', {'rows_max': 1})
+    elif what == 'delete':
+        DFF.CONN.delete(id)
+    elif what == 'list':
+        return [r for r in DFF.CONN.query('mem') if r['id'] == id]
+    else:
+        try:
+            return len(DFF.CONN(id).table(3))
+        except Exception as e:
+            return type(e).__name__
+'''
+    api_id = api.function(code, 'f', {'id': 'INPUT_BY_CALLER', 'what': 'INPUT_BY_CALLER'})
+    call = lambda what: api.result(api_id, **{'id': cid, 'what': what})
+    assert call('save') is None and call('use') == 3
+    assert call('list') == [{'id': cid, 'title': 'T', 'type': 'mem'}]
+    assert call('shrink') is None and call('use') == 'LimitExceeded'
+    assert call('delete') is None and call('use') == 'EntityNotFound' and call('list') == []
+
+
+# ---- management -------------------------------------------------------------------------------------------
+
+
+def test_rows_never_show_secrets(api, server):
+    """Not in lists, not in answers, not in the store's file."""
+    secret = 'sesame'
+    cid = add(api, 'mem', {'password': secret, 'rows_max': 5}, title='With secret')
+    row = api.get('/connectors/do/list', id=cid)[0]
+    assert row['configJSON'] == {'rows_max': 5} and row['isPinned'] is False and row['title'] == 'With secret'
+    assert api.get('/connectors/%s/do/test' % cid) == {'checkResult': 'OK'}
+    # absent: kept; wrong: refused by the test and not stored; "": cleared
+    api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': {'rows_max': 6}}})
+    assert api.get('/connectors/%s/do/test' % cid) == {'checkResult': 'OK'}
+    e = refused(api, 'POST', '/connectors/%s/do/modify' % cid, {'data': {'configJSON': {'password': 'wrong'}}})
+    assert e['reason'] == 'EClientBadRequest.ConnectingToConnectorFailed'
+    assert 'wrong password' in e['detail']['exception'] and e['detail']['exceptionType'] == 'Denied'
+    assert api.get('/connectors/do/list', id=cid)[0]['configJSON'] == {'rows_max': 6}
+    api.post('/connectors/%s/do/modify' % cid, {'skipTest': True, 'data': {'configJSON': {'password': 'wrong'}}})
+    assert refused(api, 'GET', '/connectors/%s/do/test' % cid)['message'] == 'Connecting to Connector failed'
+    api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': {'password': ''}}})
+    api.get('/connectors/%s/do/delete' % cid)
+    assert refused(api, 'GET', '/connectors/%s/do/test' % cid)['reason'] == 'EClientNotFound'
+
+
+def test_add_is_refused(api, mem):
+    """Reserved prefix, taken id, missing field, unknown setting with a hint, unknown type."""
+    def tell(**data):
+        return refused(api, 'POST', '/connectors/do/add', {'data': {'id': fresh(), 'type': 'mem', 'configJSON': {}, **data}})
+    assert tell(id='dataflux_x')['reason'] == 'EBizCondition.ReservedConnectorIDPrefix'
+    assert tell(id=mem)['reason'] == 'EBizCondition.DuplicatedConnectorID'
+    e = tell(type='postgresql', configJSON={'host': 'h', 'user': 'u', 'password': None})
+    assert e['reason'] == 'EClientBadRequest.InvalidConnectorConfigJSON'
+    assert e['detail']['missingField'] == 'database' and 'port' in e['detail']['optionalFields']
+    e = tell(configJSON={'row_max': 1})
+    assert 'have no setting `row_max`; did you mean `rows_max`?' in e['detail']['exception']
+    e = tell(configJSON={'rows_max': 0})
+    assert 'rows_max' in e['detail']['exception'] and e['detail']['exceptionType'] == 'ConfigError'
+    assert tell(type='none')['reason'] == 'EClientBadRequest'
+
+
+def test_an_unreachable_host_says_which_step_failed(api):
+    e = refused(api, 'POST', '/connectors/do/add', {'data': {'id': fresh(), 'type': 'sqlite', 'configJSON': {
+        'path': '/nonexistent/folder/x.db'}}})
+    assert e['reason'] == 'EClientBadRequest.ConnectingToConnectorFailed' and '/nonexistent' in e['detail']['exception']
+
+
+def test_the_debug_panel(api, lite, mem):
+    """Rows as JSON and as Python text; errors with the server's words."""
+    ask = lambda cid, statement, **more: api.post('/connectors/%s/do/query' % cid, {'queryStatement': statement, **more})
+    assert ask(lite, 'SELECT 1 AS a, x\'00ff\' AS b, NULL AS c') == [{'a': 1, 'b': '\x00\\xff', 'c': None}]
+    assert ask(lite, 'SELECT 1 AS a', returnType='repr') == "[{'a': 1}]"
+    assert ask(mem, 'anything') is None
+    e = refused(api, 'POST', '/connectors/%s/do/query' % lite, {'queryStatement': 'SELEKT'})
+    assert e['reason'] == 'EClientBadRequest.QueryFailed' and 'syntax error' in e['detail']['exception']
+    assert api.get('/connectors/%s/sub-info/do/list' % mem) == []
+
+
+def test_the_platforms_half_is_no_function_of_users(api):
+    """The script that runs tests is not callable from outside."""
+    assert refused(api, 'POST', '/func/_tenon__connector.query', {'kwargs': {'id': 'x', 'statement': 'y'}})['reason'] \
+        .startswith('EClientNotFound')
+
+
+def test_figures(api, mem, server):
+    """Pools of all workers are in the status of the platform."""
+    run(api, '''
+@DFF.API('f')
+def f(id):
+    return DFF.CONN(id).get('x')
+''', id=mem)
+    assert json.dumps(mem)
