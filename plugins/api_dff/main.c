@@ -207,15 +207,19 @@ static tn_rc start(void *inst, tn_err *err)
                       "DEVELOPMENT MODE: admin/admin may sign in, captchas are off, errors tell "
                       "internals. Never let others reach this platform.");
     }
-<<<<<<< HEAD
-    static tn_rc (*const steps[])(tn_err *) = {first_start,  localhost_start, env_services,
-                                               sign_service, published_code,  snapshot_reload,
-                                               call_start, record_start};
-=======
-    static tn_rc (*const steps[])(tn_err *) = {first_start,        localhost_start, env_services,
-                                               connector_services, sign_service,    published_code,
-                                               snapshot_reload,    call_start};
->>>>>>> ab9092c (pool, pyshim: connectors by DFF.CONN)
+    /* clang-format off: a line each, so that parallel changes merge */
+    static tn_rc (*const steps[])(tn_err *) = {
+        first_start,
+        localhost_start,
+        env_services,
+        connector_services,
+        sign_service,
+        published_code,
+        snapshot_reload,
+        call_start,
+        record_start,
+    };
+    /* clang-format on */
     tn_rc rc = TN_OK;
     for (size_t i = 0; rc == TN_OK && i < sizeof steps / sizeof *steps; i++) {
         *err = (tn_err)TN_ERR_INIT;
