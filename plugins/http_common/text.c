@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Character classes, lists and parameters of header fields. */
-#include "text.h"
+#include "plugins/http_common/text.h"
 #include <string.h>
 
 /* RFC 9110 section 5.6.2: "!#$%&'*+-.^_`|~", digits and letters. */
