@@ -227,7 +227,8 @@ static void expect_body(struct exchange *ex)
         }
         return;
     }
-    ex->body = body_create(message_spool_dir(&ex->msg), ex->msg.content_length, ex->msg.plan.spool_above);
+    ex->body = body_create(message_spool_dir(&ex->msg), ex->msg.content_length,
+                           ex->msg.plan.spool_above);
     if (ex->body == NULL) {
         malformed(ex, 503, "no memory for the request body");
     }
@@ -291,7 +292,8 @@ static void submit(struct exchange *ex)
         malformed(ex, 400, "the trailer section of the body is malformed");
         return;
     }
-    if (ex->body != NULL && body_done(ex->body, &ex->msg.req.body, &ex->msg.req.body_len) != TN_OK) {
+    if (ex->body != NULL &&
+        body_done(ex->body, &ex->msg.req.body, &ex->msg.req.body_len) != TN_OK) {
         malformed(ex, 503, "no room for the request body");
         return;
     }

@@ -35,10 +35,10 @@ struct conn {
     uint64_t progress_ns;
     int fd;
     uint8_t phase;
-    bool counted;     /* in peers */
-    bool trusted;     /* a proxy we believe */
-    bool killed;      /* shutdown(2) was called, MHD will notice */
-    bool peeked;      /* ended() looked in this phase */
+    bool counted; /* in peers */
+    bool trusted; /* a proxy we believe */
+    bool killed;  /* shutdown(2) was called, MHD will notice */
+    bool peeked;  /* ended() looked in this phase */
     /* sockaddr_in or sockaddr_in6, read through those types */
     _Alignas(uint32_t) uint8_t addr[28];
     char peer[PEER_TEXT];
@@ -90,15 +90,15 @@ struct exchange {
     struct MHD_Response *response; /* answer that waits to be queued */
     uint32_t status;
     bool head_done; /* the headers were read */
-    bool kernel; /* between begin() and release() */
+    bool kernel;    /* between begin() and release() */
     bool submitted;
-    bool answered;           /* reply() came, or nobody waits for it any more */
-    bool handed_over;        /* submit() was called: uploaded files belong to the api */
-    bool draining_body;      /* the body is read and thrown away */
-    bool waiting;            /* complete, and without an answer: parked or suspended */
-    bool suspended;          /* out of libmicrohttpd's hands */
-    bool queued;             /* libmicrohttpd has the answer */
-    bool watched;            /* exchange_watch_gone() was called */
+    bool answered;      /* reply() came, or nobody waits for it any more */
+    bool handed_over;   /* submit() was called: uploaded files belong to the api */
+    bool draining_body; /* the body is read and thrown away */
+    bool waiting;       /* complete, and without an answer: parked or suspended */
+    bool suspended;     /* out of libmicrohttpd's hands */
+    bool queued;        /* libmicrohttpd has the answer */
+    bool watched;       /* exchange_watch_gone() was called */
     uint64_t received, drain_until;
     size_t head_memory; /* libmicrohttpd's memory that the request head holds */
     struct body *body;

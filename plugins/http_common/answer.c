@@ -71,6 +71,8 @@ void answer_note(struct answer *a, tn_str name, tn_str value)
             a->etag = value;
         } else if (text_equal_ci(name, "vary")) {
             a->vary = true;
+        } else if (text_equal_ci(name, "date")) {
+            a->date = true;
         }
         break;
     case 10:

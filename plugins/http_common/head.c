@@ -25,8 +25,7 @@ bool head_count(struct head *h, size_t name_n, size_t value_n)
 {
     const struct http_conf *conf = h->msg->conf;
     h->bytes += name_n + value_n + 4;
-    if (h->msg->req.nheaders >= conf->max_headers ||
-        h->bytes > (size_t)conf->max_header_bytes.n) {
+    if (h->msg->req.nheaders >= conf->max_headers || h->bytes > (size_t)conf->max_header_bytes.n) {
         message_refuse(h->msg, 431, "the request has too many or too large header fields");
         return false;
     }

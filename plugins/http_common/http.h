@@ -31,45 +31,53 @@ struct http_conf {
 };
 
 #define HTTP_FIELD(m) TN_FIELD(struct http_conf, m)
-#define HTTP_FIELDS                                                                                \
-    {HTTP_FIELD(header_timeout), .dflt = "10s", .min = 100, .max = 3600000,                        \
-     .doc = "Time a client has from its first byte to the end of the request headers."},           \
-    {HTTP_FIELD(idle_timeout), .dflt = "15s", .min = 100, .max = 3600000,                          \
-     .doc = "Time a connection may stay open between two requests."},                              \
-    {HTTP_FIELD(send_timeout), .dflt = "30s", .min = 100, .max = 3600000,                          \
-     .doc = "Time a client may take without accepting a single byte of an answer."},               \
-    {HTTP_FIELD(body_grace), .dflt = "5s", .min = 100, .max = 3600000,                             \
-     .doc = "Time after which body_rate counts."},                                                 \
-    {HTTP_FIELD(body_rate), .dflt = "1k", .min = 0, .max = 1 << 30,                                \
-     .doc = "Lowest rate at which a request body must arrive, bytes per second; 0 = any."},        \
-    {HTTP_FIELD(max_connections), .dflt = "10000", .min = 1, .max = 1000000,                       \
-     .flags = TN_F_RESTART,                                                                        \
-     .doc = "Most connections at the same time; further ones wait in the backlog."},               \
-    {HTTP_FIELD(max_per_ip), .dflt = "100", .min = 0, .max = 1000000,                              \
-     .doc = "Most connections of one client address, 0 = any number; loopback is exempt."},        \
-    {HTTP_FIELD(max_headers), .dflt = "64", .min = 8, .max = HTTP_HEADERS,                         \
-     .doc = "Most header fields of one request; beyond it 431."},                                  \
-    {HTTP_FIELD(max_fields), .dflt = "1000", .min = 1, .max = 100000,                              \
-     .doc = "Most fields in a query, and most plain fields in a multipart body; beyond it 400."},  \
-    {HTTP_FIELD(max_request_line), .dflt = "8k", .min = 256, .max = 1 << 20,                       \
-     .doc = "Most bytes of a request target; beyond it 414."},                                     \
-    {HTTP_FIELD(max_header_bytes), .dflt = "32k", .min = 1024, .max = 1 << 20,                     \
-     .doc = "Most bytes of all header fields of a request; beyond it 431."},                       \
-    {HTTP_FIELD(drain_body), .dflt = "8M", .min = 0, .max = 1LL << 40,                             \
-     .doc = "Bytes of a body that is not wanted which are still read so that the client sees the " \
-            "answer; beyond it the connection is closed."},                                        \
-    {HTTP_FIELD(gzip), .dflt = "true",                                                             \
-     .doc = "Compress answers when clients accept it."},                                           \
-    {HTTP_FIELD(gzip_level), .dflt = "1", .min = 1, .max = 9,                                      \
-     .doc = "Compression level, 1 (fast) to 9 (small)."},                                          \
-    {HTTP_FIELD(gzip_min), .dflt = "1k", .min = 0, .max = 1 << 30,                                 \
-     .doc = "Smallest answer that is compressed, bytes."},                                         \
-    {HTTP_FIELD(trusted_proxies), .max = 4096,                                                     \
-     .doc = "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "         \
-            "X-Forwarded-Proto are believed; empty = nobody."},                                    \
-    {HTTP_FIELD(spool_dir), .max = 4096,                                                           \
-     .doc = "Directory for large request bodies; default is the upload directory's parent or "     \
-            "/tmp."}
+#define HTTP_FIELDS                                                                                 \
+    {HTTP_FIELD(header_timeout), .dflt = "10s", .min = 100, .max = 3600000,                         \
+     .doc = "Time a client has from its first byte to the end of the request headers."},            \
+        {HTTP_FIELD(idle_timeout), .dflt = "15s", .min = 100, .max = 3600000,                       \
+         .doc = "Time a connection may stay open between two requests."},                           \
+        {HTTP_FIELD(send_timeout), .dflt = "30s", .min = 100, .max = 3600000,                       \
+         .doc = "Time a client may take without accepting a single byte of an answer."},            \
+        {HTTP_FIELD(body_grace), .dflt = "5s", .min = 100, .max = 3600000,                          \
+         .doc = "Time after which body_rate counts."},                                              \
+        {HTTP_FIELD(body_rate), .dflt = "1k", .min = 0, .max = 1 << 30,                             \
+         .doc = "Lowest rate at which a request body must arrive, bytes per second; 0 = any."},     \
+        {HTTP_FIELD(max_connections),                                                               \
+         .dflt = "10000",                                                                           \
+         .min = 1,                                                                                  \
+         .max = 1000000,                                                                            \
+         .flags = TN_F_RESTART,                                                                     \
+         .doc = "Most connections at the same time; further ones wait in the backlog."},            \
+        {HTTP_FIELD(max_per_ip), .dflt = "100", .min = 0, .max = 1000000,                           \
+         .doc = "Most connections of one client address, 0 = any number; loopback is exempt."},     \
+        {HTTP_FIELD(max_headers), .dflt = "64", .min = 8, .max = HTTP_HEADERS,                      \
+         .doc = "Most header fields of one request; beyond it 431."},                               \
+        {HTTP_FIELD(max_fields), .dflt = "1000", .min = 1, .max = 100000,                           \
+         .doc =                                                                                     \
+             "Most fields in a query, and most plain fields in a multipart body; beyond it 400."},  \
+        {HTTP_FIELD(max_request_line), .dflt = "8k", .min = 256, .max = 1 << 20,                    \
+         .doc = "Most bytes of a request target; beyond it 414."},                                  \
+        {HTTP_FIELD(max_header_bytes), .dflt = "32k", .min = 1024, .max = 1 << 20,                  \
+         .doc = "Most bytes of all header fields of a request; beyond it 431."},                    \
+        {HTTP_FIELD(drain_body), .dflt = "8M", .min = 0, .max = 1LL << 40,                          \
+         .doc =                                                                                     \
+             "Bytes of a body that is not wanted which are still read so that the client sees the " \
+             "answer; beyond it the connection is closed."},                                        \
+        {HTTP_FIELD(gzip), .dflt = "true", .doc = "Compress answers when clients accept it."},      \
+        {HTTP_FIELD(gzip_level), .dflt = "1", .min = 1, .max = 9,                                   \
+         .doc = "Compression level, 1 (fast) to 9 (small)."},                                       \
+        {HTTP_FIELD(gzip_min), .dflt = "1k", .min = 0, .max = 1 << 30,                              \
+         .doc = "Smallest answer that is compressed, bytes."},                                      \
+        {HTTP_FIELD(trusted_proxies), .max = 4096,                                                  \
+         .doc = "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "      \
+                "X-Forwarded-Proto are believed; empty = nobody."},                                 \
+    {                                                                                               \
+        HTTP_FIELD(spool_dir),                                                                      \
+            .max = 4096,                                                                            \
+            .doc =                                                                                  \
+                "Directory for large request bodies; default is the upload directory's parent or "  \
+                "/tmp."                                                                             \
+    }
 
 /* ---- peers.c: who connects, and how often ------------------------------------------------------- */
 #define PEER_TEXT 46 /* INET6_ADDRSTRLEN */
@@ -159,10 +167,10 @@ void upload_destroy(struct upload *u, bool remove_files);
 
 /* ---- answer.c: what becomes of the kernel's answer ------------------------------------------------ */
 struct answer {
-    tn_http_reply r;    /* body replaced when it was compressed or must not be sent */
-    tn_str type, etag;  /* among its headers, or made */
-    bool coding, vary, nosniff, close; /* its headers say */
-    bool add_etag, add_vary, add_gzip; /* the engine adds */
+    tn_http_reply r;   /* body replaced when it was compressed or must not be sent */
+    tn_str type, etag; /* among its headers, or made */
+    bool coding, vary, nosniff, close, date; /* its headers say */
+    bool add_etag, add_vary, add_gzip;       /* the engine adds */
     char made[24];
 };
 /* Answer that is not one: gives everything back that came with it. */
