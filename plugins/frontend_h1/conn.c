@@ -191,6 +191,9 @@ void conn_run(struct conn *c)
         if (c->phase == PHASE_LINGER) {
             more = drop(c);
         } else {
+            if (c->ex != NULL && stream_over(c->ex)) {
+                exchange_sent(c->ex);
+            }
             more = (c->ex != NULL && request_step(c->ex)) ||
                    (!c->dead && (c->readable || c->ended) && receive(c));
         }
@@ -206,26 +209,35 @@ void conn_run(struct conn *c)
     c->running = false;
 }
 
+/* The socket takes more of an answer. */
+static void writable(struct exchange *ex)
+{
+    if (ex->stream != NULL) {
+        stream_flush(ex);
+    } else if (ex->rest != NULL) {
+        enum sent how = send_more(ex);
+        if (how == SEND_ALL) {
+            exchange_sent(ex);
+        } else if (how == SEND_FAILED) {
+            conn_close(ex->conn);
+        }
+    }
+}
+
 static void on_event(void *user, uint32_t events)
 {
     struct conn *c = user;
     if ((events & EPOLLERR) ||
-        ((events & EPOLLHUP) && (c->phase == PHASE_CALL || c->phase == PHASE_SEND))) {
+        ((events & EPOLLHUP) && c->phase >= PHASE_CALL && c->phase <= PHASE_STREAM)) {
         fe_host->count(fe_host->ctx, "http_clients_gone", 1);
         conn_close(c);
         return;
     }
     c->readable = c->readable || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP));
     c->ended = c->ended || (events & (EPOLLRDHUP | EPOLLHUP));
-    if ((events & EPOLLOUT) && c->ex != NULL && c->ex->rest != NULL) {
-        struct exchange *ex = c->ex;
+    if ((events & EPOLLOUT) && c->ex != NULL) {
         c->running = true;
-        enum sent how = send_more(ex);
-        if (how == SEND_ALL) {
-            exchange_sent(ex);
-        } else if (how == SEND_FAILED) {
-            conn_close(c);
-        }
+        writable(c->ex);
         c->running = false;
     }
     if (!c->dead) {

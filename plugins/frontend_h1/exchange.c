@@ -38,6 +38,7 @@ void exchange_free(struct exchange *ex)
 {
     struct server *s = ex->server;
     send_forget(ex);
+    stream_free(ex->stream);
     body_destroy(ex->body);
     upload_destroy(ex->upload, !ex->handed_over);
     message_finish(&ex->msg);
@@ -68,16 +69,14 @@ void exchange_pool_free(struct server *s)
 void exchange_leave(struct exchange *ex)
 {
     struct conn *c = ex->conn;
-    bool last = ex->last, more = ex->broken || ex->reading != READ_DONE || ex->used < ex->n;
+    bool last = ex->last || ex->server->draining;
+    bool more = ex->broken || ex->reading != READ_DONE || ex->used < ex->n;
     if (!last) {
         conn_next(c);
     } else {
         c->ex = NULL;
     }
-    ex->conn = NULL;
-    if (!ex->kernel) {
-        exchange_free(ex);
-    }
+    exchange_abort(ex);
     if (last) {
         conn_finish(c, more);
     }
@@ -157,7 +156,7 @@ void exchange_abort(struct exchange *ex)
     ex->conn = NULL;
     if (!ex->kernel) {
         exchange_free(ex);
-    } else if (!ex->answered) {
+    } else if (!ex->answered || stream_orphaned(ex)) {
         ex->answered = true;
         fe_host->http->abort(fe_host->ctx, &ex->msg.req); /* may release */
     }

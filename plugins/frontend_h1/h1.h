@@ -4,6 +4,8 @@
 #pragma once
 #include "plugins/frontend_h1/parse.h"
 #include "plugins/http_common/http.h"
+#include <sys/types.h>
+#include <sys/uio.h>
 
 /* ---- server.c: listeners, connections, time ------------------------------------------------------- */
 enum phase {
@@ -13,6 +15,7 @@ enum phase {
     PHASE_BODY,   /* reading the body, or throwing it away */
     PHASE_CALL,   /* the kernel has it */
     PHASE_SEND,   /* the answer is on its way */
+    PHASE_STREAM, /* an answer in pieces */
     PHASE_LINGER, /* answered for the last time; what still comes is thrown away */
 };
 /* An idle connection is this, a watch of the loop, and nothing else. */
@@ -116,10 +119,12 @@ struct exchange {
     uint64_t received, drain_until;
     struct body *body;
     struct upload *upload;
-    struct rest *rest; /* of the answer, while the socket takes no more */
-    char *mem;         /* buf, or larger memory for a larger head */
-    size_t cap, n;     /* of mem, and how much is there */
-    size_t used;       /* so much of it was taken */
+    struct rest *rest;        /* of the answer, while the socket takes no more */
+    struct stream *stream;    /* the answer comes in pieces */
+    uint64_t acked, acked_ns; /* see send_progress() */
+    char *mem;                /* buf, or larger memory for a larger head */
+    size_t cap, n;            /* of mem, and how much is there */
+    size_t used;              /* so much of it was taken */
     char buf[EX_BUF];
 };
 struct exchange *exchange_get(struct conn *c);
@@ -127,7 +132,7 @@ void exchange_free(struct exchange *ex);
 void exchange_pool_free(struct server *s);
 /* Begins with what is left of the request before; false: no memory. */
 bool exchange_adopt(struct exchange *ex, const char *p, size_t n);
-/* The connection is gone: tells the kernel. */
+/* The connection has done with it: tells the kernel when that still works on an answer. */
 void exchange_abort(struct exchange *ex);
 tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err);
 /* Answers a request that the kernel never saw, and closes. */
@@ -158,8 +163,28 @@ enum sent {
  * was given back. ret: how far it came. Decides ex->last. */
 tn_rc send_answer(struct exchange *ex, const tn_http_reply *r, enum sent *ret, tn_err *err);
 enum sent send_more(struct exchange *ex);
+/* The head of an answer in pieces, in the server's buffer; given keeps what is its own. ret_body: may
+ * pieces follow? */
+tn_rc send_stream_head(struct exchange *ex, const tn_http_reply *given, tn_str *ret, bool *ret_body,
+                       tn_err *err);
+/* sendmsg(2) that takes what the socket takes, 0 for nothing; negative: the connection is broken. */
+ssize_t send_bytes(int fd, const struct iovec *iov, size_t n, int flags);
 bool send_continue(struct exchange *ex);
 /* Bytes that the client has acknowledged since the last look; false: none for too long. */
 bool send_progress(struct exchange *ex, uint64_t now, uint64_t limit_ns);
 void send_forget(struct exchange *ex);
 #define SEND_BUF (SEND_HEAD + SEND_COPY)
+
+/* ---- stream.c: answers in pieces ---------------------------------------------------------------------- */
+struct stream;
+tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err);
+tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err);
+/* No more pieces; what waits is still sent. by_kernel: it lets go of the request now. */
+void stream_end(struct exchange *ex, bool by_kernel);
+/* The socket takes more. */
+void stream_flush(struct exchange *ex);
+/* Must the kernel be told that nobody reads? */
+bool stream_orphaned(const struct exchange *ex);
+/* Has it nothing more to do for this connection? */
+bool stream_over(const struct exchange *ex);
+void stream_free(struct stream *st);

@@ -62,6 +62,24 @@ static void release(void *inst, tn_http_req *req)
     exchange_release((struct exchange *)req);
 }
 
+static tn_rc begin_stream(void *inst, tn_http_req *req, const tn_http_reply *head, tn_err *err)
+{
+    (void)inst;
+    return stream_begin((struct exchange *)req, head, err);
+}
+
+static tn_rc send_stream(void *inst, tn_http_req *req, tn_str data, tn_err *err)
+{
+    (void)inst;
+    return stream_send((struct exchange *)req, data, err);
+}
+
+static void end_stream(void *inst, tn_http_req *req)
+{
+    (void)inst;
+    stream_end((struct exchange *)req, true);
+}
+
 static const tn_frontend_ops ops = {
     .size = sizeof ops,
     .start = start,
@@ -70,6 +88,9 @@ static const tn_frontend_ops ops = {
     .stop = stop,
     .reply = reply,
     .release = release,
+    .stream = begin_stream,
+    .stream_send = send_stream,
+    .stream_end = end_stream,
 };
 
 TN_PLUGIN(.kind = TN_KIND_FRONTEND, .name = "h1", .version = "1.0.0",

@@ -11,12 +11,15 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #define FRONT 128 /* before the headers, for status line and Date */
 #define OWN   256 /* behind them, for what this file adds */
+
+/* Lengths of bodies that are not known. */
+#define SEND_CHUNKS      UINT64_MAX
+#define SEND_UNTIL_CLOSE (UINT64_MAX - 1)
 
 struct rest {
     char *head; /* what was left of the head */
@@ -24,7 +27,6 @@ struct rest {
     tn_http_reply r; /* body or descriptor, and how to give them back */
     size_t body_at;
     bool body; /* is it sent? */
-    uint64_t acked, acked_ns;
 };
 
 static const struct {
@@ -154,11 +156,6 @@ static char *put_headers(char *p, const char *end, struct answer *a, tn_err *err
     return p;
 }
 
-static bool has_body(uint32_t status)
-{
-    return status != 204 && status != 304;
-}
-
 /* May the connection live on after this answer? */
 static bool is_last(const struct exchange *ex, const struct answer *a)
 {
@@ -191,7 +188,9 @@ static char *put_own(char *p, const struct exchange *ex, const struct answer *a,
     if (a->add_gzip) {
         p = PUT(p, "Content-Encoding: gzip\r\n");
     }
-    if (has_body(a->r.status)) {
+    if (length == SEND_CHUNKS) {
+        p = PUT(p, "Transfer-Encoding: chunked\r\n");
+    } else if (length != SEND_UNTIL_CLOSE && answer_has_body(a->r.status)) {
         p = PUT(p, "Content-Length: ");
         p = put_number(p, length);
         p = PUT(p, "\r\n");
@@ -251,17 +250,22 @@ void send_forget(struct exchange *ex)
     }
 }
 
+ssize_t send_bytes(int fd, const struct iovec *iov, size_t n, int flags)
+{
+    struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n};
+    ssize_t done;
+    flags |= MSG_NOSIGNAL | MSG_DONTWAIT;
+    do {
+        done = n == 1 ? send(fd, iov->iov_base, iov->iov_len, flags) : sendmsg(fd, &msg, flags);
+    } while (done < 0 && errno == EINTR);
+    return done < 0 && errno == EAGAIN ? 0 : done;
+}
+
 static ssize_t transmit(int fd, const char *head, size_t head_n, const uint8_t *body, size_t body_n,
                         int more)
 {
     struct iovec iov[2] = {{(void *)(uintptr_t)head, head_n}, {(void *)(uintptr_t)body, body_n}};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-    ssize_t n;
-    do {
-        n = body_n == 0 ? send(fd, head, head_n, MSG_NOSIGNAL | MSG_DONTWAIT | more)
-                        : sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | more);
-    } while (n < 0 && errno == EINTR);
-    return n < 0 && errno == EAGAIN ? 0 : n;
+    return send_bytes(fd, iov, body_n > 0 ? 2 : 1, more);
 }
 
 /* false: the connection is broken, or the file is shorter than it was said to be. */
@@ -364,15 +368,26 @@ static enum sent send_now(struct exchange *ex, struct answer *a, char *head, cha
     return file ? send_more(ex) : SEND_REST;
 }
 
+/* Writes a head into the server's buffer, up to the headers that send_own() adds. NULL: err says why
+ * not. */
+static char *put_given(struct server *s, struct answer *a, const tn_http_reply *given, tn_err *err)
+{
+    return answer_init(a, given, err) == TN_OK
+               ? put_headers(s->out + FRONT, s->out + SEND_HEAD - OWN, a, err)
+               : NULL;
+}
+
+static bool is_head(const struct exchange *ex)
+{
+    tn_str method = ex->msg.req.method;
+    return method.n == 4 && memcmp(method.s, "HEAD", 4) == 0;
+}
+
 tn_rc send_answer(struct exchange *ex, const tn_http_reply *given, enum sent *ret, tn_err *err)
 {
     struct server *s = ex->server;
     struct answer a;
-    char *begin = s->out + FRONT, *end = NULL;
-    tn_rc rc = answer_init(&a, given, err);
-    if (rc == TN_OK) {
-        end = put_headers(begin, s->out + SEND_HEAD - OWN, &a, err);
-    }
+    char *end = put_given(s, &a, given, err);
     if (end == NULL) {
         answer_drop(given);
         return TN_E_INVAL;
@@ -383,10 +398,29 @@ tn_rc send_answer(struct exchange *ex, const tn_http_reply *given, enum sent *re
     }
     ex->last = is_last(ex, &a);
     end = put_own(end, ex, &a, a.r.fd >= 0 ? a.r.fd_len : a.r.body_len);
-    begin = put_front(begin, s, &a);
-    bool body = has_body(a.r.status) &&
-                !(ex->msg.req.method.n == 4 && memcmp(ex->msg.req.method.s, "HEAD", 4) == 0);
-    *ret = send_now(ex, &a, begin, end, body);
+    char *begin = put_front(s->out + FRONT, s, &a);
+    *ret = send_now(ex, &a, begin, end, answer_has_body(a.r.status) && !is_head(ex));
+    return TN_OK;
+}
+
+tn_rc send_stream_head(struct exchange *ex, const tn_http_reply *given, tn_str *ret, bool *ret_body,
+                       tn_err *err)
+{
+    struct server *s = ex->server;
+    struct answer a;
+    char *end = put_given(s, &a, given, err);
+    if (end == NULL) {
+        return TN_E_INVAL;
+    }
+    if (!answer_has_body(given->status)) {
+        return fe_host->fail(err, TN_E_INVAL, "status %u has no body to stream", given->status);
+    }
+    bool old = ex->msg.req.flags & TN_REQ_HTTP10;
+    *ret_body = !is_head(ex);
+    ex->last = is_last(ex, &a) || (old && *ret_body);
+    end = put_own(end, ex, &a, old ? SEND_UNTIL_CLOSE : SEND_CHUNKS);
+    char *begin = put_front(s->out + FRONT, s, &a);
+    *ret = (tn_str){begin, (size_t)(end - begin)};
     return TN_OK;
 }
 
@@ -401,11 +435,10 @@ bool send_progress(struct exchange *ex, uint64_t now, uint64_t limit_ns)
 {
     struct tcp_info info = {0};
     socklen_t n = sizeof info;
-    struct rest *rest = ex->rest;
     if (getsockopt(ex->conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
-        (info.tcpi_bytes_acked != rest->acked || rest->acked_ns == 0)) {
-        rest->acked = info.tcpi_bytes_acked;
-        rest->acked_ns = now;
+        (info.tcpi_bytes_acked != ex->acked || ex->acked_ns == 0)) {
+        ex->acked = info.tcpi_bytes_acked;
+        ex->acked_ns = now;
     }
-    return now - rest->acked_ns <= limit_ns;
+    return now - ex->acked_ns <= limit_ns;
 }

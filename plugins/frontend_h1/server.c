@@ -58,8 +58,7 @@ static bool overdue(struct conn *c, uint64_t now)
     case PHASE_BODY:
         return body_too_slow(c, age);
     case PHASE_SEND:
-        return age > GONE_NS && c->ex->rest != NULL &&
-               !send_progress(c->ex, now, dur_ns(conf->send_timeout));
+        return age > GONE_NS && !send_progress(c->ex, now, dur_ns(conf->send_timeout));
     case PHASE_LINGER:
         return age > LINGER_NS;
     default:
@@ -265,6 +264,8 @@ void server_drain(struct server *s)
         next = c->next;
         if (c->phase == PHASE_IDLE || c->phase == PHASE_NEW) {
             conn_close(c);
+        } else if (c->ex != NULL && c->ex->stream != NULL) {
+            stream_end(c->ex, false); /* nobody knows when it would end; its client comes again */
         }
     }
 }
