@@ -26,8 +26,11 @@ static int level_of(const char *name)
     static const struct {
         const char *name;
         int level;
-    } levels[] = {{"error", TN_LOG_ERROR}, {"warning", TN_LOG_WARNING}, {"notice", TN_LOG_NOTICE},
-                  {"info", TN_LOG_INFO},   {"debug", TN_LOG_DEBUG}};
+    } levels[] = {{"error", TN_LOG_ERROR},
+                  {"warning", TN_LOG_WARNING},
+                  {"notice", TN_LOG_NOTICE},
+                  {"info", TN_LOG_INFO},
+                  {"debug", TN_LOG_DEBUG}};
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         if (strcmp(name, levels[i].name) == 0) {
             return levels[i].level;
@@ -96,8 +99,9 @@ static tn_rc frontends_start(struct hub *h, tn_err *err)
     }
     return started ? TN_OK
                    : err_set(err, TN_E_NOTFOUND,
-                             "no frontend plugin was found in %s: nothing can listen",
-                             h->settings.plugins);
+                             "no frontend plugin \"%s\" was found in %s: nothing can listen; "
+                             "frontend_engine names another one",
+                             h->settings.frontend_engine, h->settings.plugins);
 }
 
 /* Ready when the apis have loaded and the first workers stand by; only then are connections taken. */
@@ -163,7 +167,13 @@ static void on_zygote(void *user, int fd)
     broker_zygote(((struct hub *)user)->broker, fd);
 }
 
-/* Loads, attaches and registers what the hub uses: all apis and the frontend. Auth, trigger and
+static int is_used(const struct hub *h, const struct plug *p)
+{
+    return p->desc.kind == TN_KIND_API || (p->desc.kind == TN_KIND_FRONTEND &&
+                                           strcmp(p->desc.name, h->settings.frontend_engine) == 0);
+}
+
+/* Loads, attaches and registers what the hub uses: all apis and the chosen frontend. Auth, trigger and
  * connector plugins wait until something names them. */
 static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems,
                            tn_err *err)
@@ -174,7 +184,7 @@ static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_prob
     }
     for (size_t i = 0; i < h->registry.n; i++) {
         struct plug *p = h->registry.plugs[i];
-        if (p->desc.kind != TN_KIND_API && p->desc.kind != TN_KIND_FRONTEND) {
+        if (!is_used(h, p)) {
             continue;
         }
         struct hub_plugin *hp = &h->plugins[h->nplugins];
