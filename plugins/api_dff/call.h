@@ -65,14 +65,6 @@ bool kwargs_hide(tn_str *object, const char *place, const tn_http_pair *hidden, 
                  struct str *out);
 /* Merges with the configured ones (spec 2.4); gives `given` back as it is when nothing is fixed. */
 bool kwargs_merge(const struct snap_api *sapi, tn_str given, tn_str *ret, struct call_refusal *why);
-#define KWARGS_MAX_FIELDS 1000
-/* kwargs_form.c: appends an object of text fields to `out`; names may have brackets ("a[b]", "a[]"),
- * equal names become an array. Without memory out->failed is set. */
-void kwargs_fields(struct str *out, const tn_http_pair *pairs, size_t n);
-/* Decodes application/x-www-form-urlencoded into pairs that point into `out`; false when there are more
- * than `cap` fields or no memory. */
-bool kwargs_urldecode(tn_str body, struct str *out, tn_http_pair *ret, size_t cap, size_t *ret_n);
-
 /* kwargs.c: a value of `kwargs` (an object, JSON text of one or null) as an object, to `ret` that is
  * "{}" before. name: of the field, for the refusal. Uses the scratch buffers. */
 bool kwargs_object(const tn_json_member *m, const char *name, tn_str *ret,
@@ -134,7 +126,7 @@ struct calls {
     struct call_scratch { /* valid until the next call is read */
         struct str decoded, query, body, kwargs, merged, http;
         tn_json_member *members; /* SCRATCH_MEMBERS of them */
-        tn_http_pair *pairs;     /* KWARGS_MAX_FIELDS of them */
+        tn_http_pair *pairs;     /* FORM_FIELDS_MAX of them */
     } scratch;
     int resources_fd; /* O_PATH of the resource root */
     char *resources;  /* its absolute path */

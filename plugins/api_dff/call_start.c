@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start of the call path, the current snapshot, and where uploads go. */
+#include "form.h"
 #include "gate.h"
 
 #include <errno.h>
@@ -96,7 +97,7 @@ tn_rc call_start(tn_err *err)
     }
     calls.cache = cache_create(CACHE_BYTES, CACHE_ENTRIES);
     x->members = calloc(SCRATCH_MEMBERS, sizeof *x->members); /* touched as far as it is used */
-    x->pairs = calloc(KWARGS_MAX_FIELDS, sizeof *x->pairs);
+    x->pairs = calloc(FORM_FIELDS_MAX, sizeof *x->pairs);
     if (calls.cache == NULL || x->members == NULL || x->pairs == NULL) {
         return api.host->fail(err, TN_E_NOMEM, "no memory for the call path");
     }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connectors (spec 1.6): rows with sealed secrets, tried out before they are kept. */
 #include "connector.h"
+#include "secret.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX  api.host->ctx
-#define AUTH api.host->auth
+#define CTX api.host->ctx
 
 /* Types, and what their configuration must have (spec 4). A field is missing only when it is absent. */
 #define SQL_FIELDS "host", "database", "user", "password", "charset"
@@ -77,21 +77,9 @@ static json_t *crypt_text(const char *id, const char *name, const char *value, b
                           tn_err *err)
 {
     struct str aad = {0};
-    tn_text out = {0};
     str_printf(&aad, "biz_main_connector|configJSON.%s|%s", name, id);
-    tn_rc rc = (seal ? AUTH->seal : AUTH->open)(CTX, text_of(value), str_view(&aad), &out, err);
+    json_t *text = secret_crypt(str_view(&aad).s, value, seal, err);
     str_free(&aad);
-    if (rc != TN_OK) {
-        return NULL;
-    }
-    json_t *text = json_stringn(out.s, out.n);
-    if (!seal) {
-        explicit_bzero(out.s, out.n);
-    }
-    api.host->free(CTX, out.s);
-    if (text == NULL) {
-        api.host->fail(err, TN_E_INTERNAL, "%s of connector %s is not text", name, id);
-    }
     return text;
 }
 

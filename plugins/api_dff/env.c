@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Environment variables (spec 1.7): CRUD with sealed passwords, and what DFF.ENV asks for. */
 #include "rows.h"
+#include "secret.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX  api.host->ctx
-#define AUTH api.host->auth
+#define CTX api.host->ctx
 
 static bool is_password(const char *type)
 {
@@ -17,21 +17,9 @@ static bool is_password(const char *type)
 static json_t *env_crypt(const char *id, const char *value, bool seal, tn_err *err)
 {
     struct str aad = {0};
-    tn_text out = {0};
     str_printf(&aad, "biz_main_env_variable|valueTEXT|%s", id);
-    tn_rc rc = (seal ? AUTH->seal : AUTH->open)(CTX, text_of(value), str_view(&aad), &out, err);
+    json_t *text = secret_crypt(str_view(&aad).s, value, seal, err);
     str_free(&aad);
-    if (rc != TN_OK) {
-        return NULL;
-    }
-    json_t *text = json_stringn(out.s, out.n);
-    if (!seal) {
-        explicit_bzero(out.s, out.n);
-    }
-    api.host->free(CTX, out.s);
-    if (text == NULL) {
-        api.host->fail(err, TN_E_INTERNAL, "value of %s is not text", id);
-    }
     return text;
 }
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading forms and queries that the frontend did not take apart. */
+/* Reading forms and queries that the frontend did not take apart: fields, and all of them as an object. */
 #include "form.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#define LEVELS 5
-#define ITEMS  1000 /* of one "a[]" array */
+#include "call_out.h"
 
 static int hex_value(char c)
 {
@@ -49,77 +44,45 @@ bool form_next(tn_str *rest, tn_str *key, tn_str *value)
     return true;
 }
 
-/* Splits "a[b][]" into its names in place; returns how many. */
-static size_t split_name(char *name, char *parts[LEVELS])
+bool form_pairs(tn_str body, struct str *out, tn_http_pair *ret, size_t cap, size_t *ret_n)
 {
     size_t n = 0;
-    parts[n++] = name;
-    char *open = strchr(name, '[');
-    if (open == NULL || open == name || name[strlen(name) - 1] != ']') {
-        return n;
+    tn_str key, value;
+    /* Decoding never grows, so that pairs may point into `out` while it is filled. */
+    if (str_room_for(out, body.n) == NULL) {
+        return false;
     }
-    while (open != NULL && n < LEVELS) {
-        char *close = strchr(open, ']');
-        if (close == NULL || (close[1] != '\0' && close[1] != '[')) {
-            break;
+    out->n -= body.n;
+    while (form_next(&body, &key, &value)) {
+        if (key.n == 0 && value.s == NULL) { /* "&&" */
+            continue;
         }
-        *open = *close = '\0';
-        parts[n++] = open + 1;
-        open = close[1] == '[' ? close + 1 : NULL;
+        if (n == cap) {
+            return false;
+        }
+        size_t from = out->n;
+        form_decode(out, key);
+        ret[n].name = str_since(out, from);
+        from = out->n;
+        form_decode(out, value);
+        ret[n++].value = str_since(out, from);
     }
-    return n;
-}
-
-/* Puts value at obj[parts[0]][parts[1]]…; an empty name appends. */
-static void put(json_t *at, char *const parts[], size_t n, json_t *value_take)
-{
-    for (size_t i = 0; i < n; i++) {
-        bool last = i + 1 == n;
-        json_t *child = last ? value_take : NULL;
-        if (!last) {
-            json_t *old = json_is_object(at) ? json_object_get(at, parts[i]) : NULL;
-            bool array = parts[i + 1][0] == '\0';
-            if (old != NULL && (array ? json_is_array(old) : json_is_object(old))) {
-                at = old;
-                continue;
-            }
-            child = array ? json_array() : json_object();
-        }
-        int rc = -1;
-        if (json_is_object(at)) {
-            rc = json_object_set_new(at, parts[i], child);
-        } else if (json_array_size(at) < ITEMS) {
-            rc = json_array_append_new(at, child);
-        } else {
-            json_decref(child);
-        }
-        if (rc != 0) {
-            if (!last) {
-                json_decref(value_take);
-            }
-            return;
-        }
-        at = child;
-    }
+    *ret_n = n;
+    return true;
 }
 
 json_t *form_parse(tn_str body)
 {
-    json_t *obj = json_object();
-    tn_str key, value;
-    while (form_next(&body, &key, &value)) {
-        struct str k = {0}, v = {0};
-        form_decode(&k, key);
-        form_decode(&v, value);
-        json_t *name = k.n > 0 && !k.failed ? json_stringn(k.s, k.n) : NULL; /* UTF-8 without NUL */
-        if (name != NULL && strlen(k.s) == k.n) {
-            char *parts[LEVELS];
-            json_t *text = json_stringn(str_view(&v).s, v.n);
-            put(obj, parts, split_name(k.s, parts), text != NULL ? text : json_string("<binary>"));
-        }
-        json_decref(name);
-        str_free(&k);
-        str_free(&v);
+    tn_http_pair *pairs = calloc(FORM_FIELDS_MAX, sizeof *pairs);
+    struct str text = {0}, object = {0};
+    json_t *v = NULL;
+    size_t n = 0;
+    if (pairs != NULL && form_pairs(body, &text, pairs, FORM_FIELDS_MAX, &n)) {
+        form_object(&object, pairs, n);
+        v = object.failed ? NULL : json_loadb(object.s, object.n, JSON_ALLOW_NUL, NULL);
     }
-    return obj;
+    str_free(&object);
+    str_free(&text);
+    free(pairs);
+    return v;
 }

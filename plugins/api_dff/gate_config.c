@@ -2,8 +2,7 @@
 /* From a row of API auth to the configuration of its plugin. Secrets are sealed in the row, each bound
  * to the row and to the name it stands under. */
 #include "gate.h"
-
-#define CTX api.host->ctx
+#include "secret.h"
 
 const char *gate_method(const char *type)
 {
@@ -24,22 +23,9 @@ const char *gate_method(const char *type)
 json_t *gate_crypt(const char *id, const char *name, const char *value, bool seal, tn_err *err)
 {
     struct str aad = {0};
-    tn_text out = {NULL, 0};
     str_printf(&aad, "biz_main_api_auth|configJSON|%s|%s", id, name);
-    tn_rc rc = (seal ? api.host->auth->seal : api.host->auth->open)(CTX, text_of(value),
-                                                                    str_view(&aad), &out, err);
+    json_t *text = secret_crypt(str_view(&aad).s, value, seal, err);
     str_free(&aad);
-    if (rc != TN_OK) {
-        return NULL;
-    }
-    json_t *text = json_stringn(out.s, out.n);
-    if (!seal) {
-        explicit_bzero(out.s, out.n);
-    }
-    api.host->free(CTX, out.s);
-    if (text == NULL) {
-        api.host->fail(err, TN_E_INTERNAL, "a secret of API auth %s is no text", id);
-    }
     return text;
 }
 

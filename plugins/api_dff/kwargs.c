@@ -2,6 +2,7 @@
 /* Keyword arguments of a call: the four forms of spec 2.2, fixed values and placeholders of spec 2.4.
  * JSON is scanned and passed on as text; no tree is built. */
 #include "call.h"
+#include "form.h"
 
 #include <iconv.h>
 
@@ -231,7 +232,7 @@ static void multipart_body(const tn_http_req *req, struct str *out, struct str *
     for (uint32_t i = 0; i < req->nparts; i++) {
         const tn_http_part *part = &req->parts[i];
         if (part->filename.s == NULL) {
-            if (n < KWARGS_MAX_FIELDS) {
+            if (n < FORM_FIELDS_MAX) {
                 calls.scratch.pairs[n++] = (tn_http_pair){part->name, part->value};
             }
             continue;
@@ -251,7 +252,7 @@ static void multipart_body(const tn_http_req *req, struct str *out, struct str *
     if (files->n > 0) {
         add_lit(files, "]");
     }
-    kwargs_fields(out, calls.scratch.pairs, n);
+    form_object(out, calls.scratch.pairs, n);
 }
 
 enum body_kind { BODY_OBJECT, BODY_ARRAY, BODY_TEXT, BODY_BINARY };
@@ -279,11 +280,10 @@ static bool read_body(const tn_http_req *req, struct call_input *ret, enum body_
     } else if (type_is(type, "application/json")) {
         ret->body = body;
     } else if (type_is(type, "application/x-www-form-urlencoded")) {
-        if (!kwargs_urldecode(body, &calls.scratch.decoded, calls.scratch.pairs, KWARGS_MAX_FIELDS,
-                              &n)) {
+        if (!form_pairs(body, &calls.scratch.decoded, calls.scratch.pairs, FORM_FIELDS_MAX, &n)) {
             return bad_body(why);
         }
-        kwargs_fields(out, calls.scratch.pairs, n);
+        form_object(out, calls.scratch.pairs, n);
         ret->body = str_view(out);
     } else if (type_is(type, "text/plain")) {
         *ret_kind = BODY_TEXT;
@@ -404,7 +404,7 @@ bool kwargs_read_without(const tn_http_req *req, enum call_form form, const tn_h
     kwargs_reset();
     *ret = (struct call_input){TN_STR("{}"), {NULL, 0}, TN_STR("{}"), TN_STR("{}")};
     if (req->nargs > 0) {
-        kwargs_fields(&calls.scratch.query, req->args, req->nargs);
+        form_object(&calls.scratch.query, req->args, req->nargs);
         ret->query = str_view(&calls.scratch.query);
         if (!kwargs_hide(&ret->query, "query", hidden, nhidden, &calls.scratch.query)) {
             return bad_hidden(why);

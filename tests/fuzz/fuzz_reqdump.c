@@ -2,11 +2,19 @@
 /* reqDump of error answers: whatever arrives, it is JSON and keeps the secret "CANARY" of a
  * password field. Input: one byte that chooses the Content-Type, the target up to a line feed, the
  * body. */
+#include "kernel/value/json.h"
+#include "plugins/api_dff/call_out.c"
 #include "plugins/api_dff/form.c"
+#include "plugins/api_dff/form_tree.c"
 #include "plugins/api_dff/mask.c"
 #include "plugins/api_dff/util.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static const tn_host_json json = {
+    .size = sizeof json, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
+static const tn_host host = {.size = sizeof host, .json = &json};
+struct api_context api = {.host = &host};
 
 static void dump(const tn_http_req *req)
 {

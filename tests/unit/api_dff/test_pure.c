@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "kernel/value/json.h"
 #include "plugins/api_dff/form.h"
 #include "plugins/api_dff/guard.h"
 #include "plugins/api_dff/list.h"
@@ -349,17 +350,16 @@ static void forms_become_objects(void **state)
     } cases[] = {
         {"", "{}"},
         {"a=1&b=x+y%21&c", "{\"a\":\"1\",\"b\":\"x y!\",\"c\":\"\"}"},
-        {"a=1&a=2", "{\"a\":\"2\"}"},
+        {"a=1&a=2", "{\"a\":[\"1\",\"2\"]}"},
         {"data[id]=x&data[title]=t", "{\"data\":{\"id\":\"x\",\"title\":\"t\"}}"},
         {"a[]=1&a[]=2", "{\"a\":[\"1\",\"2\"]}"},
         {"a[b][]=1&a[b][]=2", "{\"a\":{\"b\":[\"1\",\"2\"]}}"},
         {"a[][b]=1", "{\"a\":[{\"b\":\"1\"}]}"},
-        {"a=1&a[b]=2", "{\"a\":{\"b\":\"2\"}}"},
-        {"a[b]=1&a=2", "{\"a\":\"2\"}"},
-        {"[a]=1&a]=2&a[=3&a[b]c=4", "{\"[a]\":\"1\",\"a]\":\"2\",\"a[\":\"3\",\"a[b]c\":\"4\"}"},
-        {"a[b][c][d][e][f]=1", "{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":\"1\"}}}}}"},
+        {"[a]=1&a]=2&a[=3", "{\"[a]\":\"1\",\"a]\":\"2\",\"a[\":\"3\"}"},
+        {"a[b][c][d][e][f]=1",
+         "{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":{\"f\":\"1\"}}}}}}"},
         {"%=1&%zz=2&%4=3", "{\"%\":\"1\",\"%zz\":\"2\",\"%4\":\"3\"}"},
-        {"%ff=1&x=%ff&%00=2&&=5", "{\"x\":\"<binary>\"}"},
+        {"x=%ff&&", "{\"x\":\"\xef\xbf\xbd\"}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *v = form_parse(text_of(cases[i].in));
@@ -414,6 +414,10 @@ static void error_codes_have_their_status(void **state)
 
 int main(void)
 {
+    static const tn_host_json json = {
+        .size = sizeof json, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
+    static const tn_host host = {.size = sizeof host, .json = &json};
+    api.host = &host;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_iso_utc_with_milliseconds),
         cmocka_unit_test(times_are_read_in_all_spellings),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The four calling forms, merging with configured kwargs, and the HTTP request object. */
+#include "plugins/api_dff/form.h"
 #include "harness.h"
 
 #include <setjmp.h>
@@ -255,7 +256,7 @@ static void test_too_many_fields(void **state)
 {
     (void)state;
     struct str body = {0};
-    for (int i = 0; i < KWARGS_MAX_FIELDS + 1; i++) {
+    for (int i = 0; i < FORM_FIELDS_MAX + 1; i++) {
         str_printf(&body, "&f%d=%d", i, i);
     }
     harness_request("POST", "/api/v1/sync/open/s", FORM, body.s);

@@ -1,62 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text fields of queries and forms as JSON: flat ones are written directly, names with brackets and
+/* Text fields of queries and forms as JSON (form_object): flat ones are written directly, names with brackets and
  * repeated names go through a small tree ("a[b]=1&a[c][]=2" is {"a":{"b":"1","c":["2"]}}). */
-#include "call.h"
+#include "form.h"
+#include "call_out.h"
+
+#include <stdio.h>
 
 #define MAX_DEPTH 5  /* brackets of one name that nest; the rest of the name is one key */
 #define MAX_INDEX 20 /* "a[21]" is a key, not an index: a small name must not make a big array */
-
-static int hex(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* Decodes one token in place of growing text; "+" is a blank, a wrong "%" stays as it is. */
-static tn_str decode(tn_str token, char **to)
-{
-    char *start = *to, *p = start;
-    for (size_t i = 0; i < token.n; i++) {
-        char c = token.s[i];
-        if (c == '%' && i + 2 < token.n && hex(token.s[i + 1]) >= 0 && hex(token.s[i + 2]) >= 0) {
-            *p++ = (char)(hex(token.s[i + 1]) << 4 | hex(token.s[i + 2]));
-            i += 2;
-        } else {
-            *p++ = c == '+' ? ' ' : c;
-        }
-    }
-    *to = p;
-    return (tn_str){start, (size_t)(p - start)};
-}
-
-bool kwargs_urldecode(tn_str body, struct str *out, tn_http_pair *ret, size_t cap, size_t *ret_n)
-{
-    const char *p = body.s, *end = body.s + body.n;
-    char *to = str_room_for(out, body.n); /* decoding never grows */
-    size_t n = 0;
-    if (to == NULL) {
-        return false;
-    }
-    while (p < end) {
-        const char *amp = memchr(p, '&', (size_t)(end - p));
-        const char *stop = amp != NULL ? amp : end;
-        if (stop > p) {
-            const char *eq = memchr(p, '=', (size_t)(stop - p));
-            if (n == cap) {
-                return false;
-            }
-            ret[n].name = decode((tn_str){p, (size_t)((eq != NULL ? eq : stop) - p)}, &to);
-            ret[n].value = eq != NULL ? decode((tn_str){eq + 1, (size_t)(stop - eq - 1)}, &to)
-                                      : TN_STR("");
-            n++;
-        }
-        p = stop + 1;
-    }
-    *ret_n = n;
-    return true;
-}
 
 static bool same(tn_str a, tn_str b)
 {
@@ -270,7 +221,7 @@ static void write_node(struct str *out, const json_t *node, bool root)
     add_lit(out, "}");
 }
 
-void kwargs_fields(struct str *out, const tn_http_pair *pairs, size_t n)
+void form_object(struct str *out, const tn_http_pair *pairs, size_t n)
 {
     if (is_flat(pairs, n)) {
         add_lit(out, "{");
