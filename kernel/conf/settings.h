@@ -30,15 +30,14 @@ struct settings {
     tn_secret auto_setup_admin_password;
     const char *auto_setup_ak_id;
     tn_secret auto_setup_ak_secret;
-    const char *queue_workers;  /* "16" or "16,3=64": processes of the queues other than 1 and 5 */
-    int64_t tasks_max;          /* durable calls that may wait in one queue */
-    tn_dur task_keep, task_keep_dead;  /* rows of ended tasks, of dead letters */
-    int64_t task_keep_count;
-    tn_bytes task_keep_bytes;
+    tn_bytes cache_memory;      /* bound of the cache in the hub */
+    const char *cache_redis;    /* HOST:PORT of a Redis server for the cache; "" = in the hub, unless
+                                   REDIS_HOST is set */
     const char *store;          /* connector type of the store: "sqlite" */
     tn_bytes records_bytes;     /* of records.db, beyond it the oldest go */
     int64_t records_days;       /* age at which records go */
     tn_dur clean_every;         /* the cleaner's period */
+    const char *frontend_engine;/* frontend plugin that listens: "h1" */
     bool disable_integrated_signin;
     int64_t bad_signin_lock_count, bad_signin_lock_max_wait;
     struct map *dff;            /* other known DFF_<KEY> values of spec 6.3 and CUSTOM_*; may be NULL */
@@ -59,5 +58,7 @@ void settings_finish(struct settings *s);
 const char *settings_dff(const struct settings *s, const char *key);
 /* Secrets of spec 6.3 that no member holds ("MYSQL_PASSWORD", "REDIS_PASSWORD"); NULL unknown. */
 const char *settings_dff_secret(const struct settings *s, const char *key);
+/* All known keys and CUSTOM_* as a JSON object with values of their type; secrets are null. */
+void settings_dff_json(const struct settings *s, struct buf *out);
 /* Iterates the known DFF keys (documentation, system-info). */
 const char *settings_dff_key(size_t i);

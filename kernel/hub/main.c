@@ -7,9 +7,8 @@
 #include "kernel/base/fd.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
-#include "kernel/hub/groups_conf.h"
+#include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
-#include "kernel/hub/tasks.h"
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
@@ -28,8 +27,11 @@ static int level_of(const char *name)
     static const struct {
         const char *name;
         int level;
-    } levels[] = {{"error", TN_LOG_ERROR}, {"warning", TN_LOG_WARNING}, {"notice", TN_LOG_NOTICE},
-                  {"info", TN_LOG_INFO},   {"debug", TN_LOG_DEBUG}};
+    } levels[] = {{"error", TN_LOG_ERROR},
+                  {"warning", TN_LOG_WARNING},
+                  {"notice", TN_LOG_NOTICE},
+                  {"info", TN_LOG_INFO},
+                  {"debug", TN_LOG_DEBUG}};
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         if (strcmp(name, levels[i].name) == 0) {
             return levels[i].level;
@@ -39,26 +41,15 @@ static int level_of(const char *name)
 }
 
 /* ---- drain ------------------------------------------------------------------------------------ */
-/* Nothing runs any more; what came of the last tasks is still to be written. */
 static void hub_leave(void *user)
 {
-    struct hub *h = user;
-    h->draining = 2;
-    loop_timer_set(h->loop, h->drain_timer, clock_mono_ns());
+    loop_stop(((struct hub *)user)->loop);
 }
 
 static void drain_check(void *user)
 {
     struct hub *h = user;
     uint32_t active = 0;
-    if (h->draining == 2) {
-        if (!tasks_busy(h)) {
-            loop_stop(h->loop);
-        } else {
-            loop_timer_set(h->loop, h->drain_timer, clock_mono_ns() + 5 * NS_PER_MS);
-        }
-        return;
-    }
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
         if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
@@ -81,7 +72,6 @@ static void hub_drain(void *user)
     }
     h->draining = 1;
     log_info("draining: %zu requests are open", exchanges_open(h));
-    tasks_drain(h, (uint64_t)h->settings.drain.ms * NS_PER_MS);
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
         if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
@@ -110,8 +100,9 @@ static tn_rc frontends_start(struct hub *h, tn_err *err)
     }
     return started ? TN_OK
                    : err_set(err, TN_E_NOTFOUND,
-                             "no frontend plugin was found in %s: nothing can listen",
-                             h->settings.plugins);
+                             "no frontend plugin \"%s\" was found in %s: nothing can listen; "
+                             "frontend_engine names another one",
+                             h->settings.frontend_engine, h->settings.plugins);
 }
 
 /* Ready when the apis have loaded and the first workers stand by; only then are connections taken. */
@@ -126,7 +117,6 @@ static void ready_check(struct hub *h)
         exit(1);
     }
     h->listening = 1;
-    tasks_start(h);
     tn_str rest = str_of(h->settings.listen), one;
     char url[256];
     str_split(&rest, ',', &one);
@@ -178,7 +168,13 @@ static void on_zygote(void *user, int fd)
     broker_zygote(((struct hub *)user)->broker, fd);
 }
 
-/* Loads, attaches and registers what the hub uses: all apis and the frontend. Auth, trigger and
+static int is_used(const struct hub *h, const struct plug *p)
+{
+    return p->desc.kind == TN_KIND_API || (p->desc.kind == TN_KIND_FRONTEND &&
+                                           strcmp(p->desc.name, h->settings.frontend_engine) == 0);
+}
+
+/* Loads, attaches and registers what the hub uses: all apis and the chosen frontend. Auth, trigger and
  * connector plugins wait until something names them. */
 static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems,
                            tn_err *err)
@@ -189,7 +185,7 @@ static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_prob
     }
     for (size_t i = 0; i < h->registry.n; i++) {
         struct plug *p = h->registry.plugs[i];
-        if (p->desc.kind != TN_KIND_API && p->desc.kind != TN_KIND_FRONTEND) {
+        if (!is_used(h, p)) {
             continue;
         }
         struct hub_plugin *hp = &h->plugins[h->nplugins];
@@ -261,18 +257,21 @@ static tn_rc store_start(struct hub *h, struct hub_plugin *hp, struct conf *c,
 
 static tn_rc broker_start(struct hub *h, tn_err *err)
 {
+    const struct settings *s = &h->settings;
+    uint32_t min = (uint32_t)s->workers_min, max = (uint32_t)s->workers_max;
+    /* Debugger runs have workers of their own: a draft that spins never holds up the APIs. */
+    const struct broker_group_conf groups[] = {
+        {"default", 0x3ffu & ~(1u << 5), min, max, (uint32_t)s->queue_max,
+         (uint64_t)s->queue_wait.ms * NS_PER_MS},
+        {"debug", 1u << 5, 1, 8, 256, (uint64_t)s->queue_wait.ms * NS_PER_MS},
+    };
+    const struct broker_conf conf = {groups, 2, (uint32_t)s->worker_calls, NS_PER_S};
     const struct broker_hooks hooks = {.user = h,
                                        .ask = services_ask,
                                        .compiled = services_compiled,
                                        .ready = on_workers_ready,
                                        .sweep = on_sweep};
-    struct groups_conf g;
-    tn_rc rc = groups_conf(&h->settings, &g, err);
-    if (rc == TN_OK) {
-        const struct broker_conf conf = {g.groups, g.n, (uint32_t)h->settings.worker_calls, NS_PER_S};
-        rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
-    }
-    return rc;
+    return broker_create(h->loop, &conf, &hooks, &h->broker, err);
 }
 
 /* Forks its probes, so it comes before the first thread. */
@@ -312,6 +311,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = auths_create(h, err);
     }
     if (rc == TN_OK) {
+        rc = hostcache_create(h, err);
+    }
+    if (rc == TN_OK) {
         rc = loop_timer(h->loop, drain_check, h, &h->drain_timer, err);
     }
     if (rc == TN_OK) {
@@ -326,9 +328,6 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
     }
     if (rc == TN_OK) {
         rc = records_create(h, err);
-    }
-    if (rc == TN_OK) {
-        rc = tasks_create(h, err);
     }
     if (rc == TN_OK) {
         rc = plugins_start(h, c, problems, err);
@@ -347,15 +346,15 @@ static void hub_stop(struct hub *h)
             ((const tn_frontend_ops *)hp->plug->ops)->stop(hp->pi.inst);
         }
     }
-    tasks_stop(h);
+    cache_stop(h->cache);
     broker_destroy(h->broker);
     suplink_close(h->suplink);
     loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store */
     for (size_t i = 0; i < h->nplugins; i++) {
         plug_detach(&h->plugins[i].pi);
     }
+    cache_destroy(h->cache);
     auths_destroy(h);
-    tasks_destroy(h);
     records_destroy(h);
     sessions_close(h->sessions);
     keys_close(h->keys);
