@@ -60,7 +60,7 @@ def variables():
     v.Add('libdir', 'library folder', '$prefix/lib')
     v.Add('sysconfdir', 'configuration folder', '/etc')
     v.Add('unitdir', 'systemd unit folder', '$prefix/lib/systemd/system')
-    v.Add('require', '"all" or plugins that must be built: connector_sqlite,frontend_http', '')
+    v.Add('require', '"all" or plugins that must be built: connector_sqlite,frontend_h1', '')
     v.Add(BoolVariable('werror', 'warnings are errors', environ('TENON_WERROR') or '0'))
     v.Add(BoolVariable('verbose', 'show whole command lines', False))
     v.Add('area', 'check-unit: only this folder of tests/unit', '')

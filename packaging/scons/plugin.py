@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """env.Plugin: one shared object from all *.c of a folder, which sees only kernel/abi and its library."""
 
+import glob
+import os
+
 from SCons.Script import Exit, GetOption
 
 import deps
@@ -11,13 +14,15 @@ def _required(env, name):
     return 'all' in wanted or name in wanted
 
 
-def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, target=None):
+def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, target=None,
+           common=None):
     """Builds plugins/<name>.so.
 
     pkgs     pkg-config names, "a|b" takes the first that exists
     libs     libraries without a .pc file; headers names one header for each, probed together
     sources  default: every *.c of the folder
     target   default: plugins/<name>.so of the variant; tests put theirs elsewhere
+    common   folder beside that of the plugin whose *.c are compiled into it, too
     """
     penv = env.Clone()
     penv.Replace(CPPPATH=['#kernel/abi'], LIBS=[], SHLIBPREFIX='')
@@ -35,7 +40,15 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     if not env['sanitized'] or 'clang' not in env.subst('$CC'):
         penv.Append(LINKFLAGS=['-Wl,-z,defs'])
     penv.Append(LINKFLAGS=['-Wl,--as-needed'])
+    if common:
+        penv.Append(CPPPATH=['#'])  # for "plugins/<common>/…"; tests/check/includes.py keeps the rest out
     objects = [penv.SharedObject(s) for s in (sources or penv.Glob('*.c'))]
+    if common:
+        top = env.Dir('#').abspath
+        for source in sorted(glob.glob(os.path.join(top, 'plugins', common, '*.c'))):
+            stem = os.path.splitext(os.path.basename(source))[0]
+            objects.append(penv.SharedObject('#build/%s/obj/plugins/%s/common/%s' % (
+                env['variant'], name, stem), '#plugins/%s/%s.c' % (common, stem)))
     node = penv.SharedLibrary(target or '#build/%s/plugins/%s' % (env['variant'], name), objects)
     if target is None:
         env['built_plugins'].append((name, node[0]))

@@ -35,8 +35,7 @@ static struct exchange *exchange_get(struct server *s)
             return NULL;
         }
     }
-    /* the arrays at the end need no zeroes, and zeroing them would cost more than the rest */
-    memset(ex, 0, offsetof(struct exchange, headers));
+    memset((char *)ex + sizeof ex->msg, 0, sizeof *ex - sizeof ex->msg);
     ex->server = s;
     return ex;
 }
@@ -50,11 +49,7 @@ static void exchange_free(struct exchange *ex)
     body_destroy(ex->body);
     upload_destroy(ex->upload, !ex->handed_over);
     stream_free(ex->stream);
-    while (ex->chunks != NULL) {
-        struct chunk *next = ex->chunks->next;
-        free(ex->chunks);
-        ex->chunks = next;
-    }
+    message_finish(&ex->msg);
     if (s->npool < POOL_MAX && !s->stopped) {
         ex->next_free = s->pool;
         s->pool = ex;
@@ -72,22 +67,6 @@ void exchange_pool_free(struct server *s)
         free(ex);
     }
     s->npool = 0;
-}
-
-void *exchange_alloc(struct exchange *ex, size_t n, size_t align)
-{
-    size_t at = (ex->used + align - 1) & ~(align - 1);
-    if (n <= EX_ROOM && at <= EX_ROOM - n) {
-        ex->used = at + n;
-        return ex->room + at;
-    }
-    struct chunk *c = malloc(sizeof *c + n);
-    if (c == NULL) {
-        return NULL;
-    }
-    c->next = ex->chunks;
-    ex->chunks = c;
-    return c + 1;
 }
 
 /* ---- waiting -------------------------------------------------------------------------------------------- */
@@ -135,20 +114,12 @@ static enum MHD_Result queue(struct exchange *ex)
     return ok;
 }
 
-void exchange_refuse(struct exchange *ex, uint32_t status, const char *text)
-{
-    if (ex->refused == 0) {
-        ex->refused = status;
-        ex->refused_text = text;
-    }
-}
-
 /* Answers a request that the kernel never saw, and closes. */
 static enum MHD_Result queue_refusal(struct exchange *ex)
 {
     fe_host->count(fe_host->ctx, "http_refused_requests", 1);
-    ex->response = reply_refusal(ex->refused, ex->refused_text);
-    ex->status = ex->refused;
+    ex->response = reply_refusal(ex->msg.refused, ex->msg.refused_text);
+    ex->status = ex->msg.refused;
     return ex->response != NULL ? queue(ex) : MHD_NO;
 }
 
@@ -182,7 +153,7 @@ void exchange_answer(struct exchange *ex)
 tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err)
 {
     if (ex->conn == NULL || ex->answered) {
-        reply_drop(r);
+        answer_drop(r);
         return TN_OK;
     }
     tn_rc rc = reply_build(ex, r, &ex->response, &ex->status, err);
@@ -217,11 +188,9 @@ void *exchange_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
     c->ex = ex;
     conn_phase(c, PHASE_HEAD);
     l->server->events++;
-    ex->req.size = sizeof ex->req;
-    ex->req.id = ++l->server->last_id;
-    ex->req.start_ns = c->phase_ns;
-    ex->req.start_us = fe_host->wall_us();
-    ex->req.frontend = ex;
+    message_init(&ex->msg, &l->server->conf->http, ++l->server->last_id, c->phase_ns,
+                 fe_host->wall_us());
+    ex->msg.req.frontend = ex;
     head_target(ex, uri);
     return ex;
 }
@@ -230,7 +199,7 @@ void *exchange_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 static void drain(struct exchange *ex)
 {
     ex->draining_body = true;
-    ex->drain_until = ex->received + (uint64_t)ex->server->conf->drain_body.n;
+    ex->drain_until = ex->received + (uint64_t)ex->server->conf->http.drain_body.n;
     body_destroy(ex->body);
     ex->body = NULL;
     upload_destroy(ex->upload, true);
@@ -240,41 +209,26 @@ static void drain(struct exchange *ex)
 static void malformed(struct exchange *ex, uint32_t status, const char *text)
 {
     drain(ex);
-    fe_host->http->malformed(fe_host->ctx, &ex->req, status, text);
-}
-
-/* Where large bodies go: next to the uploads, which are on the disk that has room for them. */
-static const char *spool_dir(const struct exchange *ex)
-{
-    const char *dir = ex->server->conf->spool_dir;
-    if (dir == NULL || dir[0] == '\0') {
-        dir = ex->plan.upload_dir;
-    }
-    if (dir == NULL || dir[0] == '\0') {
-        dir = getenv("TMPDIR");
-    }
-    return dir != NULL && dir[0] != '\0' ? dir : "/tmp";
+    fe_host->http->malformed(fe_host->ctx, &ex->msg.req, status, text);
 }
 
 /* Prepares for the body that the headers announce. */
 static void expect_body(struct exchange *ex)
 {
-    if (ex->content_length != UINT64_MAX && ex->content_length > ex->plan.max_body) {
+    if (ex->msg.content_length != UINT64_MAX && ex->msg.content_length > ex->msg.plan.max_body) {
         malformed(ex, 413, "the request body is too large");
         return;
     }
-    if (ex->plan.flags & TN_PLAN_MULTIPART) {
+    if (upload_wanted(&ex->msg)) {
         struct text_refusal why;
-        tn_str type = tn_http_header(&ex->req, "content-type");
-        if (type.n >= 10 && text_equal_ci((tn_str){type.s, 10}, "multipart/")) {
-            ex->upload = upload_create(ex, type, &why);
-            if (ex->upload == NULL) {
-                malformed(ex, why.status, why.text);
-            }
-            return;
+        ex->upload = upload_create(&ex->msg, &why);
+        if (ex->upload == NULL) {
+            malformed(ex, why.status, why.text);
         }
+        return;
     }
-    ex->body = body_create(spool_dir(ex), ex->content_length, ex->plan.spool_above);
+    ex->body = body_create(message_spool_dir(&ex->msg), ex->msg.content_length,
+                           ex->msg.plan.spool_above);
     if (ex->body == NULL) {
         malformed(ex, 503, "no memory for the request body");
     }
@@ -287,15 +241,14 @@ static enum MHD_Result head_complete(struct exchange *ex, const char *method, co
     if (!head_read(ex, method, version)) {
         return queue_refusal(ex);
     }
-    bool body = ex->content_length != 0;
+    bool body = ex->msg.content_length != 0;
     conn_phase(ex->conn, body ? PHASE_BODY : PHASE_CALL);
     ex->kernel = true;
-    ex->plan = (tn_http_plan){.size = sizeof ex->plan, .max_body = 1 << 20, .spool_above = 1 << 20};
-    fe_host->http->begin(fe_host->ctx, ex->server, &ex->req, &ex->plan);
+    fe_host->http->begin(fe_host->ctx, ex->server, &ex->msg.req, &ex->msg.plan);
     if (!body) {
         return MHD_YES;
     }
-    if (ex->answered || (ex->plan.flags & TN_PLAN_ANSWERED)) {
+    if (ex->answered || (ex->msg.plan.flags & TN_PLAN_ANSWERED)) {
         drain(ex);
     } else {
         expect_body(ex);
@@ -303,8 +256,8 @@ static enum MHD_Result head_complete(struct exchange *ex, const char *method, co
     /* An unwanted body: read it when that is cheap, so that the client sees the answer and the
      * connection lives on; else answer now and close. */
     if (ex->draining_body && ex->response != NULL &&
-        (ex->expect_continue ||
-         (ex->content_length != UINT64_MAX && ex->content_length > ex->drain_until))) {
+        (ex->msg.expect_continue ||
+         (ex->msg.content_length != UINT64_MAX && ex->msg.content_length > ex->drain_until))) {
         return queue(ex);
     }
     return MHD_YES;
@@ -314,7 +267,7 @@ static enum MHD_Result body_piece(struct exchange *ex, const char *data, size_t 
 {
     ex->received += n;
     ex->server->kick = true; /* there may be more in the socket */
-    if (!ex->draining_body && ex->received > ex->plan.max_body) {
+    if (!ex->draining_body && ex->received > ex->msg.plan.max_body) {
         malformed(ex, 413, "the request body is too large");
     }
     if (ex->draining_body) {
@@ -339,7 +292,8 @@ static void submit(struct exchange *ex)
         malformed(ex, 400, "the trailer section of the body is malformed");
         return;
     }
-    if (ex->body != NULL && body_done(ex->body, &ex->req.body, &ex->req.body_len) != TN_OK) {
+    if (ex->body != NULL &&
+        body_done(ex->body, &ex->msg.req.body, &ex->msg.req.body_len) != TN_OK) {
         malformed(ex, 503, "no room for the request body");
         return;
     }
@@ -349,7 +303,7 @@ static void submit(struct exchange *ex)
         return;
     }
     ex->handed_over = true;
-    fe_host->http->submit(fe_host->ctx, &ex->req);
+    fe_host->http->submit(fe_host->ctx, &ex->msg.req);
 }
 
 /* Called when the request is complete and, while it is parked, every time libmicrohttpd runs. */
@@ -358,7 +312,7 @@ static enum MHD_Result request_complete(struct exchange *ex)
     if (ex->conn->killed) {
         return MHD_NO;
     }
-    if (!ex->submitted && !ex->answered && !(ex->plan.flags & TN_PLAN_ANSWERED) &&
+    if (!ex->submitted && !ex->answered && !(ex->msg.plan.flags & TN_PLAN_ANSWERED) &&
         !ex->draining_body) {
         submit(ex);
     }
@@ -422,7 +376,7 @@ void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
         exchange_free(ex);
     } else if (!ex->answered || ex->stream != NULL) {
         ex->answered = true;
-        fe_host->http->abort(fe_host->ctx, &ex->req); /* may release */
+        fe_host->http->abort(fe_host->ctx, &ex->msg.req); /* may release */
     }
 }
 

@@ -2,46 +2,18 @@
 /* The parts of frontend_http among themselves: configuration, connections, exchanges. Everything runs
  * on the hub's loop thread. */
 #pragma once
-#include "text.h"
+#include "plugins/http_common/http.h"
 #include <microhttpd.h>
-#include <stdbool.h>
-#include <tenon/config.h>
-#include <tenon/frontend.h>
-#include <tenon/host.h>
-
-extern const tn_host *fe_host; /* set once by load() */
 
 struct fe_conf {
-    tn_dur header_timeout, idle_timeout, send_timeout, body_grace;
-    tn_bytes body_rate;
-    int64_t max_connections, max_per_ip;
-    int64_t max_headers, max_fields;
-    tn_bytes max_request_line, max_header_bytes, connection_memory, drain_body;
-    bool gzip;
-    int64_t gzip_level;
-    tn_bytes gzip_min;
-    const char *trusted_proxies;
-    const char *spool_dir;
+    struct http_conf http; /* first, see HTTP_FIELDS */
+    tn_bytes connection_memory;
 };
 extern const tn_field fe_fields[];
 
 struct list_node {
     struct list_node *prev, *next;
 };
-
-/* ---- peers.c: who connects, and how often ------------------------------------------------------- */
-struct peers;
-struct peers *peers_create(const char *trusted, tn_err *err); /* CIDR list, "" or NULL: nobody */
-void peers_destroy(struct peers *p);
-/* Does that address have `limit` connections already (0 = no limit)? */
-bool peers_full(const struct peers *p, const struct sockaddr *addr, uint32_t limit);
-/* Counts a connection; false: it is not counted (loopback, no memory) and must not leave. */
-bool peers_enter(struct peers *p, const struct sockaddr *addr);
-void peers_leave(struct peers *p, const struct sockaddr *addr);
-bool peers_trusted(const struct peers *p, const struct sockaddr *addr);
-/* The client that a trusted proxy names in X-Forwarded-For: right-most address that is not a proxy
- * itself; absent when the list is empty or broken. */
-tn_str peers_forwarded(const struct peers *p, tn_str list);
 
 /* ---- server.c: daemons, connections, time ------------------------------------------------------- */
 enum phase {
@@ -63,13 +35,13 @@ struct conn {
     uint64_t progress_ns;
     int fd;
     uint8_t phase;
-    bool counted;     /* in peers */
-    bool trusted;     /* a proxy we believe */
-    bool killed;      /* shutdown(2) was called, MHD will notice */
-    bool peeked;      /* ended() looked in this phase */
+    bool counted; /* in peers */
+    bool trusted; /* a proxy we believe */
+    bool killed;  /* shutdown(2) was called, MHD will notice */
+    bool peeked;  /* ended() looked in this phase */
     /* sockaddr_in or sockaddr_in6, read through those types */
     _Alignas(uint32_t) uint8_t addr[28];
-    char peer[46];    /* INET6_ADDRSTRLEN */
+    char peer[PEER_TEXT];
     uint8_t peer_n;
 };
 struct listener {
@@ -108,37 +80,25 @@ void conn_phase(struct conn *c, enum phase phase);
 void conn_kill(struct conn *c);
 
 /* ---- exchange.c: one request from its first line to the end of the answer ----------------------- */
-#define EX_HEADERS 64
-#define EX_ROOM    2560
-struct chunk {
-    struct chunk *next;
-};
-struct body;
-struct upload;
 struct stream;
 struct exchange {
-    tn_http_req req; /* first: the kernel's pointer is ours */
+    struct message msg; /* first: the kernel's pointer is ours */
     struct server *server;
     struct conn *conn; /* NULL once MHD has finished with it */
     struct MHD_Connection *mhd;
     struct exchange *next_free;
-    tn_http_plan plan;
     struct MHD_Response *response; /* answer that waits to be queued */
     uint32_t status;
-    uint32_t refused; /* status of a refusal of our own, 0 = none */
-    const char *refused_text;
     bool head_done; /* the headers were read */
-    bool expect_continue;
-    bool kernel; /* between begin() and release() */
+    bool kernel;    /* between begin() and release() */
     bool submitted;
-    bool answered;           /* reply() came, or nobody waits for it any more */
-    bool handed_over;        /* submit() was called: uploaded files belong to the api */
-    bool draining_body;      /* the body is read and thrown away */
-    bool waiting;            /* complete, and without an answer: parked or suspended */
-    bool suspended;          /* out of libmicrohttpd's hands */
-    bool queued;             /* libmicrohttpd has the answer */
-    bool watched;            /* exchange_watch_gone() was called */
-    uint64_t content_length; /* UINT64_MAX: chunked */
+    bool answered;      /* reply() came, or nobody waits for it any more */
+    bool handed_over;   /* submit() was called: uploaded files belong to the api */
+    bool draining_body; /* the body is read and thrown away */
+    bool waiting;       /* complete, and without an answer: parked or suspended */
+    bool suspended;     /* out of libmicrohttpd's hands */
+    bool queued;        /* libmicrohttpd has the answer */
+    bool watched;       /* exchange_watch_gone() was called */
     uint64_t received, drain_until;
     size_t head_memory; /* libmicrohttpd's memory that the request head holds */
     struct body *body;
@@ -147,10 +107,6 @@ struct exchange {
     tn_watch *gone;   /* looks for a client that leaves during a long call */
     const char *line; /* request target in libmicrohttpd's buffer, and its length */
     size_t line_n;
-    struct chunk *chunks;
-    size_t used;
-    tn_http_pair headers[EX_HEADERS];
-    char room[EX_ROOM];
 };
 void *exchange_uri(void *cls, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -163,17 +119,13 @@ void exchange_release(struct exchange *ex);
 /* ex->response is there: on its way with it, when the request is complete. */
 void exchange_answer(struct exchange *ex);
 void exchange_pool_free(struct server *s);
-/* Memory that lives as long as the exchange; NULL when there is none. */
-void *exchange_alloc(struct exchange *ex, size_t n, size_t align);
 /* Gives a suspended connection back to libmicrohttpd. */
 void exchange_unsuspend(struct exchange *ex);
 /* A call takes long: look for a client that leaves meanwhile. */
 void exchange_watch_gone(struct exchange *ex);
-/* Notes why this request is refused; the first reason counts. */
-void exchange_refuse(struct exchange *ex, uint32_t status, const char *text);
 
 /* ---- head.c: the request head, validated --------------------------------------------------------- */
-/* Fills ex->req from MHD. false: ex->refused says why. */
+/* Fills ex->msg from MHD. false: ex->msg.refused says why. */
 bool head_read(struct exchange *ex, const char *method, const char *version);
 /* The same for the target, when the request line is there. */
 void head_target(struct exchange *ex, const char *uri);
@@ -182,21 +134,6 @@ bool head_trailers(struct exchange *ex);
 
 /* ---- layout.c: may head.c conclude from pointers? ------------------------------------------------ */
 bool layout_probe(size_t connection_memory);
-
-/* ---- body.c: bytes of a body, in memory or in an unlinked file ----------------------------------- */
-struct body *body_create(const char *dir, uint64_t expected, uint64_t spool_above);
-tn_rc body_add(struct body *b, const void *data, size_t n);
-/* Complete: the bytes, mapped when spooled; valid until body_destroy(). */
-tn_rc body_done(struct body *b, const uint8_t **ret, size_t *ret_n);
-void body_destroy(struct body *b);
-
-/* ---- upload.c: multipart/form-data to fields and files ------------------------------------------- */
-struct upload *upload_create(struct exchange *ex, tn_str content_type, struct text_refusal *why);
-bool upload_add(struct upload *u, const void *data, size_t n, struct text_refusal *why);
-/* Sets req.parts, which live until upload_destroy(). */
-bool upload_done(struct upload *u, struct text_refusal *why);
-/* remove_files: the request failed, nothing of it stays. */
-void upload_destroy(struct upload *u, bool remove_files);
 
 /* ---- stream.c: answers in pieces ------------------------------------------------------------------ */
 tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err);
@@ -213,4 +150,3 @@ tn_rc reply_build_stream(struct exchange *ex, const tn_http_reply *head,
                          MHD_ContentReaderCallback read, struct MHD_Response **ret, tn_err *err);
 /* Plain text answer of our own for requests that never reach the kernel. */
 struct MHD_Response *reply_refusal(uint32_t status, const char *text);
-void reply_drop(const tn_http_reply *r);

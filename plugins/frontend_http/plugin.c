@@ -6,47 +6,10 @@
 const tn_host *fe_host;
 
 const tn_field fe_fields[] = {
-    {TN_FIELD(struct fe_conf, header_timeout), .dflt = "10s", .min = 100, .max = 3600000,
-     .doc = "Time a client has from its first byte to the end of the request headers."},
-    {TN_FIELD(struct fe_conf, idle_timeout), .dflt = "15s", .min = 100, .max = 3600000,
-     .doc = "Time a connection may stay open between two requests."},
-    {TN_FIELD(struct fe_conf, send_timeout), .dflt = "30s", .min = 100, .max = 3600000,
-     .doc = "Time a client may take without accepting a single byte of an answer."},
-    {TN_FIELD(struct fe_conf, body_grace), .dflt = "5s", .min = 100, .max = 3600000,
-     .doc = "Time after which body_rate counts."},
-    {TN_FIELD(struct fe_conf, body_rate), .dflt = "1k", .min = 0, .max = 1 << 30,
-     .doc = "Lowest rate at which a request body must arrive, bytes per second; 0 = any."},
-    {TN_FIELD(struct fe_conf, max_connections), .dflt = "10000", .min = 1, .max = 1000000,
-     .flags = TN_F_RESTART,
-     .doc = "Most connections at the same time; further ones wait in the backlog."},
-    {TN_FIELD(struct fe_conf, max_per_ip), .dflt = "100", .min = 0, .max = 1000000,
-     .doc = "Most connections of one client address, 0 = any number; loopback is exempt."},
-    {TN_FIELD(struct fe_conf, max_headers), .dflt = "64", .min = 8, .max = EX_HEADERS,
-     .doc = "Most header fields of one request; beyond it 431."},
-    {TN_FIELD(struct fe_conf, max_fields), .dflt = "1000", .min = 1, .max = 100000,
-     .doc = "Most fields in a query, and most plain fields in a multipart body; beyond it 400."},
-    {TN_FIELD(struct fe_conf, max_request_line), .dflt = "8k", .min = 256, .max = 1 << 20,
-     .doc = "Most bytes of a request target; beyond it 414."},
-    {TN_FIELD(struct fe_conf, max_header_bytes), .dflt = "32k", .min = 1024, .max = 1 << 20,
-     .doc = "Most bytes of all header fields of a request; beyond it 431."},
+    HTTP_FIELDS,
     {TN_FIELD(struct fe_conf, connection_memory), .dflt = "18k", .min = 4096, .max = 1 << 22,
      .flags = TN_F_RESTART,
      .doc = "Memory of one connection for the request head and the answer's headers."},
-    {TN_FIELD(struct fe_conf, drain_body), .dflt = "8M", .min = 0, .max = 1LL << 40,
-     .doc = "Bytes of a body that is not wanted which are still read so that the client sees the "
-            "answer; beyond it the connection is closed."},
-    {TN_FIELD(struct fe_conf, gzip), .dflt = "true",
-     .doc = "Compress answers when clients accept it."},
-    {TN_FIELD(struct fe_conf, gzip_level), .dflt = "1", .min = 1, .max = 9,
-     .doc = "Compression level, 1 (fast) to 9 (small)."},
-    {TN_FIELD(struct fe_conf, gzip_min), .dflt = "1k", .min = 0, .max = 1 << 30,
-     .doc = "Smallest answer that is compressed, bytes."},
-    {TN_FIELD(struct fe_conf, trusted_proxies), .max = 4096,
-     .doc = "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "
-            "X-Forwarded-Proto are believed; empty = nobody."},
-    {TN_FIELD(struct fe_conf, spool_dir), .max = 4096,
-     .doc =
-         "Directory for large request bodies; default is the upload directory's parent or /tmp."},
     {.name = NULL},
 };
 

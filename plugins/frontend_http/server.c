@@ -2,7 +2,6 @@
 /* libmicrohttpd daemons in the hub's event loop, their connections, and every time limit: the
  * library's own timeouts stay off because they are idle-based and know no phases. */
 #include "fe.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/tcp.h> /* tcpi_bytes_acked is not in netinet/tcp.h */
 #include <netinet/in.h>
@@ -10,13 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define NS_PER_MS       1000000ULL
 #define SWEEP_NS        (250 * NS_PER_MS)
 #define GONE_NS         (1000 * NS_PER_MS) /* calls longer than this look for clients that left */
-#define SPARE_FDS       512                /* descriptors that are not for connections */
 #define PARK_MIN        16
 #define PARK_MAX        1024
 #define PARK_PER_ANSWER 32
@@ -87,12 +84,12 @@ static bool send_stalled(struct conn *c, uint64_t now)
         c->progress = acked;
         c->progress_ns = now;
     }
-    return now - c->progress_ns > dur_ns(c->server->conf->send_timeout);
+    return now - c->progress_ns > dur_ns(c->server->conf->http.send_timeout);
 }
 
 static bool body_too_slow(const struct conn *c, uint64_t age)
 {
-    const struct fe_conf *conf = c->server->conf;
+    const struct http_conf *conf = &c->server->conf->http;
     uint64_t grace = dur_ns(conf->body_grace);
     if (age <= grace || c->ex == NULL) {
         return false;
@@ -115,7 +112,7 @@ static bool ended(struct conn *c)
 
 static bool overdue(struct conn *c, uint64_t now)
 {
-    const struct fe_conf *conf = c->server->conf;
+    const struct http_conf *conf = &c->server->conf->http;
     uint64_t age = now - c->phase_ns;
     if (age > GONE_NS && c->phase <= PHASE_BODY && ended(c)) {
         return true;
@@ -164,26 +161,11 @@ static enum MHD_Result accept_policy(void *cls, const struct sockaddr *addr, soc
 {
     struct server *s = ((struct listener *)cls)->server;
     (void)n;
-    if (peers_full(s->peers, addr, (uint32_t)s->conf->max_per_ip)) {
+    if (peers_full(s->peers, addr, (uint32_t)s->conf->http.max_per_ip)) {
         fe_host->count(fe_host->ctx, "http_refused_per_ip", 1);
         return MHD_NO;
     }
     return MHD_YES;
-}
-
-static void peer_text(struct conn *c)
-{
-    const struct sockaddr *sa = (const struct sockaddr *)c->addr;
-    const void *bytes = sa->sa_family == AF_INET
-                            ? (const void *)&((const struct sockaddr_in *)sa)->sin_addr
-                            : (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr;
-    if (inet_ntop(sa->sa_family, bytes, c->peer, sizeof c->peer) == NULL) {
-        c->peer[0] = '\0';
-    }
-    if (strncmp(c->peer, "::ffff:", 7) == 0 && strchr(c->peer, '.') != NULL) {
-        memmove(c->peer, c->peer + 7, strlen(c->peer + 7) + 1);
-    }
-    c->peer_n = (uint8_t)strlen(c->peer);
 }
 
 static struct conn *conn_create(struct server *s, struct MHD_Connection *mhd)
@@ -200,7 +182,7 @@ static struct conn *conn_create(struct server *s, struct MHD_Connection *mhd)
     if (sa != NULL && (sa->sa_family == AF_INET || sa->sa_family == AF_INET6)) {
         memcpy(c->addr, sa,
                sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
-        peer_text(c);
+        c->peer_n = (uint8_t)peers_text(sa, c->peer);
         c->counted = peers_enter(s->peers, sa);
         c->trusted = peers_trusted(s->peers, sa);
     }
@@ -338,24 +320,6 @@ static tn_rc listener_open(struct listener *l, int fd, uint32_t limit, tn_err *e
                                 err);
 }
 
-/* Connections that the configuration and the process' descriptor limit allow. */
-static uint32_t connection_limit(const struct fe_conf *conf)
-{
-    struct rlimit rl;
-    uint64_t limit = (uint64_t)conf->max_connections;
-    if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY &&
-        limit + SPARE_FDS > rl.rlim_cur) {
-        limit = rl.rlim_cur > SPARE_FDS * 2 ? rl.rlim_cur - SPARE_FDS : rl.rlim_cur / 2;
-        fe_host->log(
-            fe_host->ctx, TN_LOG_WARNING,
-            "http: at most %llu connections instead of %lld: the limit of open files is %llu "
-            "(LimitNOFILE, ulimit -n)",
-            (unsigned long long)limit, (long long)conf->max_connections,
-            (unsigned long long)rl.rlim_cur);
-    }
-    return (uint32_t)limit;
-}
-
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err)
 {
     tn_rc rc;
@@ -365,7 +329,7 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
         return fe_host->fail(err, TN_E_NOMEM, "no memory for %u listeners", n);
     }
     s->park_limit = PARK_MIN;
-    s->peers = peers_create(s->conf->trusted_proxies, err);
+    s->peers = peers_create(s->conf->http.trusted_proxies, err);
     if (s->peers == NULL) {
         rc = TN_E_CONFIG;
         goto undo_listeners;
@@ -384,7 +348,7 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
             "line feeds and folded lines are not refused",
             MHD_get_version());
     }
-    uint32_t limit = connection_limit(s->conf);
+    uint32_t limit = peers_connections(&s->conf->http);
     for (uint32_t i = 0; i < n; i++) {
         s->listeners[i].server = s;
         s->nlisteners = i + 1;

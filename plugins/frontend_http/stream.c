@@ -73,7 +73,7 @@ tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err)
         free(st);
         return rc == TN_E_NOMEM ? fe_host->fail(err, rc, "no memory for a stream") : rc;
     }
-    unsigned ms = (unsigned)ex->server->conf->send_timeout.ms;
+    unsigned ms = (unsigned)ex->server->conf->http.send_timeout.ms;
     setsockopt(ex->conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
     ex->stream = st;
     ex->status = head->status;

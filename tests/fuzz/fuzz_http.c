@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules for header fields: lists, parameters, qualities, entity tags, what may leave the house. Input:
  * pieces separated by a line feed, used as name, value and candidates. */
-#include "plugins/frontend_http/text.c"
+#include "plugins/http_common/text.c"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

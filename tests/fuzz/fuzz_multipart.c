@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* multipart/form-data: what is accepted must not depend on how the input is cut. Input: one byte that
  * decides the pieces, the Content-Type up to a line feed, the body. */
-#include "plugins/frontend_http/multipart.c"
-#include "plugins/frontend_http/text.c"
+#include "plugins/http_common/multipart.c"
+#include "plugins/http_common/text.c"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Request targets and queries: whatever comes out must be clean, and cleaning it again changes
  * nothing. Input: method byte, then the target. */
-#include "plugins/frontend_http/target.c"
-#include "plugins/frontend_http/text.c"
+#include "plugins/http_common/target.c"
+#include "plugins/http_common/text.c"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

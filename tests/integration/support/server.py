@@ -60,7 +60,7 @@ class Server:
         self.log_path = os.path.join(self.scratch, 'server.log')
         self.args = list(args) + (['--dev'] if dev else [])
         # TENON_… of the tests themselves are no settings of the platform, which refuses what it does not know
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith('TENON_')}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith('TENON_') or k == 'TENON_FRONTEND_ENGINE'}
         self.env.update(env or {})
         self.env.update([self.mark.split('=')])
         for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):

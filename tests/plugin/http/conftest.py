@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures for the tests of frontend_http alone: the plugin in a stub host, and raw connections."""
+"""Fixtures for the tests of a frontend alone: each engine in a stub host, and raw connections."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 BUILD = pathlib.Path(os.environ.get('TENON_BUILD', 'build/release')).resolve()
+ENGINES = [e for e in os.environ.get('TENON_FRONTEND_ENGINE', 'h1,http').split(',')
+           if (BUILD / ('plugins/frontend_%s.so' % e)).exists()]
 PORTS = iter(range(int(os.environ.get('TENON_HTTP_PORT', '8360')), 65000))
 
 
@@ -77,15 +79,15 @@ class Raw:
 
 
 class Stub:
-    """frontend_http in its stub host."""
+    """A frontend plugin in its stub host."""
 
-    def __init__(self, folder: pathlib.Path, *settings: str) -> None:
+    def __init__(self, engine: str, folder: pathlib.Path, *settings: str) -> None:
         self.dir = folder
         self.log = open(folder / 'log', 'w+')
         while True:
             self.port = next(PORTS)
             self.proc = subprocess.Popen(
-                [str(BUILD / 'tests/plugin/http/stub_host'), str(BUILD / 'plugins/frontend_http.so'),
+                [str(BUILD / 'tests/plugin/http/stub_host'), str(BUILD / ('plugins/frontend_%s.so' % engine)),
                  str(self.port), str(folder), *settings],
                 stdout=subprocess.PIPE, stderr=self.log, text=True)
             if self.proc.stdout.readline() == 'READY\n':
@@ -137,15 +139,21 @@ class Stub:
         self.log.close()
 
 
+@pytest.fixture(scope='module', params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Every test runs with each engine that was built."""
+    return request.param
+
+
 @pytest.fixture
-def stubs(tmp_path: pathlib.Path) -> Iterator[Callable[..., Stub]]:
+def stubs(engine: str, tmp_path: pathlib.Path) -> Iterator[Callable[..., Stub]]:
     """Factory: stubs('idle_timeout=1s') → a running Stub, checked and stopped afterwards."""
     made: List[Stub] = []
 
     def make(*settings: str) -> Stub:
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(Stub(folder, *settings))
+        made.append(Stub(engine, folder, *settings))
         return made[-1]
     yield make
     try:
@@ -165,9 +173,9 @@ def stub(stubs: Callable[..., Stub]) -> Stub:
 
 
 @pytest.fixture(scope='module')
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stub]:
+def shared(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stub]:
     """A Stub that all tests of a module use."""
-    s = Stub(tmp_path_factory.mktemp('shared'))
+    s = Stub(engine, tmp_path_factory.mktemp('shared'))
     try:
         yield s
         s.stop()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host for frontend_http without the rest of Tenon: a small event loop, the kernel's side of the
+/* A host for a frontend without the rest of Tenon: a small event loop, the kernel's side of the
  * http table, and a few paths whose answers the tests and the benchmark know.
  *
  *   stub_host PLUGIN.so PORT DIR [key=value ...]     prints "READY", stops on SIGTERM
@@ -439,11 +439,15 @@ static void big_reply(tn_http_req *req)
 
 static void header_reply(tn_http_req *req)
 {
-    tn_http_pair h[2] = {{arg(req, "name"), arg(req, "value")},
-                         {arg(req, "name2"), arg(req, "value2")}};
+    tn_http_pair h[32] = {{arg(req, "name"), arg(req, "value")},
+                          {arg(req, "name2"), arg(req, "value2")}};
+    uint32_t n = (uint32_t)num_arg(req, "times", h[1].name.s != NULL ? 2 : 1);
+    for (uint32_t i = 2; i < n && i < 32; i++) {
+        h[i] = h[0];
+    }
     tn_http_reply r = {.status = (uint32_t)num_arg(req, "c", 200),
                        .headers = h,
-                       .nheaders = h[1].name.s != NULL ? 2 : 1,
+                       .nheaders = n < 32 ? n : 32,
                        .fd = -1,
                        .body = (const uint8_t *)"ok\n",
                        .body_len = 3};

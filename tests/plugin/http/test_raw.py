@@ -38,21 +38,27 @@ def expand(text: str) -> bytes:
     return out
 
 
-def cases() -> Iterator[Tuple[str, str, str]]:
-    """(name, raw, expected) of every case."""
+def cases() -> Iterator[Tuple[str, str, Dict[str, str]]]:
+    """(name, raw, {engine: expected}) of every case."""
     name = raw = ''
-    for number, line in enumerate(CASES.read_text('utf-8').split('\n'), 1):
-        if line.startswith('#') or not line:
+    expected: Dict[str, str] = {}
+    for number, line in enumerate(CASES.read_text('utf-8').split('\n') + [''], 1):
+        if line.startswith('#'):
             continue
         if line.startswith('> '):
             raw = line[2:]
         elif line.startswith('= '):
-            assert name and raw, 'line %d' % number
-            yield name, raw, line[2:]
-            name = raw = ''
-        else:
+            expected = {'h1': line[2:], 'http': line[2:]}
+        elif line.startswith('h1= '):
+            expected['h1'] = line[4:]
+        elif line:
             assert not name, 'line %d: no request for "%s"' % (number, name)
             name = line
+        elif name:
+            assert raw and expected, 'line %d' % number
+            yield name, raw, expected
+            name = raw = ''
+            expected = {}
 
 
 ALL = list(cases())
@@ -91,10 +97,10 @@ def play(stub: Stub, raw: str) -> Raw:
     return r
 
 
-@pytest.mark.parametrize('name,raw,expected', ALL, ids=[c[0] for c in ALL])
-def test_raw(shared: Stub, name: str, raw: str, expected: str) -> None:
+@pytest.mark.parametrize('raw,expected', [c[1:] for c in ALL], ids=[c[0] for c in ALL])
+def test_raw(engine: str, shared: Stub, raw: str, expected: Dict[str, str]) -> None:
     """The answers, whether the connection lives on, and what was understood."""
-    words = expected.split(' ', 2)
+    words = expected[engine].split(' ', 2)
     r = play(shared, raw)
     if words[0] == 'wait':
         with pytest.raises(TimeoutError):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pure parts of frontend_http by tables: targets, queries, lists, and multipart cut everywhere. */
-#include "plugins/frontend_http/multipart.h"
-#include "plugins/frontend_http/text.h"
+/* The pure parts of the frontends by tables: targets, queries, lists, and multipart cut everywhere. */
+#include "plugins/http_common/multipart.h"
+#include "plugins/http_common/text.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

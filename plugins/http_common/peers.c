@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Client addresses: how many connections each has, and which are proxies that may speak for others. */
-#include "fe.h"
+#include "plugins/http_common/http.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#define SPARE_FDS 512 /* descriptors that are not for connections */
 
 /* Every address is 16 bytes here; IPv4 in its mapped form. */
 struct key {
@@ -245,4 +249,35 @@ tn_str peers_forwarded(const struct peers *p, tn_str list)
         }
     }
     return found;
+}
+
+size_t peers_text(const struct sockaddr *sa, char ret[PEER_TEXT])
+{
+    const void *bytes = sa->sa_family == AF_INET
+                            ? (const void *)&((const struct sockaddr_in *)sa)->sin_addr
+                            : (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr;
+    if (inet_ntop(sa->sa_family, bytes, ret, PEER_TEXT) == NULL) {
+        ret[0] = '\0';
+    }
+    if (strncmp(ret, "::ffff:", 7) == 0 && strchr(ret, '.') != NULL) {
+        memmove(ret, ret + 7, strlen(ret + 7) + 1);
+    }
+    return strlen(ret);
+}
+
+uint32_t peers_connections(const struct http_conf *conf)
+{
+    struct rlimit rl;
+    uint64_t limit = (uint64_t)conf->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY &&
+        limit + SPARE_FDS > rl.rlim_cur) {
+        limit = rl.rlim_cur > SPARE_FDS * 2 ? rl.rlim_cur - SPARE_FDS : rl.rlim_cur / 2;
+        fe_host->log(
+            fe_host->ctx, TN_LOG_WARNING,
+            "http: at most %llu connections instead of %lld: the limit of open files is %llu "
+            "(LimitNOFILE, ulimit -n)",
+            (unsigned long long)limit, (long long)conf->max_connections,
+            (unsigned long long)rl.rlim_cur);
+    }
+    return (uint32_t)limit;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Multipart bodies of one request: fields stay in memory, files go straight to the upload directory.
  * Until the request is complete nothing of it may survive; afterwards the files belong to the api. */
-#include "fe.h"
-#include "multipart.h"
+#include "plugins/http_common/http.h"
+#include "plugins/http_common/multipart.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #define FILE_NAME_MAX 200 /* of the client's name: with the stamp it must fit NAME_MAX */
 
 struct upload {
-    struct exchange *ex;
+    struct message *msg;
     struct multipart *mp;
     struct text_refusal why;
     tn_http_part *parts;
@@ -35,7 +35,7 @@ static bool refuse(struct text_refusal *why, uint32_t status, const char *text)
 
 static bool keep(struct upload *u, tn_str s, tn_str *ret, struct text_refusal *why)
 {
-    char *p = exchange_alloc(u->ex, s.n + 1, 1);
+    char *p = message_alloc(u->msg, s.n + 1, 1);
     if (p == NULL) {
         return refuse(why, 503, "no memory for the multipart body");
     }
@@ -49,7 +49,7 @@ static bool keep(struct upload *u, tn_str s, tn_str *ret, struct text_refusal *w
  * control characters already. */
 static bool open_file(struct upload *u, tn_http_part *part, struct text_refusal *why)
 {
-    const tn_http_plan *plan = &u->ex->plan;
+    const tn_http_plan *plan = &u->msg->plan;
     const char *stamp = plan->upload_stamp != NULL ? plan->upload_stamp : "0";
     char id[RANDOM_CHARS + 1];
     size_t n = part->filename.n < FILE_NAME_MAX ? part->filename.n : FILE_NAME_MAX;
@@ -59,7 +59,7 @@ static bool open_file(struct upload *u, tn_http_part *part, struct text_refusal 
     fe_host->auth->random_id(id, RANDOM_CHARS);
     size_t dir_n = strlen(plan->upload_dir), stamp_n = strlen(stamp);
     size_t total = dir_n + 1 + stamp_n + 1 + RANDOM_CHARS + 1 + n;
-    char *path = exchange_alloc(u->ex, total + 1, 1);
+    char *path = message_alloc(u->msg, total + 1, 1);
     if (path == NULL) {
         return refuse(why, 503, "no memory for the multipart body");
     }
@@ -98,7 +98,7 @@ static bool part_begin(void *user, const struct multipart_head *head, struct tex
     if (u->nfiles + file > PARTS_MAX) {
         return refuse(why, 413, "the multipart body has more than 128 files");
     }
-    if (!file && u->n - u->nfiles >= (uint32_t)u->ex->server->conf->max_fields) {
+    if (!file && u->n - u->nfiles >= (uint32_t)u->msg->conf->max_fields) {
         return refuse(why, 413, "the multipart body has too many fields");
     }
     if (u->n == u->cap) {
@@ -187,9 +187,16 @@ static bool part_end(void *user, struct text_refusal *why)
 
 static const struct multipart_events events = {part_begin, part_data, part_end};
 
-struct upload *upload_create(struct exchange *ex, tn_str content_type, struct text_refusal *why)
+bool upload_wanted(const struct message *m)
 {
-    if (ex->plan.upload_dir == NULL) {
+    tn_str type = tn_http_header(&m->req, "content-type");
+    return (m->plan.flags & TN_PLAN_MULTIPART) && type.n >= 10 &&
+           text_equal_ci((tn_str){type.s, 10}, "multipart/");
+}
+
+struct upload *upload_create(struct message *m, struct text_refusal *why)
+{
+    if (m->plan.upload_dir == NULL) {
         refuse(why, 415, "multipart bodies are not accepted here");
         return NULL;
     }
@@ -198,9 +205,9 @@ struct upload *upload_create(struct exchange *ex, tn_str content_type, struct te
         refuse(why, 503, "no memory for the multipart body");
         return NULL;
     }
-    u->ex = ex;
+    u->msg = m;
     u->fd = -1;
-    u->mp = multipart_create(content_type, &events, u, why);
+    u->mp = multipart_create(tn_http_header(&m->req, "content-type"), &events, u, why);
     if (u->mp == NULL) {
         free(u);
         return NULL;
@@ -218,8 +225,8 @@ bool upload_done(struct upload *u, struct text_refusal *why)
     if (!multipart_finish(u->mp, why)) {
         return false;
     }
-    u->ex->req.parts = u->parts;
-    u->ex->req.nparts = u->n;
+    u->msg->req.parts = u->parts;
+    u->msg->req.nparts = u->n;
     return true;
 }
 

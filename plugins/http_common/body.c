@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes of a request body: in memory while small, in an unlinked file beyond, mapped when complete. */
-#include "fe.h"
+#include "plugins/http_common/http.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pure text rules of HTTP: character classes, percent decoding, targets, queries. Nothing here knows
- * libmicrohttpd or a connection; every function is fuzzed on its own. */
+/* Pure text rules of HTTP: character classes, percent decoding, targets, queries. Nothing here knows an
+ * engine or a connection; every function is fuzzed on its own. */
 #pragma once
 #include <stdbool.h>
 #include <tenon/types.h>
@@ -10,6 +10,12 @@ bool text_is_tchar(unsigned char c);
 int text_hex(unsigned char c); /* 0..15 or -1 */
 /* Letters A-Z to a-z, everything else as it is. dst may be src. */
 void text_lower(char *dst, const char *src, size_t n);
+/* Length of the token at the beginning of s. */
+size_t text_token(const char *s, size_t n);
+/* Makes the token at the beginning of s lower case; returns its length. */
+size_t text_lower_token(char *s, size_t n);
+/* Has s a character below 0x20 (but a tab) or 0x7F? */
+bool text_control(tn_str s);
 /* Equal without regard to ASCII case; `lower` is lower case. */
 bool text_equal_ci(tn_str s, const char *lower);
 /* s without blanks and tabs at both ends. */

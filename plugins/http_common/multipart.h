@@ -2,7 +2,7 @@
 /* Streaming parser for multipart/form-data (RFC 7578, RFC 2046 section 5.1). Pure: no files, no
  * connection; bounded in every direction; what it accepts does not depend on how the input is cut. */
 #pragma once
-#include "text.h"
+#include "plugins/http_common/text.h"
 
 #define MP_HEADER_MAX   8192 /* bytes of the headers of one part */
 #define MP_BOUNDARY_MAX 70   /* RFC 2046 section 5.1.1 */

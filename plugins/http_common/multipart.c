@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* multipart/form-data, parsed as it arrives. The only things that are kept are the headers of the
  * current part and as many bytes as a boundary is long. */
-#include "multipart.h"
+#include "plugins/http_common/multipart.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Request targets and queries: what a client may name, decoded exactly once. */
-#include "text.h"
+#include "plugins/http_common/text.h"
 #include <string.h>
 
 static bool refuse(struct text_refusal *why, uint32_t status, const char *text)

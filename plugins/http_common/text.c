@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Character classes, lists and parameters of header fields. */
-#include "text.h"
+#include "plugins/http_common/text.h"
 #include <string.h>
 
-/* RFC 9110 section 5.6.2: "!#$%&'*+-.^_`|~", digits and letters. */
-static const uint8_t tchars[256] = {
-    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
-    ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
-    ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1,  ['F'] = 1, ['G'] = 1,
-    ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1,  ['N'] = 1, ['O'] = 1,
-    ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,  ['V'] = 1, ['W'] = 1,
-    ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,  ['d'] = 1, ['e'] = 1,
-    ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,  ['l'] = 1, ['m'] = 1,
-    ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,  ['t'] = 1, ['u'] = 1,
-    ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+/* RFC 9110 section 5.6.2 with letters in lower case, 0 for what is no token character. */
+static const char lower_tchars[256] = {
+    ['!'] = '!', ['#'] = '#', ['$'] = '$', ['%'] = '%', ['&'] = '&', ['\''] = '\'', ['*'] = '*',
+    ['+'] = '+', ['-'] = '-', ['.'] = '.', ['^'] = '^', ['_'] = '_', ['`'] = '`',   ['|'] = '|',
+    ['~'] = '~', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4',   ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['A'] = 'a', ['B'] = 'b',   ['C'] = 'c',
+    ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i',   ['J'] = 'j',
+    ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p',   ['Q'] = 'q',
+    ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w',   ['X'] = 'x',
+    ['Y'] = 'y', ['Z'] = 'z', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd',   ['e'] = 'e',
+    ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k',   ['l'] = 'l',
+    ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r',   ['s'] = 's',
+    ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y',   ['z'] = 'z',
 };
 
 bool text_is_tchar(unsigned char c)
 {
-    return tchars[c] != 0;
+    return lower_tchars[c] != 0;
 }
 
 int text_hex(unsigned char c)
@@ -29,6 +30,51 @@ int text_hex(unsigned char c)
     }
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t text_lower_token(char *s, size_t n)
+{
+    size_t i = 0;
+    for (char c; i < n && (c = lower_tchars[(unsigned char)s[i]]) != 0; i++) {
+        s[i] = c;
+    }
+    return i;
+}
+
+size_t text_token(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && lower_tchars[(unsigned char)s[i]] != 0) {
+        i++;
+    }
+    return i;
+}
+
+/* In eight bytes at once: is one below 0x20 or 0x7F? May say so of bytes above 0x7F, never misses
+ * one. */
+static bool maybe_control(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t below = (w - ones * 0x20) & ~w & high, del = w ^ (ones * 0x7F);
+    return (below | ((del - ones) & ~del & high)) != 0;
+}
+
+bool text_control(tn_str s)
+{
+    size_t i = 0;
+    for (uint64_t w; s.n - i >= 8; i += 8) {
+        memcpy(&w, s.s + i, 8);
+        if (maybe_control(w)) {
+            break;
+        }
+    }
+    for (; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.s[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7F) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static char lower(char c)
@@ -159,12 +205,10 @@ const char *text_header_refused(tn_str name, tn_str value)
             return "a header name has a character that is not allowed (RFC 9110 section 5.6.2)";
         }
     }
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.s[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7F) {
-            return c == '\r' || c == '\n' ? "a header value has a line break"
-                                          : "a header value has a control character";
-        }
+    if (text_control(value)) {
+        return memchr(value.s, '\r', value.n) != NULL || memchr(value.s, '\n', value.n) != NULL
+                   ? "a header value has a line break"
+                   : "a header value has a control character";
     }
     return NULL;
 }
