@@ -18,6 +18,7 @@ struct services;
 struct exchanges;
 struct auths;
 struct records;
+struct tasks;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -46,6 +47,7 @@ struct hub {
     struct exchanges *exchanges;
     struct auths *auths;
     struct records *records;
+    struct tasks *tasks;
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
     struct map counters;      /* (m) metric name -> int64_t * */
