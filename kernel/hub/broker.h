@@ -38,6 +38,8 @@ void broker_destroy(struct broker *b);
 void broker_zygote(struct broker *b, int fd);
 tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_err *err);
 void broker_orphan(struct broker *b, tn_call *call);
+/* Loop thread. Whether the asking worker is still there. */
+int broker_wants(const void *token);
 /* Loop thread. Forgotten when the asking worker has gone. */
 void broker_answer(struct broker *b, void *token, tn_rc rc, tn_str payload);
 void broker_generation(struct broker *b,

@@ -18,6 +18,7 @@ struct services;
 struct exchanges;
 struct auths;
 struct records;
+struct cache;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -46,6 +47,7 @@ struct hub {
     struct exchanges *exchanges;
     struct auths *auths;
     struct records *records;
+    struct cache *cache;
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
     struct map counters;      /* (m) metric name -> int64_t * */
@@ -116,6 +118,10 @@ tn_rc records_remove(struct hub *h, const char *entity, const tn_filter *f, uint
 /* {"pending":…,"written":…,"dropped":…,"refused":…,"pruned":…,"bytes":…} Any thread. */
 void records_status(struct hub *h, struct buf *out);
 extern const tn_host_records records_ops;
+/* hostcache.c: the cache for scripts (service "cache.run") and api plugins. */
+tn_rc hostcache_create(struct hub *h, tn_err *err);
+void hostcache_ask(struct hub *h, tn_str payload, void *token);
+extern const tn_host_cache hostcache_ops;
 
 extern const tn_host_entities entities_ops;
 
