@@ -45,6 +45,58 @@ static PyObject *py_ask(PyObject *self, PyObject *args)
     return ret;
 }
 
+/* call(service: str, payload: str | bytes) -> (rc, bytes): refusals are the caller's to word */
+static PyObject *py_call(PyObject *self, PyObject *args)
+{
+    const char *service;
+    Py_buffer payload;
+    struct buf answer = BUF_INIT(ANSWER_MAX);
+    tn_err err = TN_ERR_INIT;
+    tn_rc rc;
+    (void)self;
+    if (!shim.in_child) {
+        return PyErr_Format(PyExc_RuntimeError, "the hub can only be asked inside a worker");
+    }
+    if (!PyArg_ParseTuple(args, "ss*", &service, &payload)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS;
+    rc = shim.env.ask(shim.env.ctx, service, (tn_str){payload.buf, (size_t)payload.len}, &answer,
+                      &err);
+    Py_END_ALLOW_THREADS;
+    PyBuffer_Release(&payload);
+    tn_str text = rc == TN_OK ? buf_str(&answer) : str_of(err.msg);
+    PyObject *ret = Py_BuildValue("(iy#)", (int)rc, text.s, (Py_ssize_t)text.n);
+    buf_finish(&answer);
+    return ret;
+}
+
+static struct task *need_task(void)
+{
+    if (shim.task == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "no call is running");
+    }
+    return shim.task;
+}
+
+/* info() -> dict of what the running task was asked to do; args, vars as JSON text */
+static PyObject *py_info(PyObject *self, PyObject *unused)
+{
+    struct task *t = need_task();
+    (void)self;
+    (void)unused;
+    if (t == NULL) {
+        return NULL;
+    }
+    const struct lang_call *c = t->call;
+    return Py_BuildValue("{sNsNsNsNsNsNsNsLsLsksksO}", "id", str_py(c->task_id), "script",
+                         str_py(c->script), "func", str_py(c->func), "origin", str_py(c->origin),
+                         "originId", str_py(c->origin_id), "args", str_py(c->args), "vars",
+                         str_py(c->vars), "triggerUs", (long long)c->trigger_us, "startUs",
+                         (long long)t->start_us, "queue", (unsigned long)c->queue, "timeoutMs",
+                         (unsigned long)c->timeout_ms, "http", t->http ? t->http : Py_None);
+}
+
 /* setting(name: str) -> str | None */
 static PyObject *py_setting(PyObject *self, PyObject *name)
 {
@@ -104,14 +156,6 @@ static PyObject *py_print_line(PyObject *self, PyObject *text)
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-static struct task *need_task(void)
-{
-    if (shim.task == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "no call is running");
-    }
-    return shim.task;
 }
 
 /* state() -> dict of the running task */
@@ -209,6 +253,8 @@ static PyObject *py_entry(PyObject *self, PyObject *unused)
 
 static PyMethodDef bridge_methods[] = {
     {"ask", py_ask, METH_VARARGS, NULL},
+    {"call", py_call, METH_VARARGS, NULL},
+    {"info", py_info, METH_NOARGS, NULL},
     {"setting", py_setting, METH_O, NULL},
     {"loads", py_loads, METH_VARARGS, NULL},
     {"dumps", py_dumps, METH_O, NULL},

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 # A module may import those above it.
-ORDER = ["__init__", "errors", "task", "report", "api", "resp", "sql", "toolkit", "env",
-         "conn", "probe", "threads", "dff"]
+ORDER = ["__init__", "errors", "task", "report", "api", "resp", "sql", "toolkit", "service", "env",
+         "conn", "probe", "threads", "config", "filters", "func", "entities", "guance", "redis_like",
+         "store", "sysdb", "dff"]
 
 
 def module_name(path: Path) -> str:

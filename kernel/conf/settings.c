@@ -89,6 +89,12 @@ const tn_field settings_fields[] = {
      .doc = "Id of the access key that auto_setup creates when auto_setup_ak_secret is set."},
     {TN_FIELD(struct settings, auto_setup_ak_secret), .max = 1024,
      .doc = "Secret of that access key."},
+    {TN_FIELD(struct settings, cache_memory), .dflt = "64M", .min = 1 << 20,
+     .max = (int64_t)1 << 36, .flags = TN_F_RESTART,
+     .doc = "Memory that DFF.CACHE may use when it lives in the hub; writes beyond it fail."},
+    {TN_FIELD(struct settings, cache_redis), .dflt = "", .max = 300, .flags = TN_F_RESTART,
+     .doc = "Redis server of DFF.CACHE, HOST:PORT; user, password and database come from REDIS_USER, "
+            "REDIS_PASSWORD, REDIS_DATABASE. Empty: the one of REDIS_HOST if set, else the hub's memory."},
     {TN_FIELD(struct settings, store), .dflt = "sqlite", .min = 1, .max = 32, .flags = TN_F_RESTART,
      .doc = "Connector that holds the platform's own data: sqlite, postgresql or mysql."},
     {TN_FIELD(struct settings, records_bytes), .dflt = "1G", .min = 1 << 20,

@@ -35,6 +35,9 @@ struct settings {
     tn_dur task_keep, task_keep_dead;  /* rows of ended tasks, of dead letters */
     int64_t task_keep_count;
     tn_bytes task_keep_bytes;
+    tn_bytes cache_memory;      /* bound of the cache in the hub */
+    const char *cache_redis;    /* HOST:PORT of a Redis server for the cache; "" = in the hub, unless
+                                   REDIS_HOST is set */
     const char *store;          /* connector type of the store: "sqlite" */
     tn_bytes records_bytes;     /* of records.db, beyond it the oldest go */
     int64_t records_days;       /* age at which records go */
@@ -60,5 +63,7 @@ void settings_finish(struct settings *s);
 const char *settings_dff(const struct settings *s, const char *key);
 /* Secrets of spec 6.3 that no member holds ("MYSQL_PASSWORD", "REDIS_PASSWORD"); NULL unknown. */
 const char *settings_dff_secret(const struct settings *s, const char *key);
+/* All known keys and CUSTOM_* as a JSON object with values of their type; secrets are null. */
+void settings_dff_json(const struct settings *s, struct buf *out);
 /* Iterates the known DFF keys (documentation, system-info). */
 const char *settings_dff_key(size_t i);

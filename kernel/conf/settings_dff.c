@@ -276,6 +276,48 @@ void settings_dff_take(struct settings *s, struct conf *c, const char *key, cons
     buf_finish(&list);
 }
 
+static void add_value(struct buf *out, int type, const char *v)
+{
+    int64_t i;
+    if (v == NULL || type == SECRET) {
+        buf_adds(out, "null");
+    } else if ((type == INT && str_to_i64(str_trim(str_of(v)), &i)) || type == BOOL) {
+        buf_adds(out, v);
+    } else if (type == LIST) {
+        tn_str rest = str_of(v), item;
+        buf_addc(out, '[');
+        for (const char *sep = ""; rest.n > 0 && str_split(&rest, ',', &item); sep = ",") {
+            buf_adds(out, sep);
+            buf_quote(out, item);
+        }
+        buf_addc(out, ']');
+    } else {
+        buf_quote(out, str_of(v));
+    }
+}
+
+void settings_dff_json(const struct settings *s, struct buf *out)
+{
+    tn_str key;
+    void *value;
+    buf_addc(out, '{');
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        buf_adds(out, i > 0 ? "," : "");
+        buf_quote(out, str_of(rows[i].key));
+        buf_addc(out, ':');
+        add_value(out, rows[i].type, settings_dff(s, rows[i].key));
+    }
+    for (size_t i = 0; s->dff != NULL && map_next(s->dff, &i, &key, &value);) {
+        if (str_prefix(key, "CUSTOM_")) {
+            buf_addc(out, ',');
+            buf_quote(out, key);
+            buf_addc(out, ':');
+            buf_quote(out, str_of(value));
+        }
+    }
+    buf_addc(out, '}');
+}
+
 void settings_dff_listen(struct settings *s, struct conf *c)
 {
     const char *bind = value_of(s, row_of("WEB_BIND"), "WEB_BIND");

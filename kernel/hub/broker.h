@@ -47,6 +47,8 @@ tn_str broker_logs(const tn_call *call);
 int broker_started(const tn_call *call);
 /* Processes that serve a queue now, and at most. */
 unsigned broker_workers(const struct broker *b, uint32_t queue, unsigned *ret_max);
+/* Loop thread. Whether the asking worker is still there. */
+int broker_wants(const void *token);
 /* Loop thread. Forgotten when the asking worker has gone. */
 void broker_answer(struct broker *b, void *token, tn_rc rc, tn_str payload);
 void broker_generation(struct broker *b,

@@ -370,6 +370,7 @@ void host_fill(struct hub_plugin *hp)
         t->auths = &auths_ops;
         t->records = &records_ops;
         t->tasks = &tasks_ops;
+        t->cache = &hostcache_ops;
         break;
     case TN_KIND_TRIGGER:
         t->loop = &hostloop_ops;

@@ -19,6 +19,7 @@ struct exchanges;
 struct auths;
 struct records;
 struct tasks;
+struct cache;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -48,6 +49,7 @@ struct hub {
     struct auths *auths;
     struct records *records;
     struct tasks *tasks;
+    struct cache *cache;
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
     struct map counters;      /* (m) metric name -> int64_t * */
@@ -118,6 +120,10 @@ tn_rc records_remove(struct hub *h, const char *entity, const tn_filter *f, uint
 /* {"pending":…,"written":…,"dropped":…,"refused":…,"pruned":…,"bytes":…} Any thread. */
 void records_status(struct hub *h, struct buf *out);
 extern const tn_host_records records_ops;
+/* hostcache.c: the cache for scripts (service "cache.run") and api plugins. */
+tn_rc hostcache_create(struct hub *h, tn_err *err);
+void hostcache_ask(struct hub *h, tn_str payload, void *token);
+extern const tn_host_cache hostcache_ops;
 
 extern const tn_host_entities entities_ops;
 

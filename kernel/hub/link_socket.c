@@ -43,6 +43,11 @@ static void take_ask(struct link *l, const struct ipc_msg *m, const char *text, 
     }
 }
 
+int broker_wants(const void *token)
+{
+    return ((const struct ask *)token)->link != NULL;
+}
+
 void broker_answer(struct broker *b, void *token, tn_rc rc, tn_str payload)
 {
     struct ask *a = token;

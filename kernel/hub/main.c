@@ -8,6 +8,7 @@
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/groups_conf.h"
+#include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
 #include "kernel/hub/tasks.h"
 #include <errno.h>
@@ -322,6 +323,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = auths_create(h, err);
     }
     if (rc == TN_OK) {
+        rc = hostcache_create(h, err);
+    }
+    if (rc == TN_OK) {
         rc = loop_timer(h->loop, drain_check, h, &h->drain_timer, err);
     }
     if (rc == TN_OK) {
@@ -358,12 +362,14 @@ static void hub_stop(struct hub *h)
         }
     }
     tasks_stop(h);
+    cache_stop(h->cache);
     broker_destroy(h->broker);
     suplink_close(h->suplink);
     loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store */
     for (size_t i = 0; i < h->nplugins; i++) {
         plug_detach(&h->plugins[i].pi);
     }
+    cache_destroy(h->cache);
     auths_destroy(h);
     tasks_destroy(h);
     records_destroy(h);

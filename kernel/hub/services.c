@@ -5,6 +5,7 @@
 #include "kernel/base/list.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
+#include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
 #include "kernel/value/json.h"
 #include <sodium.h>
@@ -331,6 +332,17 @@ void services_ask(void *user, tn_str service, tn_str payload, void *token)
         code_get(h, payload, token);
         return;
     }
+    if (str_is(service, "config.get")) {
+        struct buf out = BUF_INIT(0);
+        settings_dff_json(&h->settings, &out);
+        broker_answer(h->broker, token, out.failed ? TN_E_NOMEM : TN_OK, buf_str(&out));
+        buf_finish(&out);
+        return;
+    }
+    if (str_is(service, "cache.run")) {
+        hostcache_ask(h, payload, token);
+        return;
+    }
     pthread_mutex_lock(&h->lock);
     const struct service *s = map_get(&h->services->by_name, service);
     pthread_mutex_unlock(&h->lock);
@@ -431,6 +443,8 @@ static void status_fill(struct hub *h, struct buf *out)
 {
     buf_adds(out, "{\"broker\":");
     broker_status(h->broker, out);
+    buf_adds(out, ",\"cache\":");
+    cache_status(h->cache, out);
     buf_printf(out, ",\"exchanges\":%zu,\"generation\":%llu,\"counters\":{", exchanges_open(h),
                (unsigned long long)h->code->generation);
     pthread_mutex_lock(&h->lock);

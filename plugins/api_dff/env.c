@@ -3,6 +3,7 @@
 #include "rows.h"
 #include "secret.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,67 @@ static void env_row(struct api_req *r, json_t *row)
     if (is_password(row_text(row, "autoTypeCasting"))) {
         json_object_del(row, "valueTEXT");
     }
+}
+
+/* ---- DFF.ENV.save -------------------------------------------------------------------------------- */
+static tn_rc put_checked(const json_t *ask, const char *id, const char *type, tn_err *err)
+{
+    static const char *const copied[] = {"title", "description"};
+    const char *value = row_text(ask, "value");
+    json_t *text = is_password(type) ? env_crypt(id, value, true, err) : json_string(value);
+    json_t *row = text != NULL ? json_pack("{s:s, s:s, s:o}", "id", id, "autoTypeCasting", type,
+                                           "valueTEXT", text)
+                               : NULL;
+    tn_txn *txn = NULL;
+    int64_t had = 0;
+    tn_rc rc = row == NULL ? (err->rc != TN_OK ? err->rc : TN_E_NOMEM)
+                           : api.host->entities->begin(CTX, &txn, err);
+    for (size_t i = 0; i < 2; i++) {
+        if (json_is_string(json_object_get(ask, copied[i]))) {
+            json_object_set(row, copied[i], json_object_get(ask, copied[i]));
+        }
+    }
+    if (rc == TN_OK) {
+        json_t *old = store_one(txn, "envVariable", "id", text_of(id), NULL, 0, NULL);
+        had = old != NULL;
+        json_decref(old);
+        if (had) {
+            json_object_del(row, "id");
+        }
+        rc = had ? store_patch(txn, "envVariable", "id", text_of(id), row, err)
+                 : store_insert(txn, "envVariable", row, NULL, err);
+    }
+    json_decref(row);
+    if (rc == TN_OK) {
+        return api.host->entities->commit(CTX, txn, err);
+    }
+    api.host->entities->rollback(CTX, txn);
+    return rc;
+}
+
+tn_rc env_put(const json_t *ask, tn_err *err)
+{
+    static const char types[] = "|string|password|integer|float|boolean|json|commaArray|";
+    const char *id = row_text(ask, "id"), *type = row_text(ask, "type");
+    size_t n = strlen(id), good = 0;
+    char wanted[40];
+    while (good < n && (id[good] == '_' || (id[good] >= 'a' && id[good] <= 'z') ||
+                        (id[good] >= 'A' && id[good] <= 'Z') ||
+                        (good > 0 && id[good] >= '0' && id[good] <= '9'))) {
+        good++;
+    }
+    if (n == 0 || n > 64 || good < n) {
+        return api.host->fail(
+            err, TN_E_INVAL,
+            "the id of an env variable is 1 to 64 letters, digits and underscores, "
+            "not \"%.80s\"",
+            id);
+    }
+    snprintf(wanted, sizeof wanted, "|%.32s|", type);
+    if (strstr(types, wanted) == NULL) {
+        return api.host->fail(err, TN_E_INVAL, "\"%.32s\" is no type of env variables", type);
+    }
+    return put_checked(ask, id, type, err);
 }
 
 /* ---- services for scripts -------------------------------------------------------------------- */

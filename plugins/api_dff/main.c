@@ -6,6 +6,7 @@
 #include "record.h"
 #include "rows.h"
 #include "schema.h"
+#include "service.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -56,6 +57,8 @@ static const struct api_route *const tables[] = {
     task_record_routes,
     system_setting_routes,
     connector_routes,
+    func_store_routes,
+    func_cache_routes,
 };
 /* clang-format on */
 
@@ -212,6 +215,10 @@ static tn_rc start(void *inst, tn_err *err)
         first_start,
         localhost_start,
         env_services,
+        store_service,
+        entity_services,
+        sysdb_service,
+        task_services,
         connector_services,
         sign_service,
         published_code,
@@ -228,6 +235,12 @@ static tn_rc start(void *inst, tn_err *err)
     return rc;
 }
 
+static void detach(void *inst)
+{
+    (void)inst;
+    sysdb_stop();
+}
+
 static const char *const prefixes[] = {"/", NULL};
 static const tn_api_ops ops = {
     .size = sizeof ops,
@@ -241,4 +254,5 @@ static const tn_api_ops ops = {
 };
 
 TN_PLUGIN(.kind = TN_KIND_API, .name = "dff", .version = "0.1.0",
-          .summary = "HTTP API of the DataFlux Func vocabulary", .load = load, .ops = &ops)
+          .summary = "HTTP API of the DataFlux Func vocabulary", .load = load, .detach = detach,
+          .ops = &ops)

@@ -15,7 +15,8 @@ extern const struct crud script_set_crud, script_crud, env_crud, user_crud;
 /* Route tables, each ended by a NULL method. */
 extern const struct api_route auth_routes[], user_routes[], script_set_routes[], script_routes[],
     publish_routes[], func_routes[], env_routes[], func_api_routes[], index_routes[],
-    openapi_routes[], monitor_routes[], api_auth_routes[], access_key_routes[], task_routes[];
+    openapi_routes[], monitor_routes[], api_auth_routes[], access_key_routes[], task_routes[],
+    func_store_routes[], func_cache_routes[];
 
 /* All routes of this vocabulary, ended by a NULL method. */
 const tn_route *api_routes(void);
@@ -38,4 +39,6 @@ json_t *system_settings(tn_err *err);
 
 tn_rc first_start(tn_err *err);  /* setup.c */
 tn_rc env_services(tn_err *err); /* env.c */
+/* Makes or changes the variable {"id", "type", "value", "title", "description"}. */
+tn_rc env_put(const json_t *ask, tn_err *err);
 tn_rc sign_service(tn_err *err); /* index.c */

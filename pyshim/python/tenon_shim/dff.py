@@ -2,9 +2,12 @@
 """Members of the DFF object (spec 3.5). C adds API, LOG, VAR, EVAL, EXEC and lower-case spellings."""
 import _tenon
 from . import resp, toolkit
+from . import config, entities, func, guance, sysdb
 from .conn import Connectors
 from .env import Env
+from .redis_like import Cache, SysCache
 from .sql import sql
+from .store import Store
 from .task import Context
 from .threads import Thread
 
@@ -41,9 +44,7 @@ def sign(*args) -> str:
     return answer.decode()
 
 
-_LATER = ("STORE", "CACHE", "CONFIG", "FUNC", "BLUEPRINT", "SYNC_API", "AUTH_LINK",
-          "ASYNC_API", "BATCH", "CRON_JOB", "CRONTAB_CONFIG", "TASK", "SYS_DB", "SYS_CACHE_DB",
-          "GUANCE_OPENAPI", "DATAKIT", "DATAWAY", "EXTRA_GUANCE_DATA")
+_LATER = ("GUANCE_OPENAPI", "DATAKIT", "DATAWAY")
 
 # Shared by all scripts.
 MEMBERS = {name: Unavailable(name) for name in _LATER}
@@ -51,6 +52,19 @@ MEMBERS.update({
     "CONN": Connectors(),
     "SRC": Connectors(),
     "CTX": Context(),
+    "CONFIG": config.Config(),
+    "FUNC": func.func,
+    "BLUEPRINT": func.blueprint,
+    "TASK": func.Task(),
+    "SYNC_API": entities.SYNC_API,
+    "AUTH_LINK": entities.SYNC_API,
+    "ASYNC_API": entities.ASYNC_API,
+    "BATCH": entities.ASYNC_API,
+    "CRON_JOB": entities.CRON_JOB,
+    "CRONTAB_CONFIG": entities.CRON_JOB,
+    "SYS_DB": sysdb.SysDb(),
+    "SYS_CACHE_DB": SysCache(),
+    "EXTRA_GUANCE_DATA": guance.ExtraData(),
     "ENV": Env(),
     "SQL": sql,
     "THREAD": Thread(),
@@ -64,4 +78,4 @@ MEMBERS.update({
 })
 
 # name -> callable(script id): members with state of their own per script.
-FACTORIES: dict = {}
+FACTORIES: dict = {"CACHE": Cache, "STORE": Store}

@@ -61,4 +61,23 @@ class Env:
         answer = _tenon.ask("env.keys", "{}")
         return list(_tenon.loads(answer)) if answer is not None else []
 
+    def save(self, id, value, title=None, description=None, type=None) -> None:
+        """Makes or changes a variable; the type is guessed from the value when it is not given."""
+        from .service import ask
+        if type is None:
+            type = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else \
+                "float" if isinstance(value, float) else "string" if isinstance(value, str) else "json"
+        text = value if isinstance(value, str) else \
+            ",".join(map(str, value)) if type == "commaArray" else _tenon.dumps(value)
+        if type == "password":
+            _tenon.add_secret(text)
+        ask("env.save", {"id": str(id), "value": text, "title": title, "description": description,
+                         "type": type})
+        _known.pop(str(id), None)
+
+    def delete(self, id) -> None:
+        from .service import ask
+        ask("env.delete", {"id": str(id)})
+        _known.pop(str(id), None)
+
     list = keys

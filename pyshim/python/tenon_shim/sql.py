@@ -7,11 +7,21 @@ _ESCAPES = str.maketrans({"\0": "\\0", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\
                           '"': '\\"', "'": "\\'", "\\": "\\\\"})
 
 
-def _quoted(text: str) -> str:
+def _backslashed(text: str) -> str:
     return "'%s'" % text.translate(_ESCAPES)
 
 
-def _escaped(value, nested: bool = False) -> str:
+def _doubled(text: str) -> str:
+    if "\0" in text:  # a literal ends there
+        return "CAST(X'%s' AS TEXT)" % text.encode("utf-8", "surrogatepass").hex()
+    return "'%s'" % text.replace("'", "''")
+
+
+# How a dialect writes text: MySQL's way with backslashes, or SQL's own with doubled quotes.
+MYSQL, STANDARD = _backslashed, _doubled
+
+
+def _escaped(value, quoted, nested: bool = False) -> str:
     """A value as SQL text; lists inside lists get parentheses."""
     if value is None:
         return "NULL"
@@ -20,18 +30,18 @@ def _escaped(value, nested: bool = False) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     if isinstance(value, (list, tuple, set, frozenset)):
-        text = ", ".join(_escaped(x, True) for x in value)
+        text = ", ".join(_escaped(x, quoted, True) for x in value)
         return "(%s)" % text if nested else text
     if isinstance(value, dict):
-        return ", ".join("%s = %s" % (k, _escaped(v, True)) for k, v in value.items())
+        return ", ".join("%s = %s" % (k, _escaped(v, quoted, True)) for k, v in value.items())
     if isinstance(value, (bytes, bytearray)):
         try:
-            return _quoted(bytes(value).decode("utf-8"))
+            return quoted(bytes(value).decode("utf-8"))
         except UnicodeDecodeError:
             return "X'%s'" % bytes(value).hex()
-    return _quoted(str(value))
+    return quoted(str(value))
 
 
 def _raw(value) -> str:
@@ -40,7 +50,7 @@ def _raw(value) -> str:
     return str(value)
 
 
-def sql(text: str, sql_params=None) -> str:
+def sql(text: str, sql_params=None, quoted=MYSQL) -> str:
     """`?` becomes the escaped value, `??` its raw text, longer runs stay; blanks around are cut."""
     if not isinstance(text, str):
         raise TypeError("the SQL must be a str, not %s" % type(text).__name__)
@@ -53,7 +63,7 @@ def sql(text: str, sql_params=None) -> str:
         if len(run) > 2:
             return run
         for value in params:
-            return _escaped(value) if len(run) == 1 else _raw(value)
+            return _escaped(value, quoted) if len(run) == 1 else _raw(value)
         return run
 
     return _RUN.sub(substitute, text).strip()

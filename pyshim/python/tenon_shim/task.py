@@ -172,6 +172,9 @@ def finish(state: dict, ok: bool) -> None:
     """End of the task: its threads are joined. After a failure, or when the time limit ends the
     join, they are interrupted; a process with threads that still run serves no further call."""
     pool = state.get("pool")
+    if "sysdb" in state:
+        from . import sysdb
+        sysdb.finish(state)
     try:
         if pool is not None and ok:
             pool.join()

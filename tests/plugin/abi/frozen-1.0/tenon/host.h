@@ -218,6 +218,16 @@ typedef struct tn_host_records {
     tn_rc (*flush)(void *ctx, tn_err *);
 } tn_host_records;
 
+/* ---- cache: what scripts share, embedded or on a Redis server ------------------------------------- */
+typedef struct tn_host_cache {
+    uint32_t size;
+    uint32_t rsvd;
+    /* Loop thread. One command as RESP2 array of bulk strings. done() comes once, on the loop thread, now
+     * or later, with one RESP2 reply; every failure is an error reply ("-ERR ...", "-WRONGTYPE ...",
+     * "-OOM ...", "-UNAVAIL ..."). The reply is borrowed until it returns. */
+    void (*run)(void *ctx, tn_str request, void (*done)(void *user, tn_str reply), void *user);
+} tn_host_cache;
+
 /* ---- the core table ------------------------------------------------------------------------------ */
 typedef struct tn_host {
     uint32_t size;
@@ -244,6 +254,7 @@ typedef struct tn_host {
     const tn_host_tasks *tasks;
     const tn_host_schedules *schedules;
     const tn_host_records *records;
+    const tn_host_cache *cache;
 } tn_host;
 
 #endif
