@@ -9,6 +9,10 @@ from SCons.Script import Exit, GetOption
 import deps
 
 
+# fuzz targets of what is not in the kernel's libraries: folders and packages to link with them
+FUZZ_PARTS = {'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',))}
+
+
 def _sources(folder):
     return sorted(glob.glob(os.path.join(folder, '*.c')))
 
@@ -138,6 +142,9 @@ class Layout:
         """tests/fuzz/fuzz_x: with libFuzzer in the fuzz variant, with the replay driver elsewhere."""
         driver = [] if self.env['variant'] == 'fuzz' else ['tests/check/replay.c']
         for source in _sources('tests/fuzz'):
-            if os.path.basename(source).startswith('fuzz_'):
-                self.link('%s/tests/fuzz/%s' % (self.root, os.path.basename(source)[:-2]),
-                          top, [source] + driver)
+            name = os.path.basename(source)[:-2]
+            if name.startswith('fuzz_'):
+                folders, pkgs = FUZZ_PARTS.get(name, ((), ()))
+                parts = [part for folder in folders for part in _sources(folder)]
+                self.link('%s/tests/fuzz/%s' % (self.root, name), top, [source] + parts + driver,
+                          pkgs)
