@@ -30,6 +30,11 @@ struct settings {
     tn_secret auto_setup_admin_password;
     const char *auto_setup_ak_id;
     tn_secret auto_setup_ak_secret;
+    const char *queue_workers;  /* "16" or "16,3=64": processes of the queues other than 1 and 5 */
+    int64_t tasks_max;          /* durable calls that may wait in one queue */
+    tn_dur task_keep, task_keep_dead;  /* rows of ended tasks, of dead letters */
+    int64_t task_keep_count;
+    tn_bytes task_keep_bytes;
     tn_bytes cache_memory;      /* bound of the cache in the hub */
     const char *cache_redis;    /* HOST:PORT of a Redis server for the cache; "" = in the hub, unless
                                    REDIS_HOST is set */

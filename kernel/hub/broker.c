@@ -162,6 +162,10 @@ static tn_rc check_req(struct broker *b, const tn_call_req *req, struct group **
         return err_set(err, TN_E_INVAL, "timeout of %u ms (expected %u..%u)", req->timeout_ms,
                        TIMEOUT_MIN_MS, TIMEOUT_MAX_MS);
     }
+    if (req->task_id.n >= sizeof(((tn_call *)0)->task_id)) {
+        return err_set(err, TN_E_INVAL, "a call's task id has %zu bytes (at most %zu)",
+                       req->task_id.n, sizeof(((tn_call *)0)->task_id) - 1);
+    }
     struct group *g = b->by_queue[req->queue];
     if (g->npending >= g->conf.queue_max) {
         b->totals[TN_CALL_OVERLOAD]++;
@@ -183,8 +187,14 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
     if (!c) {
         return err_set(err, TN_E_NOMEM, "call: out of memory");
     }
-    memcpy(c->task_id, "task-", 5);
-    rnd_id(c->task_id + 5, 12);
+    if (req->task_id.n) {
+        memcpy(c->task_id, req->task_id.s, req->task_id.n);
+        c->task_id[req->task_id.n] = '\0';
+    } else {
+        memcpy(c->task_id, "task-", 5);
+        rnd_id(c->task_id + 5, 12);
+    }
+    c->log = req->log;
     c->group = g;
     c->user = req->user;
     c->done = req->done;
@@ -235,6 +245,16 @@ void broker_orphan(struct broker *b, tn_call *c)
 void call_complete(tn_call *c, const struct outcome *o)
 {
     struct broker *b = c->b;
+    if (c->cancel && o->status != TN_CALL_CANCELED) {
+        /* Whatever its last words were. What it had reached by itself counts. */
+        struct outcome canceled = *o;
+        if (o->status == TN_CALL_TIMEOUT || o->status == TN_CALL_CRASHED) {
+            canceled.status = TN_CALL_CANCELED;
+        }
+        c->cancel = 0;
+        call_complete(c, &canceled);
+        return;
+    }
     deadline_call_off(c);
     if (c->state == CALL_QUEUED) {
         c->group->npending--;
@@ -260,7 +280,8 @@ void call_complete(tn_call *c, const struct outcome *o)
                             .trigger_us = c->trigger_us,
                             .start_us = o->start_us,
                             .end_us = clock_wall_us(),
-                            .peak_bytes = o->peak_bytes};
+                            .peak_bytes = o->peak_bytes,
+                            .outside = (uint32_t)c->outside};
         if (r.start_us && (r.start_us < r.trigger_us || r.start_us > r.end_us)) {
             r.start_us = r.start_us < r.trigger_us ? r.trigger_us : r.end_us;
         }

@@ -38,6 +38,15 @@ void broker_destroy(struct broker *b);
 void broker_zygote(struct broker *b, int fd);
 tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_err *err);
 void broker_orphan(struct broker *b, tn_call *call);
+/* The call ends as CANCELED, done() is called as ever: at once when it has not started, else its script
+ * gets the exception of the soft deadline and its process is killed after grace_ms. */
+void broker_cancel(struct broker *b, tn_call *call, uint32_t grace_ms);
+/* What it has printed so far. */
+tn_str broker_logs(const tn_call *call);
+/* Nonzero: a worker has taken it. */
+int broker_started(const tn_call *call);
+/* Processes that serve a queue now, and at most. */
+unsigned broker_workers(const struct broker *b, uint32_t queue, unsigned *ret_max);
 /* Loop thread. Whether the asking worker is still there. */
 int broker_wants(const void *token);
 /* Loop thread. Forgotten when the asking worker has gone. */

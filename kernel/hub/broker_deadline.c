@@ -92,6 +92,7 @@ static void next_step(struct link *l, uint64_t now)
 {
     tn_call *c = list_entry(l->sent.next, tn_call, node);
     uint64_t hard = l->started_ns + c->timeout_ms * NS_PER_MS + l->b->grace_ns;
+    hard = l->cancel_ns && l->cancel_ns < hard ? l->cancel_ns : hard;
     uint64_t stack = hard > now + STACK_NS ? hard - STACK_NS : now;
     if (l->wait == WAIT_SOFT) {
         signal_worker(l, IPC_SIG_SOFT);
@@ -106,6 +107,16 @@ static void next_step(struct link *l, uint64_t now)
     } else {
         link_hard_deadline(l);
     }
+}
+
+void deadline_cancel(struct link *l)
+{
+    const tn_call *c = list_entry(l->sent.next, tn_call, node);
+    uint64_t now = clock_mono_ns();
+    l->cancel_ns = now + c->grace_ns;
+    l->soft_tries = 0;
+    atomic_store(&l->page->cancel, c->seq); /* the worker asks whether the signal is meant for it */
+    deadline_link(l, WAIT_SOFT, now);
 }
 
 static void link_due(struct link *l, uint64_t now)

@@ -5,6 +5,7 @@
  *   broker_deadline.c  the check timer, soft and hard deadlines, limits of the wait
  *   broker_preload.c   published code for the zygote
  *   broker_status.c    JSON for the status pages
+ *   broker_tasks.c     cancelling and other needs of durable calls
  *   group.c            which worker gets a call; growing and shrinking
  *   link.c             one worker: rings, socket, claims, death
  *   link_zygote.c      the zygote: forks and exits */
@@ -50,6 +51,7 @@ struct tn_call {
     struct heap_node timer; /* limit of the wait */
     struct broker *b;
     struct group *group;
+    struct link *link; /* CALL_CLAIMED */
     enum call_state state;
     int orphan; /* nobody waits: no done() */
     unsigned starts;
@@ -61,7 +63,11 @@ struct tn_call {
     uint32_t timeout_ms;
     void *user;
     void (*done)(void *, const tn_call_result *);
-    char task_id[20];
+    void (*log)(void *, tn_str);
+    char task_id[48];
+    int cancel; /* asked to end: a timeout or crash that follows is no other end */
+    uint64_t grace_ns; /* with cancel: soft signal to SIGKILL */
+    int outside; /* its worker was killed by somebody else */
     struct buf logs;
     int fd; /* memfd with the sections, -1 = inline */
     uint32_t size;
@@ -110,6 +116,7 @@ struct link {
     int draining;
     int ready, reported, counted; /* counted: one of group.nworkers */
     unsigned soft_tries;
+    uint64_t cancel_ns; /* the running call was cancelled: its hard deadline, 0 = it was not */
     int sock, pidfd;
     pid_t pid;
     int status; /* wait status once reported */
@@ -230,6 +237,8 @@ void deadline_call(tn_call *call); /* arms the limit of the wait */
 void deadline_call_off(tn_call *call);
 void check_at(struct broker *b, uint64_t at_ns); /* look at the busy workers at the latest then */
 void check_off(struct broker *b);
+/* The running call was cancelled: a soft signal now, the end of its process after its grace. */
+void deadline_cancel(struct link *l);
 void broker_soon(struct broker *b); /* refill and tell what is due, right after this event */
 
 /* ---- group.c --------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "kernel/base/rnd.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/hub.h"
+#include "kernel/hub/tasks.h"
 #include "kernel/value/json.h"
 #include <sodium.h>
 #include <stdio.h>
@@ -368,11 +369,13 @@ void host_fill(struct hub_plugin *hp)
         t->auth = &auth_ops;
         t->auths = &auths_ops;
         t->records = &records_ops;
+        t->tasks = &tasks_ops;
         t->cache = &hostcache_ops;
         break;
     case TN_KIND_TRIGGER:
         t->loop = &hostloop_ops;
         t->calls = &services_calls_ops;
+        t->tasks = &tasks_ops;
         break;
     case TN_KIND_AUTH: /* compares and draws; its configuration arrives opened */
         t->auth = &plain_auth_ops;

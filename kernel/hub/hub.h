@@ -18,6 +18,7 @@ struct services;
 struct exchanges;
 struct auths;
 struct records;
+struct tasks;
 struct cache;
 
 /* An attached plugin of the hub, with the host table it was given. */
@@ -47,6 +48,7 @@ struct hub {
     struct exchanges *exchanges;
     struct auths *auths;
     struct records *records;
+    struct tasks *tasks;
     struct cache *cache;
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;

@@ -170,6 +170,7 @@ int link_send(struct link *l, tn_call *c)
         }
     }
     c->seq = l->next_seq++;
+    c->link = l;
     c->state = CALL_CLAIMED;
     c->starts++;
     l->b->nclaimed++;
@@ -222,6 +223,7 @@ static tn_call *pop_head(struct link *l)
     }
     l->started = 0;
     l->soft_tries = 0;
+    l->cancel_ns = 0;
     l->head_ns = clock_mono_ns();
     l->check_ns = l->head_ns + WINDOW_NS;
     free(l->stack);
@@ -292,6 +294,9 @@ static int take_log(struct link *l, const unsigned char *frame, size_t n)
     }
     if (c && f.seq == c->seq) {
         buf_add(&c->logs, frame + sizeof(f), n - sizeof(f) - f.flags);
+        if (c->log && !c->orphan) {
+            c->log(c->user, (tn_str){(const char *)frame + sizeof(f), n - sizeof(f) - f.flags});
+        }
     }
     return 0;
 }
@@ -415,6 +420,9 @@ void link_look(struct link *l, uint64_t now)
         l->started_ns = at < l->head_ns ? l->head_ns : at > now ? now : at;
         l->started = 1;
         deadline_link(l, WAIT_SOFT, l->started_ns + head->timeout_ms * NS_PER_MS);
+        if (head->cancel) {
+            deadline_cancel(l);
+        }
     }
     uint64_t limit = call_estimate(l->b, head->cell) < CHEAP_NS ? PREEMPT_NS : WINDOW_NS;
     if (now - l->started_ns < limit) {
@@ -435,62 +443,4 @@ void link_look(struct link *l, uint64_t now)
     atomic_store(&l->page->hub_sleeps, 1);
     atomic_thread_fence(memory_order_seq_cst);
     link_drain(l);
-}
-
-/* ---- end ------------------------------------------------------------------------------------------------------- */
-
-void link_retire(struct link *l)
-{
-    if (l->state == LINK_LEAVING || l->state == LINK_DEAD) {
-        return;
-    }
-    int starting = l->state == LINK_STARTING;
-    group_link_gone(l->group, l);
-    l->state = LINK_LEAVING;
-    if (starting) {
-        group_start_failed(l);
-    }
-    broker_soon(l->b); /* a replacement now, not when it is reaped */
-}
-
-void link_kill(struct link *l, const char *why)
-{
-    if (l->killed || l->state == LINK_DEAD) {
-        return;
-    }
-    l->killed = 1;
-    l->why = why;
-    link_retire(l);
-    if (l->pidfd >= 0) {
-        l->b->kills++;
-        log_at(TN_LOG_NOTICE, "worker %d is killed: %s", (int)l->pid, why);
-        if (syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0) {
-            kill(-l->pid, SIGKILL); /* its number cannot be somebody else's: it is not reaped yet */
-        }
-    }
-    deadline_link(l, WAIT_NONE, 0);
-}
-
-void link_leave(struct link *l)
-{
-    struct ipc_msg m = {.type = IPC_M_EXIT};
-    if (l->state == LINK_LEAVING || l->state == LINK_DEAD) {
-        return;
-    }
-    group_link_gone(l->group, l);
-    l->state = LINK_LEAVING;
-    if (ipc_send(l->sock, &m, sizeof(m), NULL, 0, NULL, 0, MSG_DONTWAIT) && errno == EAGAIN) {
-        link_kill(l, "it does not read its messages");
-    } else if (l->nsent == 0) {
-        link_no_calls(l);
-    }
-}
-
-void link_no_calls(struct link *l)
-{
-    if (l->state == LINK_LEAVING && !l->killed) {
-        deadline_link(l, WAIT_LEAVE, clock_mono_ns() + LEAVE_NS);
-    } else {
-        group_link_idle(l->group, l);
-    }
 }

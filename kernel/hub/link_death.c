@@ -3,11 +3,15 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/log.h"
 #include "kernel/hub/broker_int.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define REPORT_NS 3000000000ull /* the zygote kills descendants first, which may take a moment */
 
@@ -35,6 +39,9 @@ static void finish(struct link *l)
     l->lost = NULL;
     if (c) {
         l->b->crashes++;
+        /* Without a reason of ours: the system was out of memory, an operator, or a script itself. */
+        c->outside = !l->why && (!l->reported ||
+                                 (WIFSIGNALED(l->status) && WTERMSIG(l->status) == SIGKILL));
         call_fail(c, TN_CALL_CRASHED, "WorkerCrashed", l->stack, 0,
                   "the worker process %d that ran this call %s", (int)l->pid, how);
     } else if (l->reported && !l->killed && l->status) {
@@ -133,10 +140,73 @@ void link_hard_deadline(struct link *l)
     char *stack = l->stack;
     l->stack = NULL;
     int64_t start_us = clock_wall_us() - (int64_t)((clock_mono_ns() - l->started_ns) / 1000);
-    link_kill(l, "its call did not end at its deadline");
+    link_kill(l, l->cancel_ns ? "its call was cancelled" : "its call did not end at its deadline");
     l->answered = 1;
     tn_call *c = link_pop_head(l);
-    call_fail(c, TN_CALL_TIMEOUT, "TaskTimeout", stack, start_us,
-              "the call ran longer than its limit of %u ms and was killed", c->timeout_ms);
+    if (c->cancel) {
+        call_fail(c, TN_CALL_CANCELED, "Cancelled", stack, start_us,
+                  "the call was cancelled and had to be killed");
+    } else {
+        call_fail(c, TN_CALL_TIMEOUT, "TaskTimeout", stack, start_us,
+                  "the call ran longer than its limit of %u ms and was killed", c->timeout_ms);
+    }
     free(stack);
+}
+
+/* ---- bringing it about ---------------------------------------------------------------------- */
+
+void link_retire(struct link *l)
+{
+    if (l->state == LINK_LEAVING || l->state == LINK_DEAD) {
+        return;
+    }
+    int starting = l->state == LINK_STARTING;
+    group_link_gone(l->group, l);
+    l->state = LINK_LEAVING;
+    if (starting) {
+        group_start_failed(l);
+    }
+    broker_soon(l->b); /* a replacement now, not when it is reaped */
+}
+
+void link_kill(struct link *l, const char *why)
+{
+    if (l->killed || l->state == LINK_DEAD) {
+        return;
+    }
+    l->killed = 1;
+    l->why = why;
+    link_retire(l);
+    if (l->pidfd >= 0) {
+        l->b->kills++;
+        log_at(TN_LOG_NOTICE, "worker %d is killed: %s", (int)l->pid, why);
+        if (syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0) == 0) {
+            kill(-l->pid, SIGKILL); /* its number cannot be somebody else's: it is not reaped yet */
+        }
+    }
+    deadline_link(l, WAIT_NONE, 0);
+}
+
+void link_leave(struct link *l)
+{
+    struct ipc_msg m = {.type = IPC_M_EXIT};
+    if (l->state == LINK_LEAVING || l->state == LINK_DEAD) {
+        return;
+    }
+    group_link_gone(l->group, l);
+    l->state = LINK_LEAVING;
+    if (ipc_send(l->sock, &m, sizeof(m), NULL, 0, NULL, 0, MSG_DONTWAIT) && errno == EAGAIN) {
+        link_kill(l, "it does not read its messages");
+    } else if (l->nsent == 0) {
+        link_no_calls(l);
+    }
+}
+
+void link_no_calls(struct link *l)
+{
+    if (l->state == LINK_LEAVING && !l->killed) {
+        deadline_link(l, WAIT_LEAVE, clock_mono_ns() + LEAVE_NS);
+    } else {
+        group_link_idle(l->group, l);
+    }
 }

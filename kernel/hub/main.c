@@ -7,8 +7,10 @@
 #include "kernel/base/fd.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
+#include "kernel/hub/groups_conf.h"
 #include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
+#include "kernel/hub/tasks.h"
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
@@ -41,15 +43,26 @@ static int level_of(const char *name)
 }
 
 /* ---- drain ------------------------------------------------------------------------------------ */
+/* Nothing runs any more; what came of the last tasks is still to be written. */
 static void hub_leave(void *user)
 {
-    loop_stop(((struct hub *)user)->loop);
+    struct hub *h = user;
+    h->draining = 2;
+    loop_timer_set(h->loop, h->drain_timer, clock_mono_ns());
 }
 
 static void drain_check(void *user)
 {
     struct hub *h = user;
     uint32_t active = 0;
+    if (h->draining == 2) {
+        if (!tasks_busy(h)) {
+            loop_stop(h->loop);
+        } else {
+            loop_timer_set(h->loop, h->drain_timer, clock_mono_ns() + 5 * NS_PER_MS);
+        }
+        return;
+    }
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
         if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
@@ -72,6 +85,7 @@ static void hub_drain(void *user)
     }
     h->draining = 1;
     log_info("draining: %zu requests are open", exchanges_open(h));
+    tasks_drain(h, (uint64_t)h->settings.drain.ms * NS_PER_MS);
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
         if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
@@ -117,6 +131,7 @@ static void ready_check(struct hub *h)
         exit(1);
     }
     h->listening = 1;
+    tasks_start(h);
     tn_str rest = str_of(h->settings.listen), one;
     char url[256];
     str_split(&rest, ',', &one);
@@ -257,21 +272,18 @@ static tn_rc store_start(struct hub *h, struct hub_plugin *hp, struct conf *c,
 
 static tn_rc broker_start(struct hub *h, tn_err *err)
 {
-    const struct settings *s = &h->settings;
-    uint32_t min = (uint32_t)s->workers_min, max = (uint32_t)s->workers_max;
-    /* Debugger runs have workers of their own: a draft that spins never holds up the APIs. */
-    const struct broker_group_conf groups[] = {
-        {"default", 0x3ffu & ~(1u << 5), min, max, (uint32_t)s->queue_max,
-         (uint64_t)s->queue_wait.ms * NS_PER_MS},
-        {"debug", 1u << 5, 1, 8, 256, (uint64_t)s->queue_wait.ms * NS_PER_MS},
-    };
-    const struct broker_conf conf = {groups, 2, (uint32_t)s->worker_calls, NS_PER_S};
     const struct broker_hooks hooks = {.user = h,
                                        .ask = services_ask,
                                        .compiled = services_compiled,
                                        .ready = on_workers_ready,
                                        .sweep = on_sweep};
-    return broker_create(h->loop, &conf, &hooks, &h->broker, err);
+    struct groups_conf g;
+    tn_rc rc = groups_conf(&h->settings, &g, err);
+    if (rc == TN_OK) {
+        const struct broker_conf conf = {g.groups, g.n, (uint32_t)h->settings.worker_calls, NS_PER_S};
+        rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
+    }
+    return rc;
 }
 
 /* Forks its probes, so it comes before the first thread. */
@@ -330,6 +342,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = records_create(h, err);
     }
     if (rc == TN_OK) {
+        rc = tasks_create(h, err);
+    }
+    if (rc == TN_OK) {
         rc = plugins_start(h, c, problems, err);
     }
     if (rc == TN_OK) {
@@ -346,6 +361,7 @@ static void hub_stop(struct hub *h)
             ((const tn_frontend_ops *)hp->plug->ops)->stop(hp->pi.inst);
         }
     }
+    tasks_stop(h);
     cache_stop(h->cache);
     broker_destroy(h->broker);
     suplink_close(h->suplink);
@@ -355,6 +371,7 @@ static void hub_stop(struct hub *h)
     }
     cache_destroy(h->cache);
     auths_destroy(h);
+    tasks_destroy(h);
     records_destroy(h);
     sessions_close(h->sessions);
     keys_close(h->keys);

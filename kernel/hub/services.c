@@ -420,7 +420,10 @@ static void calls_data_changed(void *ctx)
 /* ---- calls ----------------------------------------------------------------------------------- */
 static tn_rc calls_submit(void *ctx, const tn_call_req *req, tn_call **ret, tn_err *err)
 {
-    return broker_submit(host_hub(ctx)->broker, req, ret, err);
+    tn_call_req r; /* a plugin built against an older header hands over less */
+    memset(&r, 0, sizeof r);
+    memcpy(&r, req, req->size < sizeof r ? req->size : sizeof r);
+    return broker_submit(host_hub(ctx)->broker, &r, ret, err);
 }
 
 static void calls_orphan(void *ctx, tn_call *call)

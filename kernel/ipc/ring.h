@@ -12,7 +12,7 @@
 
 #define IPC_REVOKED      (1ull << 63)
 #define IPC_PAGE_MAGIC   0x50414745u
-#define IPC_PAGE_VERSION 1u
+#define IPC_PAGE_VERSION 2u
 #define IPC_FRAME_MAX    (IPC_INLINE_MAX + 512u) /* largest frame: sections and the fixed part */
 
 struct ipc_ring {
@@ -30,7 +30,8 @@ struct ipc_page {
     _Atomic uint32_t worker_sleeps; /* worker is about to block in recv: needs a bell */
     _Atomic uint32_t hub_sleeps;    /* hub is about to block in epoll: needs a bell */
     _Atomic uint64_t done;          /* last finished seq */
-    char pad_[16];
+    _Atomic uint64_t cancel;        /* hub: this seq shall end, see IPC_SIG_SOFT */
+    char pad_[8];
     struct ipc_ring calls;   /* hub -> worker */
     struct ipc_ring replies; /* worker -> hub */
 };

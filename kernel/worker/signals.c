@@ -35,7 +35,8 @@ static void on_soft(int sig)
         struct timespec ts;
         uint64_t at = atomic_load_explicit(&self_->soft_at, memory_order_relaxed);
         clock_gettime(CLOCK_MONOTONIC, &ts);
-        if (at && (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec >= at) {
+        int cancel = atomic_load(&self_->page->cancel) == self_->seq;
+        if (at && (cancel || (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec >= at)) {
             self_->soft_hit = 1;
             self_->conf->lang->soft_timeout();
         }

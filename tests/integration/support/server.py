@@ -126,6 +126,8 @@ class Server:
     def kill(self) -> None:
         """SIGKILL to everything, for the end of a test that failed."""
         if self.process is not None:
+            # the supervisor dies first: its hub may have time to say so
+            self.allowed_alerts.append(re.compile('the supervisor has gone'))
             for p in procs.family(self.process.pid, self.mark):
                 with contextlib.suppress(OSError):
                     os.kill(p.pid, signal.SIGKILL)

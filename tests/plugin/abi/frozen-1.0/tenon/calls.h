@@ -45,6 +45,8 @@ typedef struct tn_call_result {
     tn_str logs;          /* printed lines, '\n' separated */
     int64_t trigger_us, start_us, end_us;  /* wall clock, microseconds UTC; 0 = not reached */
     uint64_t peak_bytes;  /* peak memory of the worker while it ran, 0 unknown */
+    uint32_t outside;     /* CRASHED: 1 = somebody else killed the worker (SIGKILL that was not ours) */
+    uint32_t rsvd;
 } tn_call_result;
 
 typedef struct tn_call_req {
@@ -66,6 +68,10 @@ typedef struct tn_call_req {
     /* Loop thread, exactly once for every accepted submit; never from inside submit(). All of
      * `result` is borrowed until done() returns. */
     void (*done)(void *user, const tn_call_result *result);
+    tn_str task_id;       /* what the script sees as its task, at most 47 bytes; absent = generated */
+    /* Loop thread, before done(): printed lines as they come, '\n' separated; NULL = with the result
+     * only. Must not submit or orphan. */
+    void (*log)(void *user, tn_str text);
 } tn_call_req;
 
 #endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people ask of tasks: cancel, why one waits, dead letters, progress, status, pause. */
+#include "kernel/base/err.h"
+#include "kernel/base/str.h"
+#include "kernel/hub/tasks_int.h"
+#include "kernel/value/json.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUND        500         /* dead letters in one transaction */
+#define PROGRESS_MAX (64u << 10) /* bytes */
+
+/* ---- cancel ---------------------------------------------------------------------------------- */
+
+struct cancel {
+    struct tk_op op;
+    struct job job;
+    uint32_t grace_ms;
+    int state;
+    void (*done)(void *, tn_rc, const tn_err *);
+    void *user;
+    tn_str id;
+    char text[64];
+};
+
+static tn_rc cancel_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
+{
+    struct cancel *c = container_of(op, struct cancel, op);
+    tn_rc rc = jobs_drop(op->t->jobs, txn, 0, -1, c->id, job_states[TN_TASK_CANCELED], "Cancelled",
+                         "the task was cancelled before it started", tk_now_ms(), &c->job, err);
+    c->state = TN_TASK_CANCELED;
+    if (rc == TN_E_NOTFOUND) {
+        tn_rc known = jobs_state(txn, c->id, &c->state, err);
+        return known ? known
+                     : err_set(err, TN_E_CONFLICT, "the task is %s already", job_states[c->state]);
+    }
+    return rc;
+}
+
+/* 1: it runs and was asked to end. */
+static int cancel_running(struct tasks *t, tn_str id, uint32_t grace_ms)
+{
+    struct tk_run *r = map_get(&t->running, id);
+    if (!r || !r->call) {
+        return 0;
+    }
+    r->cancel = 1;
+    broker_cancel(t->hub->broker, r->call, grace_ms);
+    return 1;
+}
+
+static void cancel_after(struct tk_op *op)
+{
+    struct cancel *c = container_of(op, struct cancel, op);
+    struct tasks *t = op->t;
+    if (op->rc == TN_OK) {
+        const struct job *j = &c->job;
+        struct job_key k;
+        job_key_of(j, &k);
+        atomic_fetch_sub(&t->queues[j->queue].waiting, 1);
+        const tn_call_result none = {.size = sizeof none,
+                                     .status = TN_CALL_CANCELED,
+                                     .task_id = j->id,
+                                     .value_fd = -1,
+                                     .trigger_us = j->trigger_ms * 1000,
+                                     .end_us = tk_now_ms() * 1000};
+        tk_tell(t, j, TN_TASK_CANCELED, &none);
+        watch_ended(t, j, NULL, TN_TASK_CANCELED);
+        overlap_leave(t, (uint32_t)j->queue, &k);
+    } else if (op->rc == TN_E_CONFLICT && c->state == TN_TASK_RUNNING &&
+               cancel_running(t, c->id, c->grace_ms)) {
+        op->rc = TN_OK; /* its claim was on the way */
+    }
+    c->done(c->user, op->rc, op->rc ? &op->err : NULL);
+    job_finish(&c->job);
+    free(c);
+}
+
+tn_rc tk_cancel(void *ctx, tn_str id, uint32_t grace_ms,
+                void (*done)(void *user, tn_rc rc, const tn_err *err), void *user, tn_err *err)
+{
+    struct tasks *t = host_tasks(ctx);
+    if (id.n == 0 || id.n > 64) {
+        return err_set(err, TN_E_NOTFOUND, "there is no task with such an id");
+    }
+    if (cancel_running(t, id, grace_ms)) {
+        done(user, TN_OK, NULL);
+        return TN_OK;
+    }
+    struct cancel *c = calloc(1, sizeof *c);
+    if (!c) {
+        return err_set(err, TN_E_NOMEM, "no memory to cancel a task");
+    }
+    job_init(&c->job);
+    c->done = done;
+    c->user = user;
+    c->grace_ms = grace_ms;
+    memcpy(c->text, id.s, id.n);
+    c->id = (tn_str){c->text, id.n};
+    tn_rc rc = tk_submit(t, &c->op, cancel_run, cancel_after, err);
+    if (rc) {
+        free(c);
+    }
+    return rc;
+}
+
+/* ---- why ------------------------------------------------------------------------------------- */
+
+struct why {
+    struct tasks *t;
+    void (*done)(void *, tn_str);
+    void *user;
+    struct job_why row;
+    tn_rc rc;
+    tn_str id;
+    char text[64];
+};
+
+static void say(struct why *w, const char *rule, const char *text, const char *figures)
+{
+    struct buf out = BUF_INIT(4096);
+    buf_printf(&out, "{\"rule\":\"%s\",\"text\":", rule);
+    buf_quote(&out, str_of(text));
+    buf_printf(&out, "%s}", figures);
+    w->done(w->user, buf_str(&out));
+    buf_finish(&out);
+    free(w);
+}
+
+static void answer(void *user)
+{
+    struct why *w = user;
+    struct tasks *t = w->t;
+    const struct job_why *y = &w->row;
+    const struct tk_queue *q = &t->queues[y->queue < JOB_QUEUES ? y->queue : 0];
+    int64_t now = tk_now_ms();
+    char figures[256];
+    snprintf(figures, sizeof figures,
+             ",\"queue\":%u,\"ahead\":%lld,\"running\":%u,\"limit\":%u,\"dueTimeMs\":%lld,"
+             "\"inMs\":%lld",
+             y->queue, (long long)y->ahead, q->inflight, atomic_load(&q->limit),
+             (long long)y->due_ms, (long long)(y->due_ms > now ? y->due_ms - now : 0));
+    if (w->rc) {
+        say(w, "unknown", "there is no such task", "");
+    } else if (y->state >= TN_TASK_SUCCEEDED) {
+        say(w, "ended", "it has ended", "");
+    } else if (y->state == TN_TASK_RUNNING) {
+        say(w, "running", "it runs", figures);
+    } else if (y->due_ms > now && y->state == TN_TASK_RETRYING) {
+        say(w, "retry", "its last attempt failed; the next one follows when its backoff is over",
+            figures);
+    } else if (y->due_ms > now) {
+        say(w, "due", "its time has not come", figures);
+    } else if (t->paused || q->paused || !t->started || t->draining) {
+        say(w, "paused", "nothing of this queue starts at the moment", figures);
+    } else if (y->overlap != TN_OVERLAP_ALLOW && overlap_holds(t, y->overlap_hash, y->seq)) {
+        say(w, "overlap", "an earlier task with the same overlap key has not ended", figures);
+    } else if (q->inflight >= atomic_load(&q->limit)) {
+        say(w, "workers", "all workers of its queue are busy", figures);
+    } else {
+        say(w, "queue", "others of its queue come first", figures);
+    }
+}
+
+static void look(void *user)
+{
+    struct why *w = user;
+    tn_err err = TN_ERR_INIT;
+    w->rc = jobs_why(w->t->jobs, w->id, &w->row, &err);
+    loop_post(w->t->hub->loop, answer, w);
+}
+
+tn_rc tk_why(void *ctx, tn_str id, void (*done)(void *user, tn_str json), void *user, tn_err *err)
+{
+    struct why *w = calloc(1, sizeof *w);
+    if (!w) {
+        return err_set(err, TN_E_NOMEM, "no memory for a question");
+    }
+    w->t = host_tasks(ctx);
+    w->done = done;
+    w->user = user;
+    w->id = (tn_str){w->text, id.n < sizeof w->text ? id.n : sizeof w->text};
+    memcpy(w->text, id.s, w->id.n);
+    tn_rc rc = loop_defer(w->t->hub->loop, look, w, err);
+    if (rc) {
+        free(w);
+    }
+    return rc;
+}
+
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+struct letters {
+    struct tasks *t;
+    int64_t seqs[ROUND];
+    struct job_key keys[ROUND]; /* redriven; rsvd: the queue */
+    uint32_t n, nkeys;
+    int64_t count;
+};
+
+static tn_rc redrive_run(struct side_txn *txn, void *user, tn_err *err)
+{
+    struct letters *l = user;
+    l->nkeys = 0;
+    return jobs_redrive(txn, l->seqs, l->n, tk_now_ms(), l->keys, &l->nkeys, err);
+}
+
+static tn_rc purge_run(struct side_txn *txn, void *user, tn_err *err)
+{
+    struct letters *l = user;
+    int64_t count = 0;
+    tn_rc rc = jobs_purge(txn, l->seqs, l->n, &count, err);
+    l->count += rc == TN_OK ? count : 0;
+    return rc;
+}
+
+static void redriven(void *user)
+{
+    struct letters *l = user;
+    for (uint32_t i = 0; i < l->nkeys; i++) {
+        uint32_t queue = l->keys[i].rsvd;
+        l->keys[i].rsvd = 0;
+        queue_add(l->t, queue, &l->keys[i], JOB_WAIT_READY);
+    }
+    queue_dispatch_all(l->t);
+    free(l);
+}
+
+static tn_rc dead_letters(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count,
+                          int redrive, tn_err *err)
+{
+    struct tasks *t = host_tasks(ctx);
+    int64_t after = 0;
+    tn_rc rc = TN_OK;
+    *ret_count = 0;
+    if (n == 0) {
+        return err_set(err, TN_E_INVAL,
+                       "no filter: this would mean all dead letters; name them, or "
+                       "filter by \"state\" to mean all");
+    }
+    for (;;) {
+        struct letters *l = calloc(1, sizeof *l);
+        if (!l) {
+            return err_set(err, TN_E_NOMEM, "no memory for dead letters");
+        }
+        l->t = t;
+        rc = jobs_find_dead(t->jobs, f, n, after, l->seqs, ROUND, &l->n, err);
+        if (rc == TN_OK && l->n) {
+            after = l->seqs[l->n - 1];
+            rc = side_run(t->side, redrive ? redrive_run : purge_run, l, err);
+        }
+        int more = l->n == ROUND;
+        if (rc == TN_OK) {
+            *ret_count += redrive ? l->nkeys : l->count;
+        }
+        if (rc == TN_OK && l->nkeys) {
+            loop_post(t->hub->loop, redriven, l);
+        } else {
+            free(l);
+        }
+        if (rc || !more) {
+            return rc;
+        }
+    }
+}
+
+tn_rc tk_redrive(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err)
+{
+    return dead_letters(ctx, f, n, ret_count, 1, err);
+}
+
+tn_rc tk_purge(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err)
+{
+    return dead_letters(ctx, f, n, ret_count, 0, err);
+}
+
+/* ---- progress -------------------------------------------------------------------------------- */
+
+struct progress {
+    struct tk_op op;
+    int64_t seq, epoch;
+    tn_str json;
+    char text[];
+};
+
+static tn_rc progress_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
+{
+    struct progress *p = container_of(op, struct progress, op);
+    return jobs_progress(txn, p->seq, p->epoch, p->json, err);
+}
+
+static void progress_after(struct tk_op *op)
+{
+    free(container_of(op, struct progress,
+                      op)); /* a stale epoch records nothing, and that is right */
+}
+
+tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
+{
+    struct tasks *t = host_tasks(ctx);
+    struct tk_run *r = map_get(&t->running, id);
+    uint32_t kind, n;
+    if (!r || !r->call) {
+        return err_set(err, TN_E_NOTFOUND, "no such task runs");
+    }
+    if (json.n > PROGRESS_MAX) {
+        return err_set(err, TN_E_LIMIT, "progress of %zu bytes (at most %u)", json.n, PROGRESS_MAX);
+    }
+    tn_rc rc = json_scan(json, &kind, NULL, 0, &n, err);
+    if (rc) {
+        return rc;
+    }
+    watch_progress(r, json);
+    int64_t now = tk_now_ms();
+    if (now < r->progress_ms + 200) {
+        return TN_OK; /* watchers have it; a row a fifth of a second is enough */
+    }
+    struct progress *p = malloc(sizeof *p + json.n);
+    if (!p) {
+        return err_set(err, TN_E_NOMEM, "no memory for progress");
+    }
+    r->progress_ms = now;
+    p->seq = r->job.seq;
+    p->epoch = r->job.epoch;
+    memcpy(p->text, json.s, json.n);
+    p->json = (tn_str){p->text, json.n};
+    rc = tk_submit(t, &p->op, progress_run, progress_after, err);
+    if (rc) {
+        free(p);
+    }
+    return rc;
+}
+
+/* ---- status and pause ------------------------------------------------------------------------ */
+
+tn_rc tk_status(void *ctx, tn_text *ret, tn_err *err)
+{
+    struct tasks *t = host_tasks(ctx);
+    struct buf out = BUF_INIT(64u << 10);
+    buf_adds(&out, "[");
+    for (unsigned i = 0; i < JOB_QUEUES; i++) {
+        struct tk_queue *q = &t->queues[i];
+        buf_printf(&out,
+                   "%s{\"queue\":%u,\"waiting\":%lld,\"delayed\":%u,\"running\":%u,\"workers\":%u,"
+                   "\"limit\":%u,\"paused\":%s}",
+                   i ? "," : "", i, (long long)atomic_load(&q->waiting), atomic_load(&q->delayed),
+                   atomic_load(&q->running), atomic_load(&q->workers), atomic_load(&q->limit),
+                   t->paused || q->paused ? "true" : "false");
+    }
+    buf_adds(&out, "]");
+    ret->s = buf_take(&out, &ret->n);
+    return ret->s ? TN_OK : err_set(err, TN_E_NOMEM, "no memory for the status");
+}
+
+static void resume(void *user)
+{
+    queue_dispatch_all(user);
+}
+
+void tk_pause(void *ctx, int32_t queue, int32_t on)
+{
+    struct tasks *t = host_tasks(ctx);
+    if (queue < 0) {
+        t->paused = on != 0;
+    } else if (queue < JOB_QUEUES) {
+        t->queues[queue].paused = on != 0;
+    }
+    if (!on) {
+        loop_post(t->hub->loop, resume, t);
+    }
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of the durable tasks. The loop thread decides, the writer thread of jobs.db writes:
+ *
+ *   tasks.c          life, operations between the two threads, accepting
+ *   tasks_queue.c    windows on the queues, who is next, due times
+ *   tasks_overlap.c  tasks that exclude each other
+ *   tasks_run.c      claim, broker, start
+ *   tasks_end.c      the outcome: retries, terminal states, what is kept
+ *   tasks_watch.c    live events
+ *   tasks_admin.c    cancel, why, dead letters, status, pause
+ *   tasks_care.c     leases, expiry, pruning */
+#pragma once
+#include "kernel/base/list.h"
+#include "kernel/base/map.h"
+#include "kernel/hub/tasks.h"
+#include <stdatomic.h>
+
+#define TASKS_WINDOW       1000 /* rows of a queue in memory; its rest stays in the file */
+#define TASKS_WINDOW_MAX   (4 * TASKS_WINDOW)
+#define TASKS_LEASE_MS     30000
+#define TASKS_RENEW_MS     10000
+#define TASKS_STALL_MS     500        /* after a write failed */
+#define TASKS_RESULT_MAX   (8u << 20) /* bytes of a result that are kept */
+#define TASKS_ACCEPTING    16384      /* requests between submit() and their commit */
+#define TASKS_ACCEPT_BYTES (256ull << 20)
+#define TASKS_LISTENERS    4
+#define TASKS_CRASHES      2 /* workers that a task may take with it */
+#define TASKS_UNREADABLE   3 /* attempts of a row that makes no sense */
+
+/* An operation on jobs.db: run() on the writer thread, after() on the loop thread. */
+struct tk_op {
+    struct side_op op;
+    struct list node; /* tasks.done or tasks.failed */
+    struct tasks *t;
+    tn_rc rc;
+    tn_err err;
+    tn_rc (*run)(struct side_txn *txn, struct tk_op *op, tn_err *err);
+    void (*after)(struct tk_op *op);
+};
+
+/* Min-heap of rows by `by`: rank or due time, then seq. */
+struct tk_heap {
+    struct job_key *a;
+    size_t n, cap;
+    int by_due;
+};
+struct tk_queue {
+    struct tk_heap ready, later;
+    /* How far the windows have read; more: there may be rows behind. */
+    int64_t ready_at, ready_seq, later_at, later_seq;
+    int more_ready, more_later, refilling;
+    unsigned inflight; /* claimed or being claimed */
+    _Atomic int paused;
+    _Atomic int64_t waiting; /* rows */
+    _Atomic unsigned delayed, running, workers, limit;
+};
+
+/* A task from its claim to its end. */
+struct tk_run {
+    struct tk_op op; /* claim, then end or again */
+    struct job job;
+    struct job_key key;
+    tn_call *call;
+    struct list watchers; /* of this task */
+    uint32_t queue;
+    int counted_slot; /* one of queue.inflight */
+    int cancel;       /* somebody asked for its end */
+    int give_back;    /* the platform stops: to be queued again */
+    int64_t start_ms, progress_ms;
+    uint64_t log_at; /* bytes printed so far */
+    char *kept;      /* memory of what the result's texts point to */
+    tn_call_result result;
+    struct job_end end;
+    int again, counted; /* what is to be written: another attempt follows, this one counts */
+    int64_t again_ms;
+};
+
+struct tk_overlap {
+    int64_t holder; /* seq, 0 = nobody */
+    struct job_key *parked;
+    size_t first, n, cap;
+};
+
+struct tasks {
+    struct hub *hub;
+    struct jobs *jobs;
+    struct side *side;
+    char owner[28];
+    struct tk_queue queues[JOB_QUEUES];
+    struct map running;  /* id -> tk_run, from claim to end */
+    struct map overlaps; /* 8 bytes of hash -> tk_overlap */
+    struct map watched;  /* id -> list of watchers of tasks that do not run */
+    unsigned nrunning;
+    struct list failed; /* operations that must be written, tried again */
+    tn_timer *timer;    /* housekeeping and due times */
+    uint64_t wake_ns;   /* it is set for */
+    int64_t stalled_ms; /* nothing is claimed before */
+    int64_t renewed_ms, cared_ms, pruned_ms;
+    int started, draining, pruning, sweeping;
+    _Atomic int paused;
+    uint64_t drain_at;
+    unsigned prune_chunk;
+    _Atomic unsigned nops; /* between submit and after() */
+    struct {
+        void (*cb)(void *, const tn_task_info *, const tn_call_result *);
+        void *user;
+    } listeners[TASKS_LISTENERS];
+    _Atomic unsigned nlisteners;
+    _Atomic unsigned accepting;
+    _Atomic uint64_t accept_bytes;
+    pthread_mutex_t lock; /* done, posted, listeners while they are added */
+    struct list done;
+    int posted;
+};
+
+static inline struct tasks *host_tasks(void *ctx)
+{
+    return host_hub(ctx)->tasks;
+}
+int64_t tk_now_ms(void);
+
+/* ---- tasks.c */
+/* Loop thread, or any (then nobody counts it: see accept). When it fails, after() is not called. */
+tn_rc tk_submit(struct tasks *t, struct tk_op *op,
+                tn_rc (*run)(struct side_txn *, struct tk_op *, tn_err *),
+                void (*after)(struct tk_op *), tn_err *err);
+/* The same for what must be written whatever happens: tried again until it is. */
+void tk_must(struct tasks *t, struct tk_op *op,
+             tn_rc (*run)(struct side_txn *, struct tk_op *, tn_err *),
+             void (*after)(struct tk_op *));
+void tk_again_later(struct tk_op *op);
+void tk_info(const struct job *j, uint32_t state, tn_task_info *ret);
+void tk_tell(struct tasks *t, const struct job *j, uint32_t state, const tn_call_result *result);
+
+/* ---- tasks_queue.c */
+void queue_init(struct tk_queue *q);
+void queue_finish(struct tk_queue *q);
+/* A row that waits from now on. */
+void queue_add(struct tasks *t, uint32_t queue, const struct job_key *k, uint32_t wait);
+/* Back to the front: it could not be claimed now. */
+void queue_put_back(struct tasks *t, uint32_t queue, const struct job_key *k);
+void queue_dispatch(struct tasks *t, uint32_t queue);
+void queue_dispatch_all(struct tasks *t);
+void queue_wake_at(struct tasks *t, int64_t at_ms);
+int queue_knows(const struct tk_queue *q, int64_t seq);
+
+/* ---- tasks_overlap.c */
+#define OVERLAP_GO   0
+#define OVERLAP_WAIT 1 /* parked */
+#define OVERLAP_SKIP 2
+int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k);
+void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k);
+void overlap_finish(struct tasks *t);
+int overlap_holds(const struct tasks *t, uint64_t hash, int64_t seq);
+
+/* ---- tasks_run.c */
+void run_claim(struct tasks *t, uint32_t queue, const struct job_key *k);
+void run_free(struct tk_run *r);
+void run_release(struct tk_run *r); /* its place in the queue */
+/* A waiting task ends without a start. */
+void run_drop(struct tasks *t, uint32_t queue, const struct job_key *k, uint32_t state,
+              const char *type, const char *why);
+
+/* ---- tasks_end.c */
+void run_done(void *run, const tn_call_result *result);
+void run_give_back(struct tk_run *r, int64_t due_ms); /* was not started: no attempt */
+void run_unreadable(struct tk_run *r, const char *why);
+
+/* ---- tasks_watch.c */
+void watch_started(struct tk_run *r);
+void watch_log(void *run, tn_str text);
+void watch_progress(struct tk_run *r, tn_str json);
+void watch_ended(struct tasks *t, const struct job *j, struct tk_run *r, uint32_t state);
+void watch_waits(struct tk_run *r);
+void watch_finish(struct tasks *t);
+tn_rc tk_watch(void *ctx, tn_str id, uint64_t log_from,
+               void (*cb)(void *user, const tn_task_event *), void *user, tn_task_watch **ret,
+               tn_err *err);
+void tk_unwatch(void *ctx, tn_task_watch *w);
+
+/* ---- tasks_admin.c */
+tn_rc tk_cancel(void *ctx, tn_str id, uint32_t grace_ms,
+                void (*done)(void *user, tn_rc rc, const tn_err *err), void *user, tn_err *err);
+tn_rc tk_why(void *ctx, tn_str id, void (*done)(void *user, tn_str json), void *user, tn_err *err);
+tn_rc tk_redrive(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err);
+tn_rc tk_purge(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err);
+tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err);
+tn_rc tk_status(void *ctx, tn_text *ret, tn_err *err);
+void tk_pause(void *ctx, int32_t queue, int32_t on);
+
+/* ---- tasks_care.c */
+void care_tick(void *tasks);
+void care_lost(struct tasks *t); /* what a former hub was running and must not start again */
