@@ -13,6 +13,7 @@
 
 /* One for each plugin: lines name who speaks. Lives as long as the process. */
 struct guest {
+    struct guest *next;
     const struct plug *plug;
     const struct settings *settings;
     tn_host host;
@@ -73,6 +74,9 @@ static const char *guest_setting(void *ctx, const char *name)
 static const tn_host_json json_ops = {
     .size = sizeof json_ops, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
 
+/* They live as long as the process: a plugin may keep its table or not. */
+static struct guest *guests;
+
 static void load(struct plug *p, const struct settings *s)
 {
     struct guest *g = calloc(1, sizeof *g);
@@ -100,7 +104,10 @@ static void load(struct plug *p, const struct settings *s)
     if (plug_load(p, &g->host, &err) != TN_OK) {
         log_error("%s; connectors of this type cannot be used", err.msg);
         free(g);
+        return;
     }
+    g->next = guests;
+    guests = g;
 }
 
 tn_rc connectors_load(const struct settings *s, struct plug_registry *r, struct pools **ret,
