@@ -10,7 +10,7 @@
 
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 300000
-#define ATTEMPTS_MAX   100
+#define ATTEMPTS_MAX   1000
 #define TIMEOUT_MIN_MS 1000
 #define TIMEOUT_MAX_MS 3600000
 #define KEY_KEEP_MS    (24 * 3600 * 1000ll)
