@@ -7,6 +7,7 @@
 #include "kernel/base/rnd.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/broker_int.h"
+#include "kernel/hub/metrics.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -205,6 +206,9 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
     uint64_t h = map_hash(req->script.s, req->script.n);
     h = (h << 7 | h >> 57) ^ map_hash(req->func.s, req->func.n);
     c->cell = (uint32_t)(h & (COST_CELLS - 1));
+    c->figures = b->metrics && !(req->flags & (TN_CALL_DEBUG | TN_CALL_NO_FUNC))
+                     ? metrics_of(b->metrics, req->script, req->func, h)
+                     : NULL;
     rc = encode(c, req, err);
     if (rc) {
         call_free(c);
@@ -242,6 +246,15 @@ void broker_orphan(struct broker *b, tn_call *c)
 
 /* ---- completion ----------------------------------------------------------------------------------------- */
 
+static void count_figures(const tn_call *c, const struct outcome *o)
+{
+    if (c->figures) {
+        int64_t run = o->cost_us ? (int64_t)o->cost_us
+                                 : o->start_us ? clock_wall_us() - o->start_us : -1;
+        metrics_ended(c->figures, o->status, run, o->start_us - c->trigger_us);
+    }
+}
+
 void call_complete(tn_call *c, const struct outcome *o)
 {
     struct broker *b = c->b;
@@ -264,6 +277,7 @@ void call_complete(tn_call *c, const struct outcome *o)
     }
     c->state = CALL_DONE;
     b->totals[o->status]++;
+    count_figures(c, o);
     if (!c->orphan && c->done) {
         tn_call_result r = {.size = sizeof(r),
                             .status = o->status,
@@ -396,6 +410,7 @@ tn_rc broker_create(struct loop *l, const struct broker_conf *conf,
     b->loop = l;
     b->hooks = *hooks;
     b->grace_ns = conf->grace_ns ? conf->grace_ns : NS_PER_S;
+    b->metrics = conf->metrics;
     b->worker_calls = conf->worker_calls;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     b->processors = cores > 2 ? (unsigned)cores - 1 : 1;

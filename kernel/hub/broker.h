@@ -6,6 +6,7 @@
 #include <tenon/calls.h>
 
 struct broker;
+struct metrics;
 struct broker_group_conf {
     const char *name; /* "default", "debug" */
     uint32_t queues;  /* bit mask of queue numbers 0..9 */
@@ -18,6 +19,7 @@ struct broker_conf {
     unsigned ngroups;
     uint32_t worker_calls; /* replace a worker after so many calls, +-10 % */
     uint64_t grace_ns;     /* soft deadline to SIGKILL: 1 s */
+    struct metrics *metrics; /* figures of functions; NULL: none are kept */
 };
 struct broker_hooks {
     void *user;
@@ -60,4 +62,6 @@ void broker_unload(struct broker *b, tn_str script);
 /* No new calls are started from the outside; done(user) when nothing is queued or running. */
 void broker_drain(struct broker *b, void (*done)(void *), void *user);
 /* JSON: groups with queued, running, workers (pid, state, calls, kills), totals by status, leaks. */
+/* Is there a worker that can run something? Loop thread. */
+int broker_alive(const struct broker *b);
 void broker_status(struct broker *b, struct buf *out);

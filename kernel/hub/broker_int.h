@@ -63,6 +63,7 @@ struct tn_call {
     uint32_t timeout_ms;
     void *user;
     void (*done)(void *, const tn_call_result *);
+    struct metrics_fn *figures; /* of its function, NULL = not counted */
     void (*log)(void *, tn_str);
     char task_id[48];
     int cancel; /* asked to end: a timeout or crash that follows is no other end */
@@ -173,6 +174,7 @@ struct preload {
 };
 
 struct broker {
+    struct metrics *metrics;
     struct loop *loop;
     struct broker_hooks hooks;
     uint64_t grace_ns;

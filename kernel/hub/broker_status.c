@@ -17,6 +17,16 @@ static void put_worker(struct buf *out, const struct link *l, int first)
                l->slow ? "true" : "false", l->old ? "true" : "false");
 }
 
+int broker_alive(const struct broker *b)
+{
+    for (unsigned i = 0; i < b->ngroups; i++) {
+        if (b->groups[i].nworkers > b->groups[i].nstarting) {
+            return 1;
+        }
+    }
+    return b->nspares > 0;
+}
+
 void broker_status(struct broker *b, struct buf *out)
 {
     unsigned nlinks = 0;

@@ -371,6 +371,7 @@ void host_fill(struct hub_plugin *hp)
         t->records = &records_ops;
         t->tasks = &tasks_ops;
         t->cache = &hostcache_ops;
+        t->metrics = &metrics_ops;
         break;
     case TN_KIND_TRIGGER:
         t->loop = &hostloop_ops;

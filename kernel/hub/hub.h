@@ -20,6 +20,7 @@ struct auths;
 struct records;
 struct tasks;
 struct cache;
+struct metrics;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -50,6 +51,8 @@ struct hub {
     struct records *records;
     struct tasks *tasks;
     struct cache *cache;
+    struct metrics *metrics;
+    int64_t start_us;         /* wall clock, when this process began */
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
     struct map counters;      /* (m) metric name -> int64_t * */
@@ -124,6 +127,7 @@ extern const tn_host_records records_ops;
 tn_rc hostcache_create(struct hub *h, tn_err *err);
 void hostcache_ask(struct hub *h, tn_str payload, void *token);
 extern const tn_host_cache hostcache_ops;
+extern const tn_host_metrics metrics_ops; /* watching.c */
 
 extern const tn_host_entities entities_ops;
 

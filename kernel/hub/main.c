@@ -10,6 +10,7 @@
 #include "kernel/hub/groups_conf.h"
 #include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
+#include "kernel/hub/metrics.h"
 #include "kernel/hub/tasks.h"
 #include <errno.h>
 #include <signal.h>
@@ -280,7 +281,11 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
     struct groups_conf g;
     tn_rc rc = groups_conf(&h->settings, &g, err);
     if (rc == TN_OK) {
-        const struct broker_conf conf = {g.groups, g.n, (uint32_t)h->settings.worker_calls, NS_PER_S};
+        rc = metrics_create(&h->metrics, err);
+    }
+    if (rc == TN_OK) {
+        const struct broker_conf conf = {g.groups, g.n, (uint32_t)h->settings.worker_calls, NS_PER_S,
+                                         h->metrics};
         rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
     }
     return rc;
@@ -364,6 +369,8 @@ static void hub_stop(struct hub *h)
     tasks_stop(h);
     cache_stop(h->cache);
     broker_destroy(h->broker);
+    metrics_destroy(h->metrics);
+    h->metrics = NULL;
     suplink_close(h->suplink);
     loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store */
     for (size_t i = 0; i < h->nplugins; i++) {
@@ -433,6 +440,7 @@ int main(int argc, char **argv)
     pthread_mutex_init(&h->lock, NULL);
     map_init(&h->counters);
     h->loop_thread = pthread_self();
+    h->start_us = clock_wall_us();
     tn_err err = TN_ERR_INIT;
     rc = hub_start(h, ctl, &store_hp, &problems, &err);
     if (rc == TN_OK) {

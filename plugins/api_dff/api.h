@@ -148,6 +148,7 @@ struct api_req {
     json_t *body;         /* validated: declared fields only; NULL without a body schema */
     char trace[129];
     char *cookie; /* Set-Cookie value to send, malloc, or NULL */
+    json_t *sent; /* the body as it came, masked, when the operation is recorded */
     void *state;  /* the handler's, free()d with the request */
 };
 

@@ -3,6 +3,7 @@
  * of its answer back. */
 #include "form.h"
 #include "list.h"
+#include "operation.h"
 #include "schema.h"
 #include "session.h"
 
@@ -30,6 +31,7 @@ void api_ok_text(struct api_req *r, tn_str data_json)
     api_envelope_head(&b);
     str_text(&b, data_json.n > 0 ? data_json : TN_STR("null"));
     api_envelope_tail(&b, &s, NULL);
+    operation_note(r, &s, 200, NULL, NULL);
     api_send(r->http, &s, 200, JSON_TYPE, &b, NULL);
 }
 
@@ -66,6 +68,7 @@ void api_ok_page(struct api_req *r, json_t *data_take, json_t *page_info_take)
     }
     api_envelope_tail(&b, &s, more.s);
     str_free(&more);
+    operation_note(r, &s, 200, data_take, NULL);
     json_decref(data_take);
     json_decref(page_info_take);
     api_send(r->http, &s, 200, JSON_TYPE, &b, NULL);
@@ -85,9 +88,10 @@ void api_fail(struct api_req *r, enum api_code code, const char *sub, json_t *de
     vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
     char *detail = detail_take != NULL ? json_dumps(detail_take, JSON_COMPACT) : NULL;
-    json_decref(detail_take);
     struct api_stamp s;
     stamp_req(&s, r);
+    operation_note(r, &s, api_code_status(code), detail_take, message);
+    json_decref(detail_take);
     api_error_with(r->http, &s, code, sub, text_of(detail), message);
     free(detail);
 }
@@ -130,6 +134,7 @@ static void req_free(void *user)
     json_decref(r->user.row);
     json_decref(r->query);
     json_decref(r->body);
+    json_decref(r->sent);
     free(r->cookie);
     free(r->state);
     free(r);
@@ -206,6 +211,7 @@ void api_dispatch(void *inst, tn_http_req *req, const tn_match *match)
     api_trace(req, r->trace);
     api.host->http->on_release(api.host->ctx, req, req_free, r);
     if (session_authenticate(r) && session_authorize(r, r->route->permission) && validate(r)) {
+        operation_begin(r);
         r->route->run(r);
     }
 }

@@ -3,10 +3,12 @@
 #include "connector.h"
 #include "entities.h"
 #include "localhost.h"
+#include "operation.h"
 #include "record.h"
 #include "rows.h"
 #include "schema.h"
 #include "service.h"
+#include "watch.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -56,6 +58,9 @@ static const struct api_route *const tables[] = {
     call_api_routes,
     task_record_routes,
     system_setting_routes,
+    operation_routes,
+    overview_routes,
+    debug_routes,
     connector_routes,
     func_store_routes,
     func_cache_routes,
@@ -225,6 +230,7 @@ static tn_rc start(void *inst, tn_err *err)
         snapshot_reload,
         call_start,
         record_start,
+        series_start,
     };
     /* clang-format on */
     tn_rc rc = TN_OK;

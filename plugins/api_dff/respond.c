@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a function's result to the HTTP answer (spec 2.7, 2.8). */
+#include "operation.h"
 #include "respond.h"
 
 #include <fcntl.h>
@@ -135,6 +136,7 @@ static void send_reply(struct answer *a, tn_http_reply *reply)
     reply->headers = a->stamp.headers;
     reply->nheaders = a->stamp.nheaders;
     reply->flags |= a->stamp.flags;
+    abnormal_note(a->call->req, &a->stamp, a->status);
     if (api.host->http->reply(api.host->ctx, a->call->req, reply, &err) != TN_OK) {
         respond_failed(a->call, "%s", err.msg);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What every answer carries: trace id, measured times, headers of spec 0.3, CORS, the envelope. */
 #include "mask.h"
+#include "operation.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -208,6 +209,7 @@ tn_rc api_send(tn_http_req *req, struct api_stamp *s, uint32_t status, const cha
     if (type != NULL) {
         api_stamp_header(s, TN_STR("Content-Type"), text_of(type));
     }
+    abnormal_note(req, s, status);
     tn_http_reply reply = {.size = sizeof reply,
                            .status = status,
                            .headers = s->headers,

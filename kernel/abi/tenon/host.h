@@ -228,6 +228,20 @@ typedef struct tn_host_cache {
     void (*run)(void *ctx, tn_str request, void (*done)(void *user, tn_str reply), void *user);
 } tn_host_cache;
 
+/* ---- metrics: all figures of the platform --------------------------------------------------------- */
+typedef struct tn_host_metrics {
+    uint32_t size;
+    uint32_t rsvd;
+    /* Any thread but best a helper's: JSON object {ready, platform: as calls->status(), functions:
+     * {boundsUs, rows: [{script, func, statuses, buckets, sumUs, waitUs}]}, records, files: {name:
+     * bytes}, process: {pid, startTimeMs, cpuSeconds, residentBytes, openFds, maxFds}}. statuses by
+     * TN_CALL_*; buckets one more than boundsUs, not cumulative. */
+    tn_rc (*read)(void *ctx, tn_text *ret, tn_err *);
+    /* Loop thread, at once: {live, ready, reason, checks: {store, workers}}. TN_E_UNAVAIL: not ready
+     * (the text is there all the same). */
+    tn_rc (*health)(void *ctx, tn_text *ret, tn_err *);
+} tn_host_metrics;
+
 /* ---- the core table ------------------------------------------------------------------------------ */
 typedef struct tn_host {
     uint32_t size;
@@ -255,6 +269,7 @@ typedef struct tn_host {
     const tn_host_schedules *schedules;
     const tn_host_records *records;
     const tn_host_cache *cache;
+    const tn_host_metrics *metrics;
 } tn_host;
 
 #endif
