@@ -130,6 +130,14 @@ static void health(void *inst, tn_http_req *req, const tn_match *match)
     answer(req, rc == TN_OK ? 200 : 503, "application/json", copy, copy != NULL ? text.n + 1 : 0);
 }
 
+/* Another method, a path below ours, a body that is too large. */
+static void refuse(void *inst, tn_http_req *req, uint32_t status, const char *text)
+{
+    (void)inst;
+    (void)text;
+    plain(req, status, status == 404 ? "GET /metrics or GET /healthz\n" : "not here\n");
+}
+
 /* ---- life ------------------------------------------------------------------------------------- */
 static tn_rc load(const tn_host *h, tn_err *err)
 {
@@ -161,7 +169,9 @@ static const tn_route routes[] = {
      .doc = "Is the platform alive and ready?"},
     {.method = NULL},
 };
-static const tn_api_ops ops = {.size = sizeof ops, .routes = routes};
+static const char *const prefixes[] = {"/metrics", "/healthz", NULL};
+static const tn_api_ops ops = {.size = sizeof ops, .prefixes = prefixes, .routes = routes,
+                               .refuse = refuse};
 
 TN_PLUGIN(.kind = TN_KIND_API, .name = "metrics", .version = "0.1.0",
           .summary = "Figures for Prometheus and health checks", .config = fields,
