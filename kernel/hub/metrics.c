@@ -14,7 +14,7 @@
 
 /* Upper bounds in microseconds; 1 ms to 5 min. */
 static const int64_t bounds[METRICS_BUCKETS - 1] = {
-    1000,    2500,    5000,    10000,    25000,    50000,    100000,   250000,
+    1000,   2500,    5000,    10000,   25000,    50000,    100000,   250000,
     500000, 1000000, 2500000, 5000000, 10000000, 60000000, 300000000};
 
 /* One writer: a load and a store are enough, and readers never see half a figure. */

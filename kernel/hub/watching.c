@@ -57,8 +57,8 @@ static void write_process(struct hub *h, struct buf *out)
 
 static void write_files(struct hub *h, struct buf *out)
 {
-    static const char *const names[] = {"config.db", "config.db-wal", "records.db",
-                                        "records.db-wal", "jobs.db", "jobs.db-wal"};
+    static const char *const names[] = {"config.db",      "config.db-wal", "records.db",
+                                        "records.db-wal", "jobs.db",       "jobs.db-wal"};
     const char *before = "{";
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[4200];
@@ -81,7 +81,8 @@ static tn_rc met_read(void *ctx, tn_text *ret, tn_err *err)
     if (rc != TN_OK) {
         return rc;
     }
-    buf_printf(&out, "{\"ready\":%s,\"platform\":", h->listening && !h->draining ? "true" : "false");
+    buf_printf(&out,
+               "{\"ready\":%s,\"platform\":", h->listening && !h->draining ? "true" : "false");
     buf_add(&out, status.s, status.n);
     free(status.s);
     buf_adds(&out, ",\"functions\":");
@@ -102,11 +103,11 @@ static tn_rc met_health(void *ctx, tn_text *ret, tn_err *err)
     struct hub *h = host_hub(ctx);
     struct buf out = BUF_INIT(0);
     tn_err why = TN_ERR_INIT;
-    const char *down = h->draining                                  ? "draining"
-                       : !h->listening                              ? "starting"
-                       : !broker_alive(h->broker)                   ? "workers"
+    const char *down = h->draining                               ? "draining"
+                       : !h->listening                           ? "starting"
+                       : !broker_alive(h->broker)                ? "workers"
                        : store_writable(h->store, &why) != TN_OK ? "store"
-                                                                    : NULL;
+                                                                 : NULL;
     buf_printf(&out, "{\"live\":true,\"ready\":%s,\"reason\":", down == NULL ? "true" : "false");
     if (down != NULL) {
         buf_quote(&out, str_of(down));

@@ -79,7 +79,6 @@ void lease_rollback(struct lease *l);
 
 /* Every reader of s attaches the file from now on. Takes the path in every case. */
 tn_rc store_add_side(struct store *s, const char *name, char *path, tn_err *err);
-/* TN_E_UNAVAIL when writing has stopped because a sync failed. */
 
 /* ---- entities (entity.c) --------------------------------------------------------------------- */
 

@@ -32,10 +32,12 @@ static json_t *pull(const char *path, int64_t position, tn_err *err)
     close(fd);
     json_t *lines = json_array();
     size_t at = 0;
-    for (char *eol; n > 0 && at < (size_t)n && (eol = memchr(buf + at, '\n', (size_t)n - at)) != NULL;) {
+    for (char *eol;
+         n > 0 && at < (size_t)n && (eol = memchr(buf + at, '\n', (size_t)n - at)) != NULL;) {
         size_t len = (size_t)(eol - (buf + at));
         json_t *line = json_stringn(buf + at, len);
-        json_array_append_new(lines, line != NULL ? line : json_string("(a line that is no UTF-8)"));
+        json_array_append_new(lines,
+                              line != NULL ? line : json_string("(a line that is no UTF-8)"));
         at += len + 1;
     }
     free(buf);

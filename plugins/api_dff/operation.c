@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT     50000        /* rows, spec 5.7 */
-#define TEXT_MAX (64u * 1024) /* of a body; a longer one is only counted */
-#define VALUE_MAX 2048        /* of one text in a body: scripts travel in bodies, too */
+#define KEPT      50000        /* rows, spec 5.7 */
+#define TEXT_MAX  (64u * 1024) /* of a body; a longer one is only counted */
+#define VALUE_MAX 2048         /* of one text in a body: scripts travel in bodies, too */
 
 static bool is_recorded(const struct api_req *r)
 {
@@ -141,16 +141,16 @@ void operation_note(struct api_req *r, const struct api_stamp *s, uint32_t statu
         "clientIPsJSON", r->http->peer.s, r->http->peer.n, "traceId", r->trace, "reqMethod",
         r->http->method.s, r->http->method.n, "reqRoute", r->route->path, "reqQueryJSON",
         shown(r->query), "reqParamsJSON", params_of(r), "reqBodyJSON",
-        r->sent != NULL ? json_incref(r->sent) : json_null(), "reqCost",
-        (json_int_t)cost, "respStatusCode", (int)status, "respBodyJSON",
-        body != NULL ? body : json_null());
+        r->sent != NULL ? json_incref(r->sent) : json_null(), "reqCost", (json_int_t)cost,
+        "respStatusCode", (int)status, "respBodyJSON", body != NULL ? body : json_null());
     if (row == NULL) {
         return;
     }
     put_user(r, row);
     char *text = json_dumps(row, JSON_COMPACT);
     if (text != NULL) {
-        api.host->records->put(api.host->ctx, "operationRecord", TN_STR("all"), KEPT, text_of(text));
+        api.host->records->put(api.host->ctx, "operationRecord", TN_STR("all"), KEPT,
+                               text_of(text));
     }
     free(text);
     json_decref(row);
@@ -202,8 +202,8 @@ static void operation_row(struct api_req *r, json_t *row)
     const json_t *ips = json_object_get(row, "clientIPsJSON");
     (void)r;
     for (size_t i = 0; i < json_array_size(ips); i++) {
-        json_array_append_new(
-            regions, json_string(region_of(json_string_value(json_array_get(ips, i)))));
+        json_array_append_new(regions,
+                              json_string(region_of(json_string_value(json_array_get(ips, i)))));
     }
     json_object_set_new(row, "clientIPRegionsJSON", regions);
     json_object_set_new(row, "_operationEntityId", entity_id(row));

@@ -67,8 +67,8 @@ static json_t *queues(const json_t *figures)
         json_int_t limit = json_integer_value(json_object_get(mine, "limit"));
         json_int_t workers = json_integer_value(json_object_get(group, "workers"));
         json_array_append_new(
-            list, json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "workerCount", workers > 0 ? 1LL : 0LL,
-                            "processCount", workers, "delayQueueLength",
+            list, json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "workerCount",
+                            workers > 0 ? 1LL : 0LL, "processCount", workers, "delayQueueLength",
                             json_integer_value(json_object_get(mine, "delayed")),
                             "workerQueueLength", waiting, "workerQueueLimit",
                             limit > 0 ? json_integer(limit) : json_null(), "workerQueueLoad",
@@ -83,7 +83,8 @@ static json_t *count_of(const char *sql, const char *member)
 {
     tn_text text = {NULL, 0};
     tn_err err = TN_ERR_INIT;
-    if (api.host->entities->sql(api.host->ctx, NULL, sql, TN_STR("[]"), &text, NULL, &err) != TN_OK) {
+    if (api.host->entities->sql(api.host->ctx, NULL, sql, TN_STR("[]"), &text, NULL, &err) !=
+        TN_OK) {
         return json_null();
     }
     json_t *rows = json_loadb(text.s, text.n, 0, NULL);
@@ -138,10 +139,10 @@ static json_t *biz_metrics(void)
              (long long)(api.host->wall_us() / 1000 - 86400000));
     json_t *n = count_of(sql, "n"), *list = json_array();
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        json_array_append_new(
-            list, json_pack("{s:s, s:o, s:f, s:b}", "title", "Cron Job", "subTitle",
-                            json_sprintf("Triggers Per %s", units[i].unit), "value",
-                            json_number_value(n) / units[i].per_day, "isBuiltin", 1));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o, s:f, s:b}", "title", "Cron Job", "subTitle",
+                                        json_sprintf("Triggers Per %s", units[i].unit), "value",
+                                        json_number_value(n) / units[i].per_day, "isBuiltin", 1));
     }
     json_decref(n);
     return list;
@@ -196,10 +197,10 @@ static void report(struct api_req *r)
     memset(&u, 0, sizeof u);
     uname(&u);
     json_t *queue_list = queues(figures), *service_list = services(figures);
-    api_ok(r, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "version", api.version, "system",
-                        u.sysname, "kernel", u.release, "machine", u.machine, "services",
-                        service_list, "queues", queue_list, "entities", entities(), "figures",
-                        figures));
+    api_ok(r,
+           json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "version", api.version, "system",
+                     u.sysname, "kernel", u.release, "machine", u.machine, "services", service_list,
+                     "queues", queue_list, "entities", entities(), "figures", figures));
 }
 
 static const struct field overview_query[] = {{.name = "sections", .type = F_COMMA},

@@ -27,8 +27,8 @@ static struct {
     unsigned n;
     int64_t step; /* number of the newest point */
     tn_timer *timer;
-    json_t *before;           /* figures of the last sample, for differences */
-    double cpu_s, workers_s;  /* processor times then */
+    json_t *before;          /* figures of the last sample, for differences */
+    double cpu_s, workers_s; /* processor times then */
     int64_t at_us;
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -163,8 +163,8 @@ static void sample_processes(const json_t *figures, const char *host, int64_t no
     double cpu = 0, pss = 0, hub = number_at(figures, "process", "cpuSeconds");
     double seconds = (double)(now_us - all.at_us) / 1e6;
     for (size_t i = 0; i < json_array_size(workers); i++) {
-        process_figures(json_integer_value(json_object_get(json_array_get(workers, i), "pid")), &cpu,
-                        &pss);
+        process_figures(json_integer_value(json_object_get(json_array_get(workers, i), "pid")),
+                        &cpu, &pss);
     }
     if (all.at_us != 0 && seconds > 0) {
         double busy = cpu > all.workers_s ? cpu - all.workers_s : 0; /* workers come and go */
@@ -214,7 +214,8 @@ static void tick(void *user)
 {
     (void)user;
     api.host->loop->timer_set(api.host->ctx, all.timer, api.host->now_ns() + SAMPLE_NS);
-    api.host->loop->defer(api.host->ctx, sample, NULL, NULL); /* full queue: no sample this minute */
+    api.host->loop->defer(api.host->ctx, sample, NULL,
+                          NULL); /* full queue: no sample this minute */
 }
 
 /* Timers belong to the loop thread. */
@@ -252,11 +253,11 @@ static json_t *points_of(const struct series *s)
 json_t *series_all(void)
 {
     static const char *const names[] = {
-        "serverCPUPercent",      "serverMemoryRSS",      "serverMemoryHeapTotal",
-        "serverMemoryHeapUsed",  "serverMemoryHeapExternal", "workerCPUPercent",
-        "workerMemoryPSS",       "dbTableTotalUsed",     "dbTableDataUsed",
-        "dbTableIndexUsed",      "cacheDBKeyUsed",       "cacheDBMemoryUsed",
-        "funcCallCount",         "delayQueueLength",     "workerQueueLength",
+        "serverCPUPercent",     "serverMemoryRSS",          "serverMemoryHeapTotal",
+        "serverMemoryHeapUsed", "serverMemoryHeapExternal", "workerCPUPercent",
+        "workerMemoryPSS",      "dbTableTotalUsed",         "dbTableDataUsed",
+        "dbTableIndexUsed",     "cacheDBKeyUsed",           "cacheDBMemoryUsed",
+        "funcCallCount",        "delayQueueLength",         "workerQueueLength",
         "matchedRouteCount"};
     json_t *out = json_object();
     sample(NULL); /* what has happened since the last minute, too */

@@ -147,7 +147,8 @@ static void write_functions(struct out *o, const json_t *functions)
     out_family(o, run, "histogram", "Execution time of calls that ran");
     for (size_t i = 0; i < json_array_size(rows); i++) {
         if (is_used(json_array_get(rows, i))) {
-            write_histogram(o, run, json_array_get(rows, i), json_object_get(functions, "boundsUs"));
+            write_histogram(o, run, json_array_get(rows, i),
+                            json_object_get(functions, "boundsUs"));
         }
     }
     out_family(o, wait, "counter", "Time that calls waited for a worker");
@@ -222,8 +223,9 @@ static void write_worker_processes(struct out *o, const json_t *workers)
         f = fopen(path, "re");
         if (f != NULL) {
             const char *end = fgets(line, sizeof line, f) != NULL ? strrchr(line, ')') : NULL;
-            if (end != NULL && sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
-                                      &user, &sys) == 2) {
+            if (end != NULL &&
+                sscanf(end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+                       &sys) == 2) {
                 ticks += (double)(user + sys);
             }
             fclose(f);

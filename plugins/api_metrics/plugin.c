@@ -89,8 +89,9 @@ static void metrics(void *inst, tn_http_req *req, const tn_match *match)
     tn_text text = {NULL, 0}, tasks = {NULL, 0};
     (void)match;
     if (!may_read(in->conf, req)) {
-        plain(req, 401, "metrics are shown on this machine, or to whoever has the token of "
-                        "api.metrics.token\n");
+        plain(req, 401,
+              "metrics are shown on this machine, or to whoever has the token of "
+              "api.metrics.token\n");
         return;
     }
     if (host->metrics->read(host->ctx, &text, &err) != TN_OK) {
@@ -170,8 +171,8 @@ static const tn_route routes[] = {
     {.method = NULL},
 };
 static const char *const prefixes[] = {"/metrics", "/healthz", NULL};
-static const tn_api_ops ops = {.size = sizeof ops, .prefixes = prefixes, .routes = routes,
-                               .refuse = refuse};
+static const tn_api_ops ops = {
+    .size = sizeof ops, .prefixes = prefixes, .routes = routes, .refuse = refuse};
 
 TN_PLUGIN(.kind = TN_KIND_API, .name = "metrics", .version = "0.1.0",
           .summary = "Figures for Prometheus and health checks", .config = fields,
