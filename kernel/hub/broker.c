@@ -412,6 +412,7 @@ tn_rc broker_create(struct loop *l, const struct broker_conf *conf,
     b->grace_ns = conf->grace_ns ? conf->grace_ns : NS_PER_S;
     b->metrics = conf->metrics;
     b->worker_calls = conf->worker_calls;
+    b->young_ns = conf->young_ns;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     b->processors = cores > 2 ? (unsigned)cores - 1 : 1;
     b->zygote = -1;

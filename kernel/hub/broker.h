@@ -19,6 +19,7 @@ struct broker_conf {
     unsigned ngroups;
     uint32_t worker_calls; /* replace a worker after so many calls, +-10 % */
     uint64_t grace_ns;     /* soft deadline to SIGKILL: 1 s */
+    uint64_t young_ns;     /* a worker younger than that goes on after worker_calls, unless it grows */
     struct metrics *metrics; /* figures of functions; NULL: none are kept */
 };
 struct broker_hooks {

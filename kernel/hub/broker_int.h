@@ -42,6 +42,7 @@
 #define SMALL_FRAME  1024u /* frames up to this are kept inside the call */
 #define STACK_MAX    (32u << 10)
 #define ASK_MAX      (64u << 20) /* bytes of a question */
+#define GROWN_BYTES  (16u << 20) /* memory that a worker gained: worth replacing it early */
 #define SPARES       1u          /* booted workers that belong to no group yet */
 
 enum call_state { CALL_FREE, CALL_QUEUED, CALL_CLAIMED, CALL_DONE };
@@ -136,6 +137,7 @@ struct link {
     uint64_t idle_ns;
     uint64_t fork_ns;
     uint64_t calls, calls_max;
+    uint64_t first_peak, peak; /* bytes, as its answers say */
     struct list asks;
     unsigned nasks;
     struct link_fd fds[WINDOW_CALLS];
@@ -179,6 +181,7 @@ struct broker {
     struct broker_hooks hooks;
     uint64_t grace_ns;
     uint32_t worker_calls;
+    uint64_t young_ns;
     struct group *groups;
     unsigned ngroups;
     struct group *by_queue[10];

@@ -135,6 +135,15 @@ void link_free(struct link *l)
     free(l);
 }
 
+/* It has had its calls. Replacing costs more than a thousand short calls, so at a high rate age decides, as
+ * long as nothing speaks of a leak. */
+static void spent(struct link *l, uint64_t now)
+{
+    if (now - l->fork_ns < l->b->young_ns && l->peak < l->first_peak + GROWN_BYTES) {
+        l->calls_max += calls_limit(l->b);
+    }
+}
+
 /* ---- giving ----------------------------------------------------------------------------------------------- */
 
 int link_room(const struct link *l, uint32_t est_ns)
@@ -191,7 +200,9 @@ int link_send(struct link *l, tn_call *c)
         check_at(l->b, l->check_ns);
     }
     l->load_ns += c->est_ns;
-    l->calls++;
+    if (++l->calls == l->calls_max) {
+        spent(l, l->head_ns);
+    }
     list_push_back(&l->sent, &c->node);
     ipc_ring_publish(&l->page->calls, tail);
     /* What one look at the network brings goes to the worker at once: it is woken before we sleep, or
@@ -272,6 +283,8 @@ static int take_reply(struct link *l, const unsigned char *frame, size_t n)
             return -1;
         }
     }
+    l->peak = r.peak_bytes;
+    l->first_peak = l->first_peak ? l->first_peak : r.peak_bytes;
     pop_head(l);
     learn_cost(l->b, c, r.cost_us);
     call_complete(c, &o);

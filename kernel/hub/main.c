@@ -284,8 +284,12 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
         rc = metrics_create(&h->metrics, err);
     }
     if (rc == TN_OK) {
-        const struct broker_conf conf = {g.groups, g.n, (uint32_t)h->settings.worker_calls, NS_PER_S,
-                                         h->metrics};
+        const struct broker_conf conf = {.groups = g.groups,
+                                         .ngroups = g.n,
+                                         .worker_calls = (uint32_t)h->settings.worker_calls,
+                                         .grace_ns = NS_PER_S,
+                                         .young_ns = (uint64_t)h->settings.worker_age.ms * NS_PER_MS,
+                                         .metrics = h->metrics};
         rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
     }
     return rc;

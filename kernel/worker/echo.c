@@ -10,7 +10,8 @@
  *   print:N         prints N lines            ask:SERVICE      returns the service's answer
  *   fork            returns in two processes  scribble         fills the shared page with noise, spins
  *   stubborn        ignores the soft deadline but lets signals in
- *   close           closes all descriptors, then spins         pid             returns its process id */
+ *   close           closes all descriptors, then spins         pid             returns its process id
+ *   grow            says that it keeps another megabyte */
 #include "kernel/base/err.h"
 #include "kernel/base/rnd.h"
 #include "kernel/base/str.h"
@@ -186,6 +187,9 @@ static void echo_run(const struct lang_call *call, struct lang_reply *r)
     r->value_kind = TN_VALUE_TEXT;
     if (strcmp(name, "echo") == 0) {
         buf_addstr(&r->value, call->args);
+    } else if (strcmp(name, "grow") == 0) {
+        static uint64_t grown;
+        r->peak_bytes = grown += 1u << 20; /* says that it leaks a megabyte in each call */
     } else if (strcmp(name, "spin") == 0) {
         spin(r);
     } else if (strcmp(name, "sleep") == 0) {

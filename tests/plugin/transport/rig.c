@@ -133,7 +133,11 @@ void rig_open(struct rig *r, const struct rig_conf *c)
                                         .workers_max = c->workers_max ? c->workers_max : 8,
                                         .queue_max = c->queue_max ? c->queue_max : 10000,
                                         .queue_wait_ns = c->queue_wait_ns};
-    const struct broker_conf bc = {&g, 1, c->worker_calls, c->grace_ns, NULL};
+    const struct broker_conf bc = {.groups = &g,
+                                   .ngroups = 1,
+                                   .worker_calls = c->worker_calls,
+                                   .grace_ns = c->grace_ns,
+                                   .young_ns = c->young_ns};
     const struct broker_hooks hooks = {r, on_ask, on_compiled, on_ready, on_sweep};
     memset(r, 0, sizeof(*r));
     assert_int_equal(loop_create(&r->loop, 0, &err), TN_OK);

@@ -41,7 +41,7 @@ struct shot {
 
 struct rig_conf {
     unsigned workers_min, workers_max, queue_max;
-    uint64_t queue_wait_ns, grace_ns;
+    uint64_t queue_wait_ns, grace_ns, young_ns;
     uint32_t worker_calls;
 };
 

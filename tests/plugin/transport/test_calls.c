@@ -260,22 +260,32 @@ static void test_zygote_replaced(void **state)
     fire("echo", "{}", 5000);
 }
 
-static void test_replaced_after_calls(void **state)
+/* 500 calls with a limit of 50: how many workers were born. */
+static long forks_of(uint64_t young_ns, const char *func)
 {
-    const struct rig_conf c = {.workers_min = 2, .workers_max = 2, .worker_calls = 50};
+    const struct rig_conf c = {
+        .workers_min = 2, .workers_max = 2, .worker_calls = 50, .young_ns = young_ns};
     static struct shot s[500];
-    (void)state;
     rig_open(&rig, &c);
     for (int i = 0; i < 500; i++) {
-        assert_int_equal(rig_shoot(&rig, &s[i], "echo", "{}", 5000), TN_OK);
+        assert_int_equal(rig_shoot(&rig, &s[i], func, "{}", 5000), TN_OK);
     }
     rig_wait(&rig, 0, 10000);
     for (int i = 0; i < 500; i++) {
         assert_int_equal(s[i].status, TN_CALL_SUCCESS);
     }
-    assert_true(rig_number(&rig, "forks") >= 9);
+    long forks = rig_number(&rig, "forks");
     assert_int_equal(rig_number(&rig, "crashes"), 0);
     rig_close(&rig);
+    return forks;
+}
+
+static void test_replaced_after_calls(void **state)
+{
+    (void)state;
+    assert_true(forks_of(0, "echo") >= 9);
+    assert_true(forks_of(60 * NS_PER_S, "echo") <= 4); /* two and a spare: they are young */
+    assert_true(forks_of(60 * NS_PER_S, "grow") >= 9); /* young, but their memory grows */
 }
 
 static void test_queue_limits(void **state)
