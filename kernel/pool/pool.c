@@ -75,6 +75,22 @@ void pools_own(struct pools *ps)
 
 /* ---- configuration ----------------------------------------------------------------------------------- */
 
+/* "useSSL" as "use_ssl": rows of the original spell settings that way. */
+static void snake(const char *key, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (const char *p = key; *p != '\0' && n + 2 < cap; p++) {
+        bool up = *p >= 'A' && *p <= 'Z';
+        bool after_low = p > key && !(p[-1] >= 'A' && p[-1] <= 'Z');
+        bool before_low = p > key && p[1] >= 'a' && p[1] <= 'z';
+        if (up && p[-(p > key)] != '.' && (after_low || before_low)) {
+            out[n++] = '_';
+        }
+        out[n++] = (char)(up ? *p + 32 : *p);
+    }
+    out[n] = '\0';
+}
+
 static bool known(const tn_plugin *d, const char *key)
 {
     const tn_field *tables[] = {d->config, pool_fields};
@@ -96,15 +112,17 @@ static tn_rc choose(const struct conf *all, const tn_plugin *d, int strict, stru
     for (size_t i = 0; i < all->n; i++) {
         const struct conf_item *it = &all->items[i];
         const char *value = it->joined != NULL ? it->joined : it->value;
+        char key[256];
+        snake(it->key, key, sizeof key);
         if (value[0] == '\0') {
             continue;
         }
-        if (known(d, it->key)) {
-            if (conf_set(ret, it->key, value, it->where) != TN_OK) {
+        if (known(d, key)) {
+            if (conf_set(ret, key, value, it->where) != TN_OK) {
                 return err_set(err, TN_E_NOMEM, "no memory for the configuration");
             }
         } else if (strict) {
-            const char *near = d->config != NULL ? conf_did_you_mean(it->key, d->config) : NULL;
+            const char *near = d->config != NULL ? conf_did_you_mean(key, d->config) : NULL;
             return err_set(err, TN_E_CONFIG, "connectors of type %s have no setting `%s`%s%s%s",
                            d->name, it->key, near != NULL ? "; did you mean `" : "",
                            near != NULL ? near : "", near != NULL ? "`?" : "");

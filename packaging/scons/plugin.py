@@ -15,12 +15,13 @@ def _required(env, name):
 
 
 def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, target=None,
-           common=None):
+           common=None, parts=()):
     """Builds plugins/<name>.so.
 
     pkgs     pkg-config names, "a|b" takes the first that exists
     libs     libraries without a .pc file; headers names one header for each, probed together
     sources  default: every *.c of the folder
+    parts    files of connectors/common (without .c) that become part of it
     target   default: plugins/<name>.so of the variant; tests put theirs elsewhere
     common   folder beside that of the plugin whose *.c are compiled into it, too
     """
@@ -42,6 +43,8 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     penv.Append(LINKFLAGS=['-Wl,--as-needed'])
     if common:
         penv.Append(CPPPATH=['#'])  # for "plugins/<common>/…"; tests/check/includes.py keeps the rest out
+    if parts:
+        penv.AppendUnique(CPPPATH=['#connectors'])
     objects = [penv.SharedObject(s) for s in (sources or penv.Glob('*.c'))]
     if common:
         top = env.Dir('#').abspath
@@ -49,6 +52,9 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
             stem = os.path.splitext(os.path.basename(source))[0]
             objects.append(penv.SharedObject('#build/%s/obj/plugins/%s/common/%s' % (
                 env['variant'], name, stem), '#plugins/%s/%s.c' % (common, stem)))
+    for part in parts:  # an object for each plugin: its flags are the plugin's
+        objects.append(penv.SharedObject('#build/%s/obj/connectors/common/%s_%s.os' % (
+            env['variant'], name, part), '#connectors/common/%s.c' % part))
     node = penv.SharedLibrary(target or '#build/%s/plugins/%s' % (env['variant'], name), objects)
     if target is None:
         env['built_plugins'].append((name, node[0]))

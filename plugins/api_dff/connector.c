@@ -66,10 +66,9 @@ bool connector_type_known(const char *type)
 static const struct {
     const char *plain, *cipher;
 } secrets[] = {
-    {"password", "passwordCipher"},
-    {"secretKey", "secretKeyCipher"},
-    {"guanceAPIKey", "guanceAPIKeyCipher"},
-    {"tlsKey", "tlsKeyCipher"},
+    {"password", "passwordCipher"},         {"secretKey", "secretKeyCipher"},
+    {"guanceAPIKey", "guanceAPIKeyCipher"}, {"tlsKey", "tlsKeyCipher"},
+    {"tls_key", "tls_keyCipher"},           {"secret_key", "secret_keyCipher"},
 };
 #define NSECRETS (sizeof secrets / sizeof *secrets)
 

@@ -9,7 +9,9 @@ import pytest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(1, os.path.dirname(sys.path[0]))  # peers
 
+from peers.certs import Certs  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.raw import Raw  # noqa: E402
 from support.server import BUILD, SANITIZED, VARIANT, Server  # noqa: E402
@@ -84,6 +86,14 @@ def nothing_left(request: pytest.FixtureRequest, watch: Watch) -> Iterator[None]
     yield
     problems = [p for s in watch.servers for p in s.problems()]
     assert not problems, '\n'.join(problems)
+
+
+@pytest.fixture(scope='session')
+def certs() -> Iterator[Certs]:
+    """Certificates of this run."""
+    made = Certs()
+    yield made
+    made.close()
 
 
 @pytest.fixture

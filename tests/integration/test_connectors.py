@@ -3,32 +3,9 @@
 
 import datetime
 import json
-import uuid
 
 import pytest
-
-
-def fresh(prefix='c'):
-    return prefix + uuid.uuid4().hex[:10]
-
-
-def add(api, type_, config, **more):
-    """A stored connector -> its id."""
-    cid = more.pop('id', None) or fresh(type_ + '_')
-    api.post('/connectors/do/add', {'data': {'id': cid, 'type': type_, 'configJSON': config, **more}})
-    return cid
-
-
-def run(api, code, **kwargs):
-    """The result of f(**kwargs) of this script."""
-    return api.result(api.function(code, 'f', {k: 'INPUT_BY_CALLER' for k in kwargs}), **kwargs)
-
-
-def refused(api, method, path, body=None):
-    """The error envelope of a request that must fail."""
-    envelope = api.envelope(method, path, **({'json': body} if body is not None else {}))
-    assert not envelope['ok'], envelope
-    return envelope
+from support.connectors import add, fresh, refused, run
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DFF.CONN: connectors by id as objects with the methods of their plugin (spec 3.5, 4)."""
 import json
+import re
 
 import _tenon
 from .errors import ConfigError, ConnectorNotSupport, EntityNotFound
@@ -131,6 +132,11 @@ def connect(name: str, type_name: str, config: dict, strict: bool = False):
     return made[0](name, type_name, json.dumps(config, sort_keys=True), strict)
 
 
+def _snake(key: str) -> str:
+    """useSSL -> use_ssl, as kernel/pool does."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower()
+
+
 def settings(type_name: str) -> dict:
     """{setting: (text, default, required)} of a connector type."""
     made = _make_class(type_name)
@@ -155,7 +161,7 @@ class Connectors:
         if options:
             made = _make_class(type_name)
             for key in options:
-                if made is not None and key not in made[1]:
+                if made is not None and _snake(key) not in made[1]:
                     raise ConfigError("connectors of type %s have no option `%s`; there are %s"
                                       % (type_name, key, ", ".join(sorted(made[1]))))
             config = {**config, **options}

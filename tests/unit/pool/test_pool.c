@@ -18,11 +18,12 @@
 /* ---- the double ------------------------------------------------------------------------------------ */
 
 struct double_conf {
-    const char *name;
+    const char *name, *long_name_ok;
     tn_secret password;
 };
 static const tn_field fields[] = {
     {TN_FIELD(struct double_conf, name), .dflt = "nobody", .doc = "A name."},
+    {TN_FIELD(struct double_conf, long_name_ok), .doc = "Another."},
     {TN_FIELD(struct double_conf, password), .doc = "A secret."},
     {0},
 };
@@ -353,6 +354,11 @@ static void test_configuration(void **state)
                      TN_OK);
     assert_ptr_not_equal(other,
                          p); /* options make another pool; what is unknown or empty is ignored */
+    pool_unref(other);
+    assert_int_equal(
+        pools_get(ps, "c1", "double", TN_STR("{\"longNameOK\":\"z\"}"), 1, &other, &err),
+        TN_OK); /* settings are also known by their spelling in rows of the original */
+    assert_string_equal(((const struct double_conf *)other->pi.conf)->long_name_ok, "z");
     pool_unref(other);
     const struct {
         const char *config, *says;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parameter language of all SQL connectors (`?` and `??`, spec 4.1.2) as statements with bound
+ * parameters. Compiled into each plugin that names it; knows no client library. */
+#pragma once
+#include <tenon/tenon.h>
+
+/* sql_dialect.flags */
+#define SQL_DOLLAR_PARAMS (1u << 0) /* placeholders are $1, $2 …; otherwise ? */
+#define SQL_BACKSLASH     (1u << 1) /* a backslash escapes inside '…' and "…" */
+#define SQL_DOLLAR_QUOTES (1u << 2) /* $tag$ … $tag$ is a text; E'…' knows backslashes */
+#define SQL_HASH_COMMENT  (1u << 3) /* # begins a comment */
+#define SQL_NESTED_NOTES  (1u << 4) /* comments nest */
+
+struct sql_dialect {
+    uint32_t flags;
+    char quote; /* of identifiers: '"', '`' or '[' */
+    char fold;  /* what the server does to names without quotes: 'l', 'u' or 0 */
+};
+/* A statement ready to be sent. The bound values are borrowed from the parameters. */
+struct sql_text {
+    char *sql; /* NUL-terminated */
+    size_t n, cap;
+    const tn_val **binds;
+    uint32_t nbinds, cap_binds;
+};
+
+#define SQL_PARAMS_MAX 65535u
+
+/* Substitutes `params` (a list; a scalar or dict is a list of one; NULL, an empty list, 0 and "" leave the
+ * text as it is). `?` binds a value; a list becomes `a, b`, a list of lists `(a, b), (c, d)`, a dict
+ * `k = v, k2 = v2` with quoted names; an empty list becomes NULL. `??` is a name (or a list of names),
+ * which is quoted; dots separate its parts. Longer runs of `?`, texts, comments and quoted names are left
+ * alone; surplus placeholders stay, surplus parameters are ignored. Blanks around the text are cut. With
+ * SQL_DOLLAR_PARAMS a statement without `?` keeps its own $1 … and gets the list in order.
+ * TN_E_INVAL names what is wrong. *ret is finished with sql_text_finish() after success. */
+tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql,
+                    const tn_val *params, struct sql_text *ret, tn_err *err);
+void sql_text_finish(struct sql_text *t);

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Statements: sent without blocking, read within the deadline, stopped at the server when it is over. */
+#include "postgresql.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STOP_NS                                                                                    \
+    300000000ull      /* the server's chance to confirm a cancel; calls end one second later */
+#define LOOK_EVERY 64 /* reads between two looks at the size of a result */
+
+static const struct sql_dialect dialect = {
+    .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
+
+/* ---- stopping ---------------------------------------------------------------------------------------- */
+
+static void *cancel_thread(void *arg)
+{
+    char text[64];
+    PQcancel(arg, text, sizeof text); /* a connection of its own, which may hang */
+    PQfreeCancel(arg);
+    return NULL;
+}
+
+static void send_cancel(struct pg_conn *c)
+{
+    PGcancel *cancel = PQgetCancel(c->pq);
+    pthread_t thread;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    if (cancel != NULL && pthread_create(&thread, &attr, cancel_thread, cancel) != 0) {
+        PQfreeCancel(cancel);
+    }
+    pthread_attr_destroy(&attr);
+}
+
+/* 1: a result, or the end (*ret NULL), is there; 0: not in time; -1: the connection is lost. */
+static int next_result(struct pg_conn *c, uint64_t deadline_ns, PGresult **ret)
+{
+    while (PQisBusy(c->pq)) {
+        if (net_wait(pg_host, PQsocket(c->pq), POLLIN, deadline_ns) != TN_OK) {
+            return 0;
+        }
+        if (!PQconsumeInput(c->pq)) {
+            return -1;
+        }
+    }
+    *ret = PQgetResult(c->pq);
+    return 1;
+}
+
+/* Reads what is left; 1 when the connection is ready for the next statement. */
+static int drain(struct pg_conn *c, uint64_t deadline_ns)
+{
+    PGresult *res = NULL;
+    while (next_result(c, deadline_ns, &res) == 1) {
+        ExecStatusType status = PQresultStatus(res);
+        PQclear(res);
+        if (res == NULL) {
+            return PQstatus(c->pq) == CONNECTION_OK;
+        }
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* The time is over, or the result too large: the server shall stop as well. */
+static tn_rc stop(struct pg_conn *c, tn_rc rc, tn_err *err, const char *text)
+{
+    send_cancel(c);
+    c->streaming = 0;
+    int ready = drain(c, pg_host->now_ns() + STOP_NS);
+    pg_host->fail(err, rc, "%s", text);
+    if (err != NULL) {
+        err->flags |= ready ? 0 : TN_ERR_CONN_BROKEN;
+    }
+    return rc;
+}
+
+static tn_rc late(struct pg_conn *c, tn_err *err)
+{
+    return stop(c, TN_E_TIMEOUT, err, "the statement did not end in time and was canceled");
+}
+
+/* ---- sending ----------------------------------------------------------------------------------------- */
+
+/* Before the first byte: the answer of the reset, and whether the server has gone meanwhile. Nothing
+ * was executed when this fails, so another connection may be used instead. */
+static tn_rc ready(struct pg_conn *c, uint64_t deadline_ns, tn_err *err)
+{
+    if (c->resetting) {
+        c->resetting = 0;
+        if (!drain(c, deadline_ns)) {
+            return pg_lost(c, 0, err);
+        }
+    }
+    struct pollfd p = {PQsocket(c->pq), POLLIN, 0};
+    for (int i = 0; i < 16 && poll(&p, 1, 0) > 0; i++) {
+        if (!PQconsumeInput(c->pq) || PQstatus(c->pq) != CONNECTION_OK) {
+            return pg_lost(c, 0, err);
+        }
+    }
+    return TN_OK;
+}
+
+static tn_rc flush(struct pg_conn *c, uint64_t deadline_ns, tn_err *err)
+{
+    for (int left; (left = PQflush(c->pq)) != 0;) {
+        if (left < 0) {
+            return pg_lost(c, 1, err);
+        }
+        struct pollfd p = {PQsocket(c->pq), POLLIN | POLLOUT, 0};
+        if (net_wait(pg_host, p.fd, POLLIN | POLLOUT, deadline_ns) != TN_OK) {
+            tn_rc rc = pg_host->fail(err, TN_E_TIMEOUT, "the statement could not be sent in time");
+            if (err != NULL) {
+                err->flags |= TN_ERR_CONN_BROKEN;
+            }
+            return rc;
+        }
+        if (poll(&p, 1, 0) > 0 && (p.revents & POLLIN) && !PQconsumeInput(c->pq)) {
+            return pg_lost(c, 1, err);
+        }
+    }
+    return TN_OK;
+}
+
+static tn_rc send_sql(struct pg_conn *c, tn_str sql, const tn_val *params, uint64_t deadline_ns,
+                      tn_err *err)
+{
+    struct sql_text t;
+    struct pg_binds b = {.n = 0};
+    tn_rc rc = ready(c, deadline_ns, err);
+    if (rc == TN_OK) {
+        rc = sql_translate(pg_host, &dialect, sql, params, &t, err);
+    }
+    if (rc != TN_OK) {
+        return rc;
+    }
+    rc = pg_bind(&t, &b, err);
+    if (rc == TN_OK) {
+        int ok = t.nbinds == 0 ? PQsendQuery(c->pq, t.sql)
+                               : PQsendQueryParams(c->pq, t.sql, b.n, b.types, b.values, b.lengths,
+                                                   b.formats, 0);
+        rc = ok ? flush(c, deadline_ns, err) : pg_lost(c, 0, err);
+    }
+    pg_binds_finish(&b);
+    sql_text_finish(&t);
+    return rc;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------- */
+
+/* Bytes that ever came from the server; 0: unknown (a socket of the file system). */
+static uint64_t received(struct pg_conn *c)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    if (getsockopt(PQsocket(c->pq), IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
+        n < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) {
+        return 0;
+    }
+    return info.tcpi_bytes_received;
+}
+
+/* As next_result(), and a result that outgrows max_result is TN_E_LIMIT before memory is used for it. */
+static tn_rc read_result(struct pg_conn *c, uint64_t start, uint64_t deadline_ns, PGresult **ret,
+                         tn_err *err)
+{
+    for (unsigned reads = 1; PQisBusy(c->pq); reads++) {
+        if (net_wait(pg_host, PQsocket(c->pq), POLLIN, deadline_ns) != TN_OK) {
+            return late(c, err);
+        }
+        if (!PQconsumeInput(c->pq)) {
+            return pg_lost(c, 1, err);
+        }
+        if (reads % LOOK_EVERY == 0 && received(c) - start > (uint64_t)c->conf->max_result.n) {
+            return stop(c, TN_E_LIMIT, err,
+                        "the result is larger than max_result; use LIMIT or stream()");
+        }
+    }
+    *ret = PQgetResult(c->pq);
+    return TN_OK;
+}
+
+static int is_copy(ExecStatusType status)
+{
+    return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+static tn_rc no_copy(tn_err *err)
+{
+    tn_rc rc = pg_host->fail(err, TN_E_UNSUPP,
+                             "COPY needs a client of its own; use INSERT with a "
+                             "list of rows, or stream()");
+    if (err != NULL) {
+        err->flags |= TN_ERR_CONN_BROKEN;
+    }
+    return rc;
+}
+
+/* All results of what was sent; the last one counts, the first error ends it. */
+static tn_rc collect(struct pg_conn *c, uint64_t deadline_ns, PGresult **ret, tn_err *err)
+{
+    PGresult *kept = NULL, *res = NULL;
+    tn_rc rc = TN_OK, failed = TN_OK;
+    uint64_t start = received(c);
+    while ((rc = read_result(c, start, deadline_ns, &res, err)) == TN_OK && res != NULL) {
+        ExecStatusType status = PQresultStatus(res);
+        if (is_copy(status)) {
+            PQclear(res);
+            rc = no_copy(err);
+            break;
+        }
+        if (failed == TN_OK && (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)) {
+            failed = pg_error(c, res, err);
+        }
+        PQclear(kept);
+        kept = res;
+    }
+    rc = rc != TN_OK ? rc : failed;
+    if (rc == TN_OK && kept == NULL) {
+        rc = pg_lost(c, 1, err);
+    }
+    if (rc != TN_OK) {
+        PQclear(kept);
+        return rc;
+    }
+    *ret = kept;
+    return TN_OK;
+}
+
+tn_rc pg_exec(struct pg_conn *c, tn_str sql, const tn_val *params, uint64_t deadline_ns,
+              PGresult **ret, tn_err *err)
+{
+    tn_rc rc = send_sql(c, sql, params, deadline_ns, err);
+    return rc == TN_OK ? collect(c, deadline_ns, ret, err) : rc;
+}
+
+tn_rc pg_simple(struct pg_conn *c, const char *sql, uint64_t deadline_ns, tn_err *err)
+{
+    PGresult *res = NULL;
+    tn_rc rc = pg_exec(c, (tn_str){sql, strlen(sql)}, NULL, deadline_ns, &res, err);
+    PQclear(res);
+    return rc;
+}
+
+/* ---- reset ------------------------------------------------------------------------------------------- */
+
+/* The server works on it while the call's answer is on its way; ready() reads what it said. Everything a
+ * call may have left: transaction, settings, temporary tables, prepared statements, LISTEN, advisory
+ * locks (PostgreSQL manual, DISCARD). */
+tn_rc pg_reset(void *inst, void *conn, tn_err *err)
+{
+    struct pg_conn *c = conn;
+    PGTransactionStatusType t = PQtransactionStatus(c->pq);
+    (void)inst;
+    if (c->streaming) {
+        send_cancel(c);
+        return pg_host->fail(err, TN_E_INVAL, "a stream was not read to its end");
+    }
+    if (c->resetting) {
+        return TN_OK;
+    }
+    if (PQstatus(c->pq) != CONNECTION_OK || t == PQTRANS_ACTIVE || t == PQTRANS_UNKNOWN) {
+        return pg_host->fail(err, TN_E_UNAVAIL, "the connection is not usable any more");
+    }
+    /* DISCARD ALL may not stand in the implicit transaction of several statements. */
+    if (t != PQTRANS_IDLE || c->fix[0] != '\0') {
+        uint64_t soon = pg_host->now_ns() + 2000000000ull;
+        tn_rc rc = t != PQTRANS_IDLE ? pg_simple(c, "ROLLBACK", soon, err) : TN_OK;
+        if (rc == TN_OK && c->fix[0] != '\0') {
+            rc = pg_simple(c, "DISCARD ALL", soon, err);
+            rc = rc == TN_OK ? pg_simple(c, c->fix, soon, err) : rc;
+            return rc;
+        }
+        if (rc != TN_OK) {
+            return rc;
+        }
+    }
+    if (!PQsendQuery(c->pq, "DISCARD ALL") || PQflush(c->pq) != 0) {
+        return pg_host->fail(err, TN_E_UNAVAIL, "the connection does not take a reset");
+    }
+    c->resetting = 1;
+    return TN_OK;
+}
+
+/* ---- streams ----------------------------------------------------------------------------------------- */
+
+tn_rc pg_stream_start(struct pg_conn *c, tn_str sql, const tn_val *params, uint64_t deadline_ns,
+                      tn_err *err)
+{
+    tn_rc rc = send_sql(c, sql, params, deadline_ns, err);
+    if (rc == TN_OK && !PQsetSingleRowMode(c->pq)) {
+        rc = pg_lost(c, 1, err);
+    }
+    c->streaming = rc == TN_OK;
+    return rc;
+}
+
+tn_rc pg_stream_next(struct pg_conn *c, uint32_t max, uint64_t deadline_ns, struct pg_result *ret,
+                     tn_err *err)
+{
+    PGresult *res = NULL;
+    tn_rc rc = TN_OK;
+    ret->res = calloc(max, sizeof *ret->res);
+    if (ret->res == NULL) {
+        return pg_host->fail(err, TN_E_NOMEM, "no memory for %u rows", max);
+    }
+    while (rc == TN_OK && ret->n < max) {
+        int got = next_result(c, deadline_ns, &res);
+        if (got <= 0) {
+            rc = got == 0 ? late(c, err) : pg_lost(c, 1, err);
+            break;
+        }
+        ExecStatusType status = PQresultStatus(res);
+        if (res == NULL) {
+            c->streaming = 0;
+            break;
+        }
+        if (status == PGRES_SINGLE_TUPLE) {
+            ret->res[ret->n++] = res;
+        } else {
+            rc = is_copy(status) ? no_copy(err)
+                 : status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE
+                     ? pg_error(c, res, err)
+                     : TN_OK; /* the end of the rows, or a statement without */
+            PQclear(res);
+        }
+    }
+    if (rc != TN_OK) {
+        c->streaming = c->streaming && PQstatus(c->pq) == CONNECTION_OK &&
+                       !drain(c, pg_host->now_ns() + STOP_NS);
+        for (uint32_t i = 0; i < ret->n; i++) {
+            PQclear(ret->res[i]);
+        }
+        free(ret->res);
+        ret->res = NULL;
+        ret->n = 0;
+    }
+    return rc;
+}

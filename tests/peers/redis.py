@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Redis from Debian: without persistence, with password, ACL user and TLS when wanted."""
+
+from typing import Optional
+
+from .certs import Certs
+from .peer import Peer, program
+
+PASSWORD = 'p@ss word"\'\\'
+
+
+class Redis(Peer):
+    """With `password` the default user needs PASSWORD and there is an ACL user `limited` (same password,
+    only keys `open:*`). With `certs` the port speaks TLS only."""
+
+    user = 'redis'
+
+    def __init__(self, password: bool = False, certs: Optional[Certs] = None, cert: str = 'server') -> None:
+        super().__init__()
+        self.secured, self.certs, self.cert = password, certs, cert
+        self.binary = program('redis-server', package='redis-server')
+
+    def config(self, **more: object) -> dict:
+        """A connector's configuration."""
+        password = {'password': PASSWORD} if self.secured else {}
+        return {'host': '127.0.0.1', 'port': self.port, **password, **more}
+
+    def start(self) -> 'Redis':
+        lines = ['bind 127.0.0.1', 'save ""', 'appendonly no', 'daemonize no', 'dir %s' % self.dir]
+        if self.certs is None:
+            lines.append('port %d' % self.port)
+        else:
+            pem, key = self.certs.pair(self.cert)
+            lines += ['port 0', 'tls-port %d' % self.port, 'tls-cert-file %s' % self.write('tls.pem', pem),
+                      'tls-key-file %s' % self.write('tls.key', key),
+                      'tls-ca-cert-file %s' % self.write('ca.pem', self.certs.text('ca.pem')),
+                      'tls-auth-clients optional']
+        if self.secured:
+            quoted = '"%s"' % PASSWORD.replace('\\', '\\\\').replace('"', '\\"')
+            acl = '">%s"' % PASSWORD.replace('\\', '\\\\').replace('"', '\\"')
+            lines += ['requirepass %s' % quoted, 'user limited on %s ~open:* +@all' % acl]
+        self.spawn([self.binary, self.write('redis.conf', '\n'.join(lines) + '\n')])
+        self.wait_port()
+        return self
