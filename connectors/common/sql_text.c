@@ -15,6 +15,7 @@ struct walk {
     struct sql_text *out;
     const tn_val *params;
     uint32_t nparams, next;
+    int own; /* it has placeholders of the server's own form */
     tn_err *err;
 };
 
@@ -320,6 +321,7 @@ static tn_rc walk(struct walk *w, const char *p, const char *end, int *ret_marks
     *ret_marks = 0;
     while (rc == TN_OK && p < end) {
         const char *next = skip(w, start, p, end);
+        w->own |= *p == '$' && p + 1 < end && p[1] >= '1' && p[1] <= '9' && next == NULL;
         if (next != NULL || *p != '?') {
             p = next != NULL ? next : p + 1;
             continue;
@@ -376,8 +378,7 @@ tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql
         w.nparams = params->type == TN_T_LIST ? params->n : 1;
     }
     tn_rc rc = walk(&w, p, end, &marks);
-    if (rc == TN_OK && marks == 0 && w.nparams != 0 && (d->flags & SQL_DOLLAR_PARAMS) &&
-        memchr(p, '$', (size_t)(end - p)) != NULL) {
+    if (rc == TN_OK && marks == 0 && w.nparams != 0 && w.own && (d->flags & SQL_DOLLAR_PARAMS)) {
         size_t n = out.n; /* the text stays; only the list is bound */
         for (uint32_t i = 0; rc == TN_OK && i < w.nparams; i++) {
             rc = bind(&w, &w.params[i]);

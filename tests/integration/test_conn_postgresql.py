@@ -2,13 +2,15 @@
 """connectors/postgresql in scripts, against a real server, compared with psycopg2 where it matters."""
 
 import datetime
+import os
+import subprocess
 import time
 
 import pytest
 from peers.postgresql import PASSWORD, PostgreSQL
 from peers.proxy import Proxy
 from support.connectors import add, not_addable, on, peer, refused, run
-from support.server import wait_for
+from support.server import BUILD, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -383,3 +385,13 @@ def f(cid):
     return sorted({r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
 ''', cid=cid)
     assert len(got) == 4, got
+
+
+def test_contract(pg):
+    """tenon-plugin-check against the live plugin and server."""
+    config = {k: v for k, v in pg.config(tls='on', tls_ca=pg.certs.dir + '/ca.pem').items()}
+    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_postgresql.so')]
+                          + [a for k, v in config.items() for a in ('--config', '%s=%s' % (k, v))]
+                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b, \'x\'::bytea AS c"]', '--call', 'check'],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
