@@ -13,6 +13,7 @@ sys.path.insert(1, os.path.dirname(sys.path[0]))  # peers
 
 from peers.certs import Certs  # noqa: E402
 from support.client import Client  # noqa: E402
+from support.matrix import MATRIX, Matrix  # noqa: E402
 from support.raw import Raw  # noqa: E402
 from support.server import BUILD, SANITIZED, VARIANT, Server  # noqa: E402
 
@@ -20,6 +21,19 @@ from support.server import BUILD, SANITIZED, VARIANT, Server  # noqa: E402
 def pytest_report_header() -> str:
     """Which build is tested."""
     return 'tenon: variant %s in %s' % (VARIANT, BUILD)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests of connectors prove is collected for their table."""
+    config.stash[MATRIX] = Matrix()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """Tells the table of connectors how a test ended."""
+    del call
+    outcome = yield
+    item.config.stash[MATRIX].take(item, outcome.get_result())  # type: ignore[attr-defined]
 
 
 class Watch:

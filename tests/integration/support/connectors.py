@@ -11,6 +11,13 @@ from peers.peer import Missing, Peer
 from .client import Client
 
 
+# Texts that would become SQL if anybody pasted them into a statement (reliability X-01).
+_HOSTILE = ["'", "''", "\\'", "\\", '"', "'; DROP TABLE victim; --", "' OR '1'='1", "1); DELETE FROM victim; --", "$$", "$1",
+            "?", "??", "%s", ":x", "\u2019 OR 1=1", "a\nb", "/*", "*/", "E'\\''", "U&'\\0027'", "\ufeff'", "x' || pg_sleep(9) || '"]
+INJECTION = list(dict.fromkeys(before + text + after for text in _HOSTILE for before, after in (
+    ('', ''), ('a', 'b'), ("'", ''), ('', "'"), ('\\', ''), ('', '\\'), ('\u6570', '\U0001f600'))))
+
+
 def fresh(prefix: str = 'c') -> str:
     """An id nobody has."""
     return prefix + uuid.uuid4().hex[:10]
