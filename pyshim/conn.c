@@ -72,7 +72,7 @@ bool conn_call_is_over(uint64_t deadline_ns)
     if (clock_mono_ns() < deadline_ns || !_PyOS_IsMainThread()) {
         return false;
     }
-    for (int i = 0; i < 20 && !timeout_pending(); i++) {
+    for (int i = 0; i < 150 && !timeout_pending(); i++) { /* the grace is a second */
         struct timespec ms = {0, 5000000};
         Py_BEGIN_ALLOW_THREADS nanosleep(&ms, NULL);
         Py_END_ALLOW_THREADS
