@@ -278,7 +278,9 @@ def test_hub_killed(new_server: Any) -> None:
 
 def zygote(server: Server) -> int:
     """The pid of the process that forks the workers."""
-    workers = [w['pid'] for w in status(server)['workers']]
+    workers: List[int] = []
+    while not workers:  # a worker that is being forked has no pid yet
+        workers = [w['pid'] for w in status(server)['workers'] if w['pid'] > 0]
     with open('/proc/%d/stat' % workers[0], encoding='ascii') as f:
         return int(f.read().rsplit(')', 1)[1].split()[1])
 

@@ -33,6 +33,7 @@ static void again(struct shot *s)
     }
 }
 
+/* How often workers are woken, per call. */
 static double throughput(unsigned c, unsigned ms)
 {
     struct shot *s = calloc(c, sizeof(*s));
@@ -46,10 +47,11 @@ static double throughput(unsigned c, unsigned ms)
     }
     rig_wait(&rig, 0, ms + 5000);
     double rate = load_done / ((double)(clock_mono_ns() - start) / 1e9);
+    double rung = (double)(rig_number(&rig, "bells") - bells) / load_done;
     print_message("| echo, c=%-4u | %10.0f calls/s | %6.2f us/call | %.3f bells/call\n", c, rate,
-                  1e6 / rate, (double)(rig_number(&rig, "bells") - bells) / load_done);
+                  1e6 / rate, rung);
     free(s);
-    return rate;
+    return rung;
 }
 
 static void test_throughput(void **state)
@@ -59,11 +61,10 @@ static void test_throughput(void **state)
     (void)state;
     rig_open(&rig, &c);
     throughput(1, 100);
-    double one = throughput(1, ms);
+    throughput(1, ms);
     throughput(16, ms);
-    double many = throughput(64, ms);
-    throughput(256, ms);
-    assert_true(many > one); /* waking once per batch and not once per call */
+    assert_true(throughput(64, ms) < 0.5); /* waking once per batch and not once per call */
+    assert_true(throughput(256, ms) < 0.5);
     rig_close(&rig);
 }
 
@@ -106,8 +107,13 @@ static void test_replacement(void **state)
         rig_wait(&rig, 0, 5000);
         pid_t pid = (pid_t)atoi(s.value);
         assert_true(pid > 1);
-        assert_int_equal(rig_shoot(&rig, &s, "spin", "{}", 5000), TN_OK);
-        rig_idle(&rig, 2);
+        rig.held = NULL;
+        assert_int_equal(rig_shoot(&rig, &s, "ask:hold", "{}", 5000), TN_OK);
+        for (unsigned ms = 0; !rig.held && ms < 5000; ms++) {
+            rig_idle(&rig,
+                     1); /* it asked, so it runs: a call that was not started goes to another */
+        }
+        assert_non_null(rig.held);
         kill(pid, SIGKILL);
         uint64_t killed = clock_mono_ns();
         assert_int_equal(rig_shoot(&rig, &next, "echo", "{}", 5000), TN_OK);
@@ -115,6 +121,7 @@ static void test_replacement(void **state)
         assert_int_equal(s.status, TN_CALL_CRASHED);
         assert_int_equal(next.status, TN_CALL_SUCCESS);
         t[i] = next.done_ns - killed;
+        broker_answer(rig.broker, rig.held, TN_OK, TN_STR("")); /* each question is answered once */
     }
     qsort(t, n, sizeof(*t), by_size);
     print_message(
