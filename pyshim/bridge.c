@@ -251,6 +251,26 @@ static PyObject *py_entry(PyObject *self, PyObject *unused)
     return Py_NewRef(id);
 }
 
+/* limit(kind: str) -> str | None: the sentence about a limit that was met. The process ends after such a call:
+ * what used up the limit may still be there (children, descriptors, memory of a library). */
+static PyObject *py_limit(PyObject *self, PyObject *kind)
+{
+    char text[300];
+    const char *p = PyUnicode_AsUTF8(kind);
+    (void)self;
+    if (p == NULL) {
+        return NULL;
+    }
+    if (!shim.in_child || shim.env.limit == NULL ||
+        !shim.env.limit(shim.env.ctx, p, text, sizeof(text))) {
+        Py_RETURN_NONE;
+    }
+    if (shim.task != NULL) {
+        shim.task->retire = true;
+    }
+    return PyUnicode_FromString(text);
+}
+
 static PyMethodDef bridge_methods[] = {
     {"ask", py_ask, METH_VARARGS, NULL},
     {"call", py_call, METH_VARARGS, NULL},
@@ -264,6 +284,7 @@ static PyMethodDef bridge_methods[] = {
     {"task", py_task, METH_NOARGS, NULL},
     {"add_secret", py_add_secret, METH_O, NULL},
     {"interrupt", py_interrupt, METH_O, NULL},
+    {"limit", py_limit, METH_O, NULL},
     {"retire", py_retire, METH_NOARGS, NULL},
     {"source", py_source, METH_O, NULL},
     {"entry", py_entry, METH_NOARGS, NULL},

@@ -213,9 +213,26 @@ static void py_freeze(void)
     shim.dirty = false;
 }
 
+/* tempfile and whatever else a script starts find the scratch folder; programs that keep things in the
+ * home folder have it there too. */
+static int set_folders(const char *scratch)
+{
+    static const char *const names[] = {"TMPDIR", "HOME"};
+    PyObject *os = PyImport_ImportModule("os"), *vars = NULL, *path = NULL;
+    int rc = os && (vars = PyObject_GetAttrString(os, "environ")) ? 0 : -1;
+    path = rc == 0 ? PyUnicode_DecodeFSDefault(scratch) : NULL;
+    for (size_t i = 0; path && rc == 0 && i < sizeof(names) / sizeof(*names); i++) {
+        rc = PyMapping_SetItemString(vars, names[i], path);
+    }
+    rc = path ? rc : -1;
+    Py_XDECREF(path);
+    Py_XDECREF(vars);
+    Py_XDECREF(os);
+    return rc;
+}
+
 static tn_rc py_child(const struct lang_env *env, tn_err *err)
 {
-    (void)err;
     /* The zygote has one thread and never forks for itself, so the half that belongs before the fork is
      * as good here; the halves need each other since 3.13. */
     PyOS_BeforeFork();
@@ -223,6 +240,9 @@ static tn_rc py_child(const struct lang_env *env, tn_err *err)
     shim.env = *env;
     shim.have_env = true;
     shim.in_child = true;
+    if (env->scratch != NULL && set_folders(env->scratch) < 0) {
+        return python_error(err, "cannot set the folder for temporary files");
+    }
     shim.main_thread = PyEval_SaveThread();
     return TN_OK;
 }

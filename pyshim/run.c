@@ -78,7 +78,11 @@ PyObject *run_script(struct task *t)
 static void not_serialisable(void)
 {
     PyObject *type, *value, *trace;
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+    PyObject *limit = PyObject_GetAttrString(shim.m_task, "OutputLimit");
+    bool passes = limit == NULL || !PyErr_ExceptionMatches(PyExc_Exception) ||
+                  PyErr_ExceptionMatches(limit);
+    Py_XDECREF(limit);
+    if (passes) {
         return;
     }
     PyErr_Fetch(&type, &value, &trace);

@@ -1,6 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The value of a reply: its kind, so that nobody after us needs to parse it, and its text. */
 #include "pyshim/shim.h"
+#include "pyshim/value_write.h"
+
+/* What did not fit did so because the answer would be too large, or for want of memory. */
+static int output_limit(const struct buf *b)
+{
+    if (b->failed != BUF_FULL) {
+        return write_no_memory(b);
+    }
+    PyErr_Clear();
+    PyObject *type = PyObject_GetAttrString(shim.m_task, "OutputLimit");
+    if (type != NULL) {
+        PyErr_Format(type, "the result is larger than its limit of %zu bytes (worker_result)",
+                     b->max);
+        Py_DECREF(type);
+    }
+    return -1;
+}
 
 static int text_reply(struct lang_reply *reply, const char *p, Py_ssize_t n)
 {
@@ -9,8 +26,7 @@ static int text_reply(struct lang_reply *reply, const char *p, Py_ssize_t n)
     }
     reply->value_kind = TN_VALUE_TEXT;
     if (buf_add(&reply->value, p, (size_t)n) < 0) {
-        PyErr_Format(PyExc_MemoryError, "the text of %zd bytes is larger than an answer may be", n);
-        return -1;
+        return output_limit(&reply->value);
     }
     return 0;
 }
@@ -28,7 +44,7 @@ int value_reply(struct lang_reply *reply, PyObject *v)
         return text_reply(reply, p, n);
     }
     if (value_out(&reply->value, v) < 0) {
-        return -1;
+        return reply->value.failed ? output_limit(&reply->value) : -1;
     }
     /* Objects of other classes become texts, numbers, arrays ...: the JSON tells which. */
     switch (reply->value.len ? reply->value.data[0] : 'n') {

@@ -40,8 +40,11 @@ char *buf_reserve(struct buf *b, size_t n)
         return b->data + b->len;
     }
     size_t max = b->max != 0 ? b->max : BUF_MAX_DEFAULT;
-    if (b->failed || n > max || b->len > max - n) {
-        b->failed = 1;
+    if (b->failed) {
+        return NULL;
+    }
+    if (n > max || b->len > max - n) {
+        b->failed = BUF_FULL;
         return NULL;
     }
     size_t need = b->len + n + 1;
@@ -54,7 +57,7 @@ char *buf_reserve(struct buf *b, size_t n)
     }
     char *data = realloc(b->data, cap);
     if (data == NULL) {
-        b->failed = 1;
+        b->failed = BUF_FULL + 1;
         return NULL;
     }
     b->data = data;

@@ -8,8 +8,10 @@ struct buf {
     char *data;    /* NULL while empty; always NUL-terminated after len bytes otherwise */
     size_t len, cap;
     size_t max;    /* bytes; 0 = 1 GiB */
-    int failed;    /* an append did not fit or memory ran out; contents up to len stay valid */
+    int failed;    /* not 0: an append did not fit (BUF_FULL) or memory ran out; contents up to len
+                      stay valid */
 };
+#define BUF_FULL 1
 #define BUF_INIT(max_) {NULL, 0, 0, (max_), 0}
 
 void buf_init(struct buf *b, size_t max);

@@ -19,6 +19,7 @@
 
 #define SYSTEM_FILE "/etc/tenon/tenon.yaml"
 
+static const char *const sandbox_modes[] = {"required", "on", "off", NULL};
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 
 const tn_field settings_fields[] = {
@@ -54,7 +55,27 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, queue_wait), .dflt = "30s", .min = 100, .max = 3600000,
      .doc = "Longest time a call may wait for a worker."},
     {TN_FIELD(struct settings, worker_memory), .dflt = "4G", .min = 0, .max = (int64_t)1 << 44,
-     .doc = "Address space that a worker may use; 0: no limit."},
+     .doc = "Memory that a worker may use (address space; with control groups also all of its "
+            "processes together); 0: no limit."},
+    {TN_FIELD(struct settings, worker_file_size), .dflt = "2G", .min = 0, .max = (int64_t)1 << 44,
+     .doc = "Largest file that a worker may write; 0: no limit."},
+    {TN_FIELD(struct settings, worker_processes), .dflt = "256", .min = 0, .max = 1000000,
+     .doc = "Processes and threads that a worker may have; 0: no limit."},
+    {TN_FIELD(struct settings, worker_files), .dflt = "1024", .min = 64, .max = 1000000,
+     .doc = "Files and sockets that a process of a worker may hold open."},
+    {TN_FIELD(struct settings, worker_result), .dflt = "512M", .min = 1024,
+     .max = (int64_t)1 << 30, .doc = "Largest result of a call."},
+    {TN_FIELD(struct settings, worker_sandbox), .dflt = "on", .choices = sandbox_modes,
+     .flags = TN_F_RESTART,
+     .doc = "Isolation of workers: required refuses to start when a layer is missing, on says so "
+            "loudly, off uses rlimits alone."},
+    {TN_FIELD(struct settings, worker_user), .dflt = "tenon-worker", .max = 32,
+     .flags = TN_F_RESTART,
+     .doc = "User that workers run as when the platform is started by root; empty: the same user."},
+    {TN_FIELD(struct settings, worker_read), .dflt = "", .max = 4096, .flags = TN_F_RESTART,
+     .doc = "Further files and folders that scripts may read, colon separated."},
+    {TN_FIELD(struct settings, worker_write), .dflt = "", .max = 4096, .flags = TN_F_RESTART,
+     .doc = "Further folders that scripts may write, colon separated."},
     {TN_FIELD(struct settings, body_max), .dflt = "50M", .min = 1024, .max = (int64_t)1 << 34,
      .doc = "Largest request body."},
     {TN_FIELD(struct settings, upload_max), .dflt = "10G", .min = 1024, .max = (int64_t)1 << 44,

@@ -19,7 +19,15 @@ struct settings {
     int64_t workers_min, workers_max;  /* processes of the default group */
     int64_t queue_max;          /* calls that may wait per group before 503 */
     tn_dur queue_wait;          /* longest such wait */
-    tn_bytes worker_memory;     /* address-space limit of a worker, 0 = none */
+    tn_bytes worker_memory;     /* limit of a worker: address space, and its control group's memory; 0 = none */
+    tn_bytes worker_file_size;  /* of one file that a worker writes, 0 = none */
+    int64_t worker_processes;   /* processes and threads of one worker, 0 = no limit */
+    int64_t worker_files;       /* descriptors of one process */
+    tn_bytes worker_result;     /* of one call */
+    const char *worker_sandbox; /* required on off */
+    const char *worker_user;    /* user of the workers when tenond runs as root; "" = the same */
+    const char *worker_read;    /* further folders that scripts may read, ":"-separated */
+    const char *worker_write;   /* further folders that scripts may write */
     tn_bytes body_max;          /* 50M */
     tn_bytes upload_max;        /* 10G */
     tn_dur drain;               /* longest graceful stop */

@@ -459,6 +459,7 @@ void broker_destroy(struct broker *b)
     }
     zygote_close(b);
     preload_finish(b);
+    buf_finish(&b->jail);
     deadline_finish(b);
     for (struct list *n; (n = list_pop_front(&b->free_calls));) {
         free(list_entry(n, tn_call, node));

@@ -62,6 +62,8 @@ void broker_preload(struct broker *b, tn_str script, uint64_t generation, tn_str
 void broker_unload(struct broker *b, tn_str script);
 /* No new calls are started from the outside; done(user) when nothing is queued or running. */
 void broker_drain(struct broker *b, void (*done)(void *), void *user);
+/* JSON object: every layer of the workers' isolation, on or off and why; "null" before there are workers. */
+void broker_isolation(const struct broker *b, struct buf *out);
 /* JSON: groups with queued, running, workers (pid, state, calls, kills), totals by status, leaks. */
 /* Is there a worker that can run something? Loop thread. */
 int broker_alive(const struct broker *b);

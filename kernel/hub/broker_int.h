@@ -145,6 +145,7 @@ struct link {
     char *stack;     /* text of IPC_M_STACK, may be NULL */
     tn_call *lost;   /* waits for the wait status to be reported */
     const char *why; /* reason of our kill */
+    uint64_t memory_limit, memory_peak; /* its control group met its limit; 0 = it did not */
     struct list all; /* broker.links */
 };
 
@@ -207,6 +208,7 @@ struct broker {
     struct map preloads;
     struct list unsent;
     unsigned compiling;
+    struct buf jail; /* state of the isolation as the zygote found it, JSON; empty = not told yet */
     /* life */
     int ready_told, draining, closing;
     void (*drained)(void *);
@@ -267,7 +269,7 @@ void group_start_failed(struct link *l);
 /* Asks the zygote for a worker; NULL when that is not possible now. */
 struct link *link_fork(struct broker *b, struct group *g);
 void link_forked(struct link *l, pid_t pid, int pidfd, int error);
-void link_exited(struct link *l, int status);
+void link_exited(struct link *l, const struct zyg_msg *m);
 void link_ring(struct link *l); /* wakes the worker if it sleeps */
 int link_room(const struct link *l, uint32_t est_ns);
 int link_send(struct link *l, tn_call *call); /* 0: no room now */

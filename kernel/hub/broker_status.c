@@ -27,6 +27,11 @@ int broker_alive(const struct broker *b)
     return b->nspares > 0;
 }
 
+void broker_isolation(const struct broker *b, struct buf *out)
+{
+    buf_addstr(out, b->jail.len ? buf_str(&b->jail) : TN_STR("null"));
+}
+
 void broker_status(struct broker *b, struct buf *out)
 {
     unsigned nlinks = 0;

@@ -23,6 +23,12 @@ static void describe(const struct link *l, char *out, size_t n)
         snprintf(out, n, "was killed because %s", l->why);
     } else if (!l->reported) {
         snprintf(out, n, "has gone");
+    } else if (l->memory_limit) {
+        snprintf(out, n,
+                 "and all it started reached the memory limit of %llu MiB (peak %llu MiB; "
+                 "worker_memory) and was killed by the kernel",
+                 (unsigned long long)(l->memory_limit >> 20),
+                 (unsigned long long)(l->memory_peak >> 20));
     } else if (WIFSIGNALED(s)) {
         const char *name = sigabbrev_np(WTERMSIG(s));
         snprintf(out, n, "was killed by signal %d (SIG%s)", WTERMSIG(s), name ? name : "?");
@@ -31,18 +37,28 @@ static void describe(const struct link *l, char *out, size_t n)
     }
 }
 
+/* The name of the limit that ended it, where one did. */
+static const char *kind_of(const struct link *l)
+{
+    int by = l->reported && !l->killed && WIFSIGNALED(l->status) ? WTERMSIG(l->status) : 0;
+    return l->memory_limit     ? "MemoryLimit"
+           : by == SIGXFSZ ? "FileSizeLimit"
+           : by == SIGSYS  ? "ForbiddenSystemCall"
+                           : "WorkerCrashed";
+}
+
 static void finish(struct link *l)
 {
-    char how[160];
+    char how[224];
     describe(l, how, sizeof(how));
     tn_call *c = l->lost;
     l->lost = NULL;
     if (c) {
         l->b->crashes++;
         /* Without a reason of ours: the system was out of memory, an operator, or a script itself. */
-        c->outside = !l->why && (!l->reported ||
-                                 (WIFSIGNALED(l->status) && WTERMSIG(l->status) == SIGKILL));
-        call_fail(c, TN_CALL_CRASHED, "WorkerCrashed", l->stack, 0,
+        c->outside = !l->why && !l->memory_limit &&
+                     (!l->reported || (WIFSIGNALED(l->status) && WTERMSIG(l->status) == SIGKILL));
+        call_fail(c, TN_CALL_CRASHED, kind_of(l), l->stack, 0,
                   "the worker process %d that ran this call %s", (int)l->pid, how);
     } else if (l->reported && !l->killed && l->status) {
         log_warn("worker %d %s", (int)l->pid, how);
@@ -117,10 +133,14 @@ void link_gone(struct link *l)
     }
 }
 
-void link_exited(struct link *l, int status)
+void link_exited(struct link *l, const struct zyg_msg *m)
 {
-    l->status = status;
+    l->status = m->rc;
     l->reported = 1;
+    if (m->memory_hit && !l->killed) {
+        l->memory_limit = m->limit ? m->limit : 1;
+        l->memory_peak = m->peak;
+    }
     if (l->state == LINK_DEAD) {
         finish(l);
     } else {

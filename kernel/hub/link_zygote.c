@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+
+#define JAIL_TEXT_MAX 65536u
 
 int zygote_fork(struct broker *b, uint64_t id, int sock, int pagefd)
 {
@@ -61,9 +64,23 @@ static void zygote_lost(struct broker *b)
     }
 }
 
+static void take_jail(struct broker *b, int fd)
+{
+    uint64_t size = 0;
+    void *p = MAP_FAILED;
+    if (fd_memfd_size(fd, &size) == 0 && size > 0 && size <= JAIL_TEXT_MAX) {
+        p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
+    if (p != MAP_FAILED) {
+        buf_clear(&b->jail);
+        buf_add(&b->jail, p, size);
+        munmap(p, size);
+    }
+}
+
 static void on_message(struct broker *b, const struct zyg_msg *m, tn_str script, int *fd)
 {
-    struct link *l = m->type == ZYG_COMPILED ? NULL : find(b, m->id);
+    struct link *l = m->type == ZYG_FORKED || m->type == ZYG_EXITED ? find(b, m->id) : NULL;
     switch (m->type) {
     case ZYG_FORKED:
         if (l) {
@@ -73,8 +90,11 @@ static void on_message(struct broker *b, const struct zyg_msg *m, tn_str script,
         break;
     case ZYG_EXITED:
         if (l) {
-            link_exited(l, m->rc);
+            link_exited(l, m);
         }
+        break;
+    case ZYG_JAIL:
+        take_jail(b, *fd);
         break;
     case ZYG_COMPILED:
         preload_compiled(b, m, script, *fd);

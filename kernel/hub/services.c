@@ -445,6 +445,8 @@ static void status_fill(struct hub *h, struct buf *out)
     broker_status(h->broker, out);
     buf_adds(out, ",\"cache\":");
     cache_status(h->cache, out);
+    buf_adds(out, ",\"isolation\":");
+    broker_isolation(h->broker, out);
     buf_printf(out, ",\"exchanges\":%zu,\"generation\":%llu,\"counters\":{", exchanges_open(h),
                (unsigned long long)h->code->generation);
     pthread_mutex_lock(&h->lock);

@@ -10,6 +10,8 @@
 #define ZYG_COMPILED                                                                               \
     5 /* zygote -> hub: generation, rc, script id; descriptor: memfd of the marshal */
 #define ZYG_UNLOAD 6 /* hub -> zygote: script id */
+#define ZYG_JAIL                                                                                   \
+    7 /* zygote -> hub, first message: descriptor: memfd of the isolation's state as JSON */
 
 #define ZYG_SCRIPT_MAX 512u        /* bytes of a script id */
 #define ZYG_SOURCE_MAX (16u << 20) /* bytes of a preloaded source or its compiled form */
@@ -20,4 +22,7 @@ struct zyg_msg {
     uint64_t generation;
     int32_t pid;
     uint32_t len; /* bytes of script id that follow */
+    uint32_t memory_hit; /* ZYG_EXITED: the kernel killed in its control group: limit and peak are set */
+    uint32_t rsvd;
+    uint64_t limit, peak; /* bytes */
 };

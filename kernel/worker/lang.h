@@ -41,6 +41,11 @@ struct lang_env {
     const char *(*setting)(void *ctx, const char *name);
     /* Connections to databases and brokers; NULL: this process has none (the zygote). */
     struct pools *pools;
+    /* A failure looks as if a limit was met ("MemoryLimit", "ProcessLimit", "OpenFilesLimit",
+     * "FileSizeLimit"): 1 and a sentence with limit and peak in out, or 0 when it was not. May be NULL. */
+    int (*limit)(void *ctx, const char *kind, char *out, size_t n);
+    /* Folder for temporary files, empty at the start of every call; NULL before child(). */
+    const char *scratch;
 };
 struct lang_host {
     uint32_t size;

@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define VALUE_MAX   (512u << 20) /* bytes of a value */
 #define ERROR_MAX   (48u << 10)  /* bytes of control or error: both fit into one frame */
 #define KEEP_MAX    (1u << 20)   /* a larger reply buffer is given back after the call */
 #define EXIT_BROKEN 70           /* the hub broke the protocol, or nothing could be set up */
@@ -86,7 +85,7 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
     reply_send(w, r, (int64_t)(start / 1000) + wall_offset_us, end - start);
     reply_signal(w, end,
                  atomic_load_explicit(&w->page->calls.tail, memory_order_acquire) == w->calls_head);
-    if (r->retire) {
+    if (!scratch_clean(&w->scratch) || r->retire) {
         _exit(0); /* what the script left running ends with us; unclaimed calls go elsewhere */
     }
 }
@@ -136,7 +135,7 @@ static int step(struct worker *w, unsigned char *frame, struct lang_reply *r)
     }
     if (r->value.cap > KEEP_MAX) {
         buf_finish(&r->value);
-        buf_init(&r->value, VALUE_MAX);
+        buf_init(&r->value, w->conf->result_max);
     }
     return 1;
 }
@@ -167,25 +166,35 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     }
     *self = 1;
     worker_self = self;
-    tn_rc rc = worker_confine(w->conf, &w->sock, err); /* closes pagefd */
+    tn_rc rc =
+        worker_confine(w->conf, &w->slot, &w->sock, &w->scratch, err); /* closes pagefd */
     if (rc) {
         return rc;
     }
     channel_init(w);
     signals_init(w);
-    w->env = (struct lang_env){w, channel_ask, reply_print, env_log, env_setting, w->conf->pools};
+    w->env = (struct lang_env){.ctx = w,
+                               .ask = channel_ask,
+                               .print = reply_print,
+                               .log = env_log,
+                               .setting = env_setting,
+                               .pools = w->conf->pools,
+                               .limit = limits_explain,
+                               .scratch = w->scratch.path};
     return w->conf->lang->child(&w->env, err);
 }
 
-_Noreturn void worker_main(const struct worker_conf *conf, int sock, int pagefd)
+_Noreturn void worker_main(const struct worker_conf *conf, const struct jail_slot *slot, int sock,
+                           int pagefd)
 {
     static struct worker w;
     static _Alignas(16) unsigned char frame[IPC_FRAME_MAX];
     tn_err err = TN_ERR_INIT;
-    struct lang_reply r = {.value = BUF_INIT(VALUE_MAX),
+    struct lang_reply r = {.value = BUF_INIT(conf->result_max),
                            .control = BUF_INIT(ERROR_MAX / 3),
                            .error = BUF_INIT(ERROR_MAX)};
     w.conf = conf;
+    w.slot = *slot;
     w.sock = sock;
     w.pid = getpid();
     w.resume = 1;

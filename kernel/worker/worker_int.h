@@ -14,6 +14,8 @@ struct early_fd { /* sections of a call that arrived before its frame was taken 
 
 struct worker {
     const struct worker_conf *conf;
+    struct jail_slot slot;
+    struct scratch scratch;
     struct lang_env env;
     int sock;
     struct ipc_page *page;
@@ -77,6 +79,9 @@ void reply_send(struct worker *w, const struct lang_reply *r, int64_t start_us, 
 void reply_signal(struct worker *w, uint64_t now, int batch_over);
 /* The batch is over after all (what followed was revoked): nothing may stay unsignalled in a sleep. */
 void reply_flush(struct worker *w);
+
+/* ---- limits.c ---------------------------------------------------------------------------------------- */
+int limits_explain(void *ctx, const char *kind, char *out, size_t n);
 
 /* ---- signals.c --------------------------------------------------------------------------------------- */
 void signals_init(struct worker *w);

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -35,6 +36,7 @@ struct child {
     uint64_t id;
     unsigned epoch;   /* of the hub channel it belongs to */
     uint64_t kill_at; /* 0 = its hub is alive */
+    struct jail_slot slot;
 };
 struct preload {
     struct list node;
@@ -45,6 +47,10 @@ struct preload {
 };
 struct zygote {
     struct worker_conf conf;
+    struct jail jail;
+    uint64_t slots;   /* control groups made so far */
+    pid_t janitor;    /* 0 = none runs */
+    int janitor_work; /* something was put aside since it began */
     struct lang_env env;
     struct settings settings;
     struct plug_registry plugs; /* connectors */
@@ -75,29 +81,49 @@ static void hub_gone(struct zygote *z)
 
 /* ---- forking and reaping ------------------------------------------------------------------------------ */
 
+/* The control groups of one more worker; 0 when the layer is off. */
+static int make_slot(struct zygote *z, struct jail_slot *ret)
+{
+    char name[64];
+    tn_err err = TN_ERR_INIT;
+    const struct jail *j = &z->jail;
+    if (j->layers[JAIL_CGROUP].state == JAIL_OFF) {
+        return 0;
+    }
+    snprintf(name, sizeof(name), "tenon-%d-%llu", (int)getpid(), (unsigned long long)z->slots++);
+    if (jail_cgroup_make(&j->cgroup, name, j->memory, j->processes, ret, &err)) {
+        log_error("no worker without its control group: %s", err.msg);
+        return -1;
+    }
+    return 0;
+}
+
 static void on_fork(struct zygote *z, uint64_t id, int sock, int pagefd)
 {
     struct zyg_msg m = {.type = ZYG_FORKED, .id = id};
     struct child *c = calloc(1, sizeof(*c));
     pid_t pid = -1;
     errno = ENOMEM;
-    if (c && sock >= 0 && pagefd >= 0) {
+    if (c && sock >= 0 && pagefd >= 0 && make_slot(z, &c->slot) == 0) {
         z->conf.lang->freeze();
         pid = fork();
     }
     if (pid == 0) {
-        free(c);
-        worker_main(&z->conf, sock, pagefd);
+        worker_main(&z->conf, &c->slot, sock, pagefd);
     }
     if (pid < 0) {
         m.rc = errno ? errno : EINVAL;
-        free(c); /* cppcheck-suppress doubleFree; the child above does not come here */
+        if (c) {
+            jail_cgroup_remove(&c->slot);
+        }
+        free(c);
         to_hub(z, &m, NULL, -1);
         return;
     }
     setpgid(pid, pid); /* the child does it too: whoever comes first */
-    /* cppcheck-suppress deallocuse */
-    *c = (struct child){.pid = pid, .id = id, .epoch = z->epoch};
+    c->pid = pid;
+    c->id = id;
+    c->epoch = z->epoch;
     list_push_back(&z->children, &c->node);
     z->nchildren++;
     m.pid = pid;
@@ -116,14 +142,17 @@ static void kill_strays(struct zygote *z)
 {
     pid_t few[64], *keep = few;
     size_t n = 0;
-    if (z->nchildren > sizeof(few) / sizeof(*few)) {
-        keep = calloc(z->nchildren, sizeof(*keep));
+    if (z->nchildren + 1 > sizeof(few) / sizeof(*few)) {
+        keep = calloc(z->nchildren + 1, sizeof(*keep));
         if (!keep) {
             return; /* the next exit tries again */
         }
     }
     list_for_each(it, &z->children) {
         keep[n++] = list_entry(it, struct child, node)->pid;
+    }
+    if (z->janitor) {
+        keep[n++] = z->janitor;
     }
     int killed = proc_kill_strays(keep, n);
     if (killed > 0) {
@@ -134,12 +163,38 @@ static void kill_strays(struct zygote *z)
     }
 }
 
+/* What was put aside is removed by a process of its own: it may be a million files. One at a time. */
+static void start_janitor(struct zygote *z)
+{
+    if (z->janitor || !z->janitor_work) {
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        scratch_janitor(z->jail.scratch);
+    }
+    z->janitor = pid > 0 ? pid : 0;
+    z->janitor_work = 0;
+}
+
 static void on_exited(struct zygote *z, struct child *c, int status)
 {
     struct zyg_msg m = {.type = ZYG_EXITED, .id = c->id, .pid = c->pid, .rc = status};
+    struct jail_usage u = {0};
     list_del(&c->node);
     z->nchildren--;
     kill_strays(z);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        jail_cgroup_usage(&z->jail.cgroup, &c->slot, &u);
+        m.memory_hit = u.cause == JAIL_MEMORY;
+        m.limit = u.limit;
+        m.peak = u.peak;
+    }
+    if (jail_cgroup_remove(&c->slot)) {
+        log_warn("control group %s cannot be removed", c->slot.path[0]);
+    }
+    z->janitor_work |= scratch_ended(z->jail.scratch, c->pid);
+    start_janitor(z);
     if (c->epoch == z->epoch) {
         to_hub(z, &m, NULL, -1);
     }
@@ -168,6 +223,9 @@ static void reap(struct zygote *z)
         waitpid(info.si_pid, &status, 0);
         if (c) {
             on_exited(z, c, status);
+        } else if (info.si_pid == z->janitor) {
+            z->janitor = 0;
+            start_janitor(z);
         }
     }
 }
@@ -279,6 +337,18 @@ static void from_hub(struct zygote *z)
     fd_close(&fds[1]);
 }
 
+/* The hub shows the isolation's state; it is what this zygote found. */
+static void tell_jail(struct zygote *z)
+{
+    struct zyg_msg m = {.type = ZYG_JAIL};
+    struct buf text = BUF_INIT(65536);
+    jail_json(&z->jail, &text);
+    int fd = fd_memfd("tenon-jail", text.data, text.len);
+    to_hub(z, &m, NULL, fd);
+    fd_close(&fd);
+    buf_finish(&text);
+}
+
 /* 0: the supervisor has gone, so do we. */
 static int from_supervisor(struct zygote *z)
 {
@@ -295,6 +365,7 @@ static int from_supervisor(struct zygote *z)
         z->hub = fd;
         fd = -1;
         ipc_tune(z->hub);
+        tell_jail(z);
     } else if (n >= (ssize_t)sizeof(m) && m.type == CTL_REOPEN && fd >= 0) {
         dup2(fd, STDERR_FILENO);
     }
@@ -353,6 +424,74 @@ static const char *env_setting(void *ctx, const char *name)
     return settings_dff(&((struct zygote *)ctx)->settings, name);
 }
 
+static int level_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {{"error", TN_LOG_ERROR},
+                  {"warning", TN_LOG_WARNING},
+                  {"notice", TN_LOG_NOTICE},
+                  {"info", TN_LOG_INFO},
+                  {"debug", TN_LOG_DEBUG}};
+    for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
+        if (strcmp(name, levels[i].name) == 0) {
+            return levels[i].level;
+        }
+    }
+    return TN_LOG_NOTICE;
+}
+
+/* Secrets of the configuration are not for scripts, and what is in the memory of the environment shows in
+ * /proc/PID/environ of every worker: it is overwritten in place. */
+static void forget_secrets(void)
+{
+    static const char *const words[] = {"SECRET", "PASSWORD", "TOKEN", "PRIVATE"};
+    for (char **e = environ; e && *e;) {
+        char *eq = strchr(*e, '='), name[128];
+        int secret = 0;
+        if (eq && (size_t)(eq - *e) < sizeof(name) &&
+            (strncmp(*e, "TENON_", 6) == 0 || strncmp(*e, "DFF_", 4) == 0)) {
+            memcpy(name, *e, (size_t)(eq - *e));
+            name[eq - *e] = '\0';
+            for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+                secret |= strstr(name, words[i]) != NULL;
+            }
+        }
+        if (secret) {
+            explicit_bzero(eq + 1, strlen(eq + 1));
+            unsetenv(name); /* moves the rest up */
+        } else {
+            e++;
+        }
+    }
+}
+
+/* Finds the layers, says which are missing, and refuses when all were demanded. */
+static tn_rc prepare_jail(struct zygote *z, tn_err *err)
+{
+    forget_secrets();
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* workers have their own memory, not ours */
+    tn_rc rc = jail_open(&z->jail, &z->settings, err);
+    if (!rc) {
+        rc = jail_prepare(&z->jail, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    jail_probe(&z->jail);
+    jail_log(&z->jail);
+    if (z->jail.required && jail_level(&z->jail) != JAIL_ON) {
+        return err_set(err, TN_E_CONFIG,
+                       "worker_sandbox is \"required\" and a layer of the isolation is missing (see "
+                       "above, and tenon doctor)");
+    }
+    jail_cgroup_close(&z->jail.cgroup); /* of platforms that were killed */
+    z->janitor_work = scratch_sweep(z->jail.scratch);
+    start_janitor(z);
+    return TN_OK;
+}
+
 static tn_rc prepare(struct zygote *z, tn_err *err)
 {
     sigset_t set;
@@ -377,28 +516,12 @@ static tn_rc prepare(struct zygote *z, tn_err *err)
     proc_title("tenon-zygote");
     z->conf.setting = setting;
     z->conf.setting_ctx = &z->settings;
-    z->conf.memory = z->settings.worker_memory.n;
-    z->conf.file_size = z->settings.upload_max.n;
+    z->conf.jail = &z->jail;
+    z->conf.log_level = level_of(z->settings.log_level);
+    z->conf.result_max = (size_t)z->settings.worker_result.n;
     z->env = (struct lang_env){.ctx = z, .log = env_log, .setting = env_setting};
-    return z->conf.lang->boot(&z->env, err);
-}
-
-static int level_of(const char *name)
-{
-    static const struct {
-        const char *name;
-        int level;
-    } levels[] = {{"error", TN_LOG_ERROR},
-                  {"warning", TN_LOG_WARNING},
-                  {"notice", TN_LOG_NOTICE},
-                  {"info", TN_LOG_INFO},
-                  {"debug", TN_LOG_DEBUG}};
-    for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
-        if (strcmp(name, levels[i].name) == 0) {
-            return levels[i].level;
-        }
-    }
-    return TN_LOG_NOTICE;
+    tn_rc rc = prepare_jail(z, err);
+    return rc ? rc : z->conf.lang->boot(&z->env, err);
 }
 
 int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
@@ -453,6 +576,8 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
         free(c);
     }
     proc_kill_strays(NULL, 0);
+    jail_cgroup_close(&z.jail.cgroup);
+    scratch_sweep(z.jail.scratch);
     for (struct list *n; (n = list_pop_front(&z.preloads));) {
         struct preload *p = list_entry(n, struct preload, node);
         fd_close(&p->fd);

@@ -66,7 +66,8 @@ static const char *env_setting(void *ctx, const char *name)
     return NULL;
 }
 
-static const struct lang_env env = {NULL, env_ask, env_print, env_log, env_setting, NULL};
+static const struct lang_env env = {
+    .ask = env_ask, .print = env_print, .log = env_log, .setting = env_setting};
 
 static void call(const char *func, tn_str args, tn_str http, struct lang_reply *r)
 {

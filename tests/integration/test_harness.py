@@ -73,7 +73,7 @@ def test_an_expected_alert_is_none(idle: Server) -> None:
 
 
 def test_a_sanitizer_file_is_a_problem(idle: Server) -> None:
-    with open(os.path.join(idle.scratch, 'sanitizer.17'), 'w', encoding='utf-8') as f:
+    with open(os.path.join(idle.reports, 'sanitizer.17'), 'w', encoding='utf-8') as f:
         f.write('LeakSanitizer: detected memory leaks')
     assert 'LeakSanitizer' in idle.problems()[0]
 

@@ -38,6 +38,10 @@ class InvalidAPIOption(Exception):
     """An option of DFF.API is wrong."""
 
 
+class OutputLimit(Exception):
+    """The result is larger than an answer may be (setting worker_result)."""
+
+
 class TaskTimeout(BaseException):
     """The soft deadline of the call; no Exception, so that scripts do not swallow it by accident."""
 

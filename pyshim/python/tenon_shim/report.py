@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports of exceptions as callers and the editor read them (spec 3.7)."""
+import errno
 import traceback
 
 import _tenon
@@ -93,11 +94,33 @@ def _mask(text: str, secrets) -> str:
     return text
 
 
+def _limit_name(exc: BaseException) -> str:
+    """The limit that this exception hints at, or ''."""
+    if isinstance(exc, MemoryError):
+        return "MemoryLimit"
+    if isinstance(exc, OSError):
+        return {errno.ENOMEM: "MemoryLimit", errno.EAGAIN: "ProcessLimit", errno.EMFILE: "OpenFilesLimit",
+                errno.EFBIG: "FileSizeLimit"}.get(exc.errno, "")
+    if isinstance(exc, RuntimeError) and str(exc) == "can't start new thread":
+        return "ProcessLimit"
+    return ""
+
+
+def _met_limit(exc: BaseException) -> tuple:
+    """-> (name, sentence with limit and peak) when a limit of the worker explains the exception."""
+    name = _limit_name(exc)
+    sentence = _tenon.limit(name) if name else None
+    return (name, sentence) if sentence else ("", "")
+
+
 def report(exc: BaseException, debug: bool, secrets) -> dict:
     """-> {status: failure|timeout|skip, exception, exceptionType, traceback}, all text."""
     kind = type(exc).__name__
     text = _text(exc)
     status = "failure"
+    limit, sentence = _met_limit(exc)
+    if limit:
+        kind, text = limit, "%s: %s" % (sentence, _last_lines(exc))
     if isinstance(exc, TaskTimeout):
         status = "timeout"
         trace = _full(exc)
@@ -108,8 +131,8 @@ def report(exc: BaseException, debug: bool, secrets) -> dict:
     if debug:
         text = "%s: %s" % (kind, text) if text else kind
     text, trace = _mask(text or kind, secrets), _mask(trace, secrets)
-    limit = 2 * _MAX_TEXT
+    length = 2 * _MAX_TEXT
     while len(text) + len(trace) > 3000 and len(_tenon.dumps([text, trace]).encode()) > _MAX_REPORT:
-        limit //= 2
-        text, trace = _cut(text, limit), _cut(trace, 2 * limit)
+        length //= 2
+        text, trace = _cut(text, length), _cut(trace, 2 * length)
     return {"status": status, "exception": text, "exceptionType": kind[:200], "traceback": trace}

@@ -5,7 +5,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 import _tenon
-from .errors import EntityNotFound, TaskTimeout  # noqa: F401  (used by the C side)
+from .errors import EntityNotFound, OutputLimit, TaskTimeout  # noqa: F401  (used by the C side)
 
 _zone = None
 

@@ -52,6 +52,8 @@ class Server:
     def __init__(self, data: Optional[str] = None, args: Tuple[str, ...] = (), env: Optional[Dict[str, str]] = None,
                  dev: bool = True, port: int = 0) -> None:
         self.scratch = tempfile.mkdtemp(prefix='tenon-it-')
+        self.reports = os.path.join(self.scratch, 'reports')
+        os.mkdir(self.reports, 0o777)
         self.data = data or os.path.join(self.scratch, 'data')
         self.port = port or free_port()
         self.address = ('127.0.0.1', self.port)
@@ -65,7 +67,9 @@ class Server:
         self.env.update([self.mark.split('=')])
         for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):
             self.env[name] = ':'.join(x for x in (
-                self.env.get(name), 'log_path=' + os.path.join(self.scratch, 'sanitizer')) if x)
+                self.env.get(name), 'log_path=' + os.path.join(self.reports, 'sanitizer')) if x)
+        if SANITIZED:  # workers may write nearly nothing: a report must find its way all the same
+            self.env.setdefault('TENON_WORKER_WRITE', self.reports)
         self.process: Optional[subprocess.Popen] = None
         self.clients: List[Client] = []
         self.allowed_alerts: List['re.Pattern[str]'] = []
@@ -222,9 +226,9 @@ class Server:
             if REPORT.search(line) or (ALERT.match(line) and not any(a.search(line) for a in self.allowed_alerts)):
                 found.append(line[:500])
         self.allowed_alerts.clear()
-        for name in sorted(os.listdir(self.scratch)):
+        for name in sorted(os.listdir(self.reports)):
             if name.startswith('sanitizer.'):
-                path = os.path.join(self.scratch, name)
+                path = os.path.join(self.reports, name)
                 with open(path, encoding='utf-8', errors='replace') as f:
                     text = f.read()
                 # LeakSanitizer's own tracer sometimes dies while threads end: it says nothing about us

@@ -39,13 +39,15 @@ void rig_main(int argc, char **argv)
 static void start_zygote(struct rig *r)
 {
     int pair[2];
-    char num[16];
+    char num[16], data[4096];
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     r->zygote = fork();
     if (r->zygote == 0) {
         fcntl(pair[1], F_SETFD, 0);
         snprintf(num, sizeof(num), "%d", pair[1]);
-        execl("/proc/self/exe", "test", "--zygote", "--ctl", num, "--log-level=error",
+        const char *tmp = getenv("TMPDIR");
+        snprintf(data, sizeof(data), "--data=%s/rig-%d", tmp ? tmp : "/tmp", (int)getppid());
+        execl("/proc/self/exe", "test", "--zygote", "--ctl", num, "--log-level=error", data,
               (char *)NULL);
         _exit(127);
     }
