@@ -78,14 +78,15 @@ PyObject *run_script(struct task *t)
 static void not_serialisable(void)
 {
     PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
     PyObject *limit = PyObject_GetAttrString(shim.m_task, "OutputLimit");
-    bool passes = limit == NULL || !PyErr_ExceptionMatches(PyExc_Exception) ||
-                  PyErr_ExceptionMatches(limit);
+    bool passes = limit == NULL || !PyErr_GivenExceptionMatches(type, PyExc_Exception) ||
+                  PyErr_GivenExceptionMatches(type, limit);
     Py_XDECREF(limit);
     if (passes) {
+        PyErr_Restore(type, value, trace);
         return;
     }
-    PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
     PyErr_Format(PyExc_Exception, "Func Response cannot been serialized: %S", value);
     Py_XDECREF(type);

@@ -111,6 +111,9 @@ void jail_cgroup_find(struct jail_cgroup *c, const char *root, const char *proc,
                       size_t n);
 tn_rc jail_cgroup_make(const struct jail_cgroup *c, const char *name, int64_t memory,
                        int64_t processes, struct jail_slot *ret, tn_err *err);
+/* Version 1 kills one process of the group after the other; version 2 all of it. The eventfd becomes readable
+ * when the limit of memory was met, so that whoever made the group can end the whole. -1 errno. */
+int jail_cgroup_watch(const struct jail_cgroup *c, const struct jail_slot *slot, int eventfd);
 tn_rc jail_cgroup_enter(const struct jail_slot *slot, tn_err *err);
 /* Whether a limit of the group was met, and its highest use; before jail_cgroup_remove. */
 void jail_cgroup_usage(const struct jail_cgroup *c, const struct jail_slot *slot,

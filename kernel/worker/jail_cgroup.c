@@ -264,6 +264,25 @@ tn_rc jail_cgroup_make(const struct jail_cgroup *c, const char *name, int64_t me
     return TN_OK;
 }
 
+int jail_cgroup_watch(const struct jail_cgroup *c, const struct jail_slot *slot, int eventfd)
+{
+    char path[PATH_MAX + 64], text[64];
+    if (c->version != 1 || !c->has_memory || slot->n == 0) {
+        return 0;
+    }
+    snprintf(path, sizeof(path), "%s/memory.oom_control", slot->path[0]);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    snprintf(text, sizeof(text), "%d %d", eventfd, fd);
+    int rc = put(slot->path[0], "cgroup.event_control", text);
+    int e = errno;
+    close(fd); /* the registration stays until the group goes */
+    errno = e;
+    return rc;
+}
+
 tn_rc jail_cgroup_enter(const struct jail_slot *slot, tn_err *err)
 {
     for (unsigned i = 0; i < slot->n; i++) {

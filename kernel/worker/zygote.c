@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -53,8 +54,8 @@ struct zygote {
     int janitor_work; /* something was put aside since it began */
     struct lang_env env;
     struct settings settings;
-    struct plug_registry plugs; /* connectors */
-    int ctl, hub, sigfd;
+    struct plug_registry plugs;
+    int ctl, hub, sigfd, oomfd;
     unsigned epoch;
     struct list children, preloads;
     size_t nchildren;
@@ -94,6 +95,9 @@ static int make_slot(struct zygote *z, struct jail_slot *ret)
     if (jail_cgroup_make(&j->cgroup, name, j->memory, j->processes, ret, &err)) {
         log_error("no worker without its control group: %s", err.msg);
         return -1;
+    }
+    if (jail_cgroup_watch(&j->cgroup, ret, z->oomfd)) {
+        log_warn("memory of %s cannot be watched: %s", name, strerror(errno));
     }
     return 0;
 }
@@ -160,6 +164,25 @@ static void kill_strays(struct zygote *z)
     }
     if (keep != few) {
         free(keep);
+    }
+}
+
+/* A group has met its limit of memory: the kernel may have taken a process that the script started, but the
+ * call as a whole used too much, and as a whole it ends. */
+static void on_oom(struct zygote *z)
+{
+    uint64_t n;
+    if (read(z->oomfd, &n, sizeof(n)) != (ssize_t)sizeof(n)) {
+        return;
+    }
+    list_for_each(it, &z->children) {
+        struct child *c = list_entry(it, struct child, node);
+        struct jail_usage u;
+        jail_cgroup_usage(&z->jail.cgroup, &c->slot, &u);
+        if (u.cause == JAIL_MEMORY) {
+            kill(-c->pid, SIGKILL);
+            kill(c->pid, SIGKILL);
+        }
     }
 }
 
@@ -378,9 +401,10 @@ static void serve(struct zygote *z)
     for (;;) {
         struct pollfd p[] = {{.fd = z->ctl, .events = POLLIN},
                              {.fd = z->sigfd, .events = POLLIN},
-                             {.fd = z->hub, .events = POLLIN}};
+                             {.fd = z->hub, .events = POLLIN},
+                             {.fd = z->oomfd, .events = POLLIN}};
         int wait = kill_left_alone(z);
-        int n = poll(p, 3, list_empty(&z->preloads) ? wait : 0);
+        int n = poll(p, 4, list_empty(&z->preloads) ? wait : 0);
         if (n < 0 && errno != EINTR) {
             log_error("zygote: poll: %s", strerror(errno));
             return;
@@ -393,6 +417,9 @@ static void serve(struct zygote *z)
         }
         if (p[1].revents) {
             reap(z);
+        }
+        if (p[3].revents) {
+            on_oom(z);
         }
         if (p[2].revents) {
             from_hub(z);
@@ -505,7 +532,8 @@ static tn_rc prepare(struct zygote *z, tn_err *err)
         return err_sys(err, errno, "blocking SIGCHLD");
     }
     z->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (z->sigfd < 0) {
+    z->oomfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (z->sigfd < 0 || z->oomfd < 0) {
         return err_sys(err, errno, "signalfd");
     }
     signal(SIGPIPE, SIG_IGN);
@@ -520,13 +548,13 @@ static tn_rc prepare(struct zygote *z, tn_err *err)
     z->conf.log_level = level_of(z->settings.log_level);
     z->conf.result_max = (size_t)z->settings.worker_result.n;
     z->env = (struct lang_env){.ctx = z, .log = env_log, .setting = env_setting};
-    tn_rc rc = prepare_jail(z, err);
+    rc = prepare_jail(z, err);
     return rc ? rc : z->conf.lang->boot(&z->env, err);
 }
 
 int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
 {
-    struct zygote z = {.ctl = -1, .hub = -1, .sigfd = -1};
+    struct zygote z = {.ctl = -1, .hub = -1, .sigfd = -1, .oomfd = -1};
     struct conf_problems problems = {.text = BUF_INIT(65536)};
     tn_err err = TN_ERR_INIT;
     char **rest = calloc((size_t)argc + 1, sizeof(*rest));

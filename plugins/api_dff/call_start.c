@@ -69,6 +69,20 @@ static const char *uploads_name(void)
     return api_setting("UPLOAD_TEMP_ROOT_FOLDER", ".uploads");
 }
 
+/* Scripts use these folders too. When the platform runs as root and workers as another user, the resource
+ * folder belongs to that one, and so do the folders in it; what we put there gets its group. */
+static int share(const char *folder)
+{
+    struct stat root;
+    if (fstat(calls.resources_fd, &root) < 0 || root.st_uid == geteuid()) {
+        return 0;
+    }
+    if (fchownat(calls.resources_fd, folder, root.st_uid, root.st_gid, AT_SYMLINK_NOFOLLOW) < 0) {
+        return errno == EPERM ? 0 : -1; /* it belongs to somebody else on purpose, or is theirs */
+    }
+    return fchmodat(calls.resources_fd, folder, 02770, 0);
+}
+
 tn_rc call_start(tn_err *err)
 {
     struct call_scratch *x = &calls.scratch;
@@ -90,7 +104,8 @@ tn_rc call_start(tn_err *err)
     const char *const folders[] = {uploads_name(),
                                    api_setting("DOWNLOAD_TEMP_ROOT_FOLDER", ".downloads")};
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        if (mkdirat(calls.resources_fd, folders[i], 0755) < 0 && errno != EEXIST) {
+        if ((mkdirat(calls.resources_fd, folders[i], 0755) < 0 && errno != EEXIST) ||
+            share(folders[i]) < 0) {
             return api.host->fail(err, TN_E_CONFIG, "folder %s/%s cannot be made (errno %d)",
                                   calls.resources, folders[i], errno);
         }

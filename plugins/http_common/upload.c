@@ -75,7 +75,8 @@ static bool open_file(struct upload *u, tn_http_part *part, struct text_refusal 
     *p++ = '_';
     memcpy(p, part->filename.s, n);
     p[n] = '\0';
-    u->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* The group of the folder is that of the workers, where they run as another user. */
+    u->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (u->fd < 0) {
         fe_host->log(fe_host->ctx, TN_LOG_ERROR, "http: cannot create the upload %s: %s", path,
                      strerror(errno));

@@ -94,23 +94,28 @@ def _mask(text: str, secrets) -> str:
     return text
 
 
-def _limit_name(exc: BaseException) -> str:
-    """The limit that this exception hints at, or ''."""
+_ERRNO_LIMITS = {errno.ENOMEM: ("MemoryLimit",), errno.EAGAIN: ("ProcessLimit",),
+                 errno.EMFILE: ("OpenFilesLimit",), errno.EFBIG: ("FileSizeLimit",)}
+
+
+def _limit_names(exc: BaseException) -> tuple:
+    """Names of the limits that this exception hints at, the likelier one first."""
     if isinstance(exc, MemoryError):
-        return "MemoryLimit"
+        return ("MemoryLimit",)
     if isinstance(exc, OSError):
-        return {errno.ENOMEM: "MemoryLimit", errno.EAGAIN: "ProcessLimit", errno.EMFILE: "OpenFilesLimit",
-                errno.EFBIG: "FileSizeLimit"}.get(exc.errno, "")
+        return _ERRNO_LIMITS.get(exc.errno, ())
     if isinstance(exc, RuntimeError) and str(exc) == "can't start new thread":
-        return "ProcessLimit"
-    return ""
+        return ("ProcessLimit", "MemoryLimit")  # each thread needs addresses for its stack
+    return ()
 
 
 def _met_limit(exc: BaseException) -> tuple:
     """-> (name, sentence with limit and peak) when a limit of the worker explains the exception."""
-    name = _limit_name(exc)
-    sentence = _tenon.limit(name) if name else None
-    return (name, sentence) if sentence else ("", "")
+    for name in _limit_names(exc):
+        sentence = _tenon.limit(name)
+        if sentence:
+            return name, sentence
+    return "", ""
 
 
 def report(exc: BaseException, debug: bool, secrets) -> dict:
