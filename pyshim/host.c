@@ -4,8 +4,10 @@
 
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct shim shim;
 
@@ -127,8 +129,15 @@ static int get_attr(PyObject **ret, PyObject *o, const char *name)
     return *ret ? 0 : -1;
 }
 
+/* A folder that is not there when Python first looks is taken for none for ever, in all forks. */
 static int add_path(const char *root, const char *sub)
 {
+    char folder[4096];
+    if (sub && snprintf(folder, sizeof(folder), "%s/%s", root, sub) < (int)sizeof(folder) &&
+        mkdir(folder, 0755) < 0 && errno != EEXIST && errno != ENOENT) {
+        shim.env.log(shim.env.ctx, TN_LOG_WARNING, "folder %s cannot be made: %s", folder,
+                     strerror(errno));
+    }
     PyObject *path = PySys_GetObject("path");
     PyObject *text = PyUnicode_FromFormat(sub ? "%s/%s" : "%s", root, sub);
     int rc = path && text ? PyList_Append(path, text) : -1;
