@@ -19,16 +19,16 @@
 static void describe(const struct link *l, char *out, size_t n)
 {
     int s = l->status;
-    if (l->why && (!l->reported || (WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL))) {
-        snprintf(out, n, "was killed because %s", l->why);
-    } else if (!l->reported) {
-        snprintf(out, n, "has gone");
-    } else if (l->memory_limit) {
+    if (l->memory_limit) {
         snprintf(out, n,
                  "and all it started reached the memory limit of %llu MiB (peak %llu MiB; "
                  "worker_memory) and was killed by the kernel",
                  (unsigned long long)(l->memory_limit >> 20),
                  (unsigned long long)(l->memory_peak >> 20));
+    } else if (l->why && (!l->reported || (WIFSIGNALED(s) && WTERMSIG(s) == SIGKILL))) {
+        snprintf(out, n, "was killed because %s", l->why);
+    } else if (!l->reported) {
+        snprintf(out, n, "has gone");
     } else if (WIFSIGNALED(s)) {
         const char *name = sigabbrev_np(WTERMSIG(s));
         snprintf(out, n, "was killed by signal %d (SIG%s)", WTERMSIG(s), name ? name : "?");
@@ -137,7 +137,7 @@ void link_exited(struct link *l, const struct zyg_msg *m)
 {
     l->status = m->rc;
     l->reported = 1;
-    if (m->memory_hit && !l->killed) {
+    if (m->memory_hit) { /* even when we have sent a SIGKILL: a large process takes long to go away */
         l->memory_limit = m->limit ? m->limit : 1;
         l->memory_peak = m->peak;
     }
