@@ -54,7 +54,7 @@ struct zygote {
     int janitor_work; /* something was put aside since it began */
     struct lang_env env;
     struct settings settings;
-    struct plug_registry plugs;
+    struct plug_registry plugs; /* connectors */
     int ctl, hub, sigfd, oomfd;
     unsigned epoch;
     struct list children, preloads;

@@ -14,8 +14,9 @@ def mem(server):
 
 
 @pytest.fixture(scope='module')
-def lite(server, tmp_path_factory):
-    return add(server.client(), 'sqlite', {'path': str(tmp_path_factory.mktemp('lite') / 'x.db')})
+def lite(server):
+    # workers open it themselves, and the resource folder is where they may write
+    return add(server.client(), 'sqlite', {'path': os.path.join(server.data, 'resources', 'x.db')})
 
 
 def test_values_have_python_types(api, mem):

@@ -251,7 +251,8 @@ def jail(watch: Any) -> Iterator[Server]:
         watch.servers.append(s)
         yield s
         assert s.stop() == 0, s.log()[-3000:]
-        assert not s.problems()
+        problems = s.problems()
+        assert not problems, '\n'.join(problems)
     finally:
         if s in watch.servers:
             watch.servers.remove(s)
