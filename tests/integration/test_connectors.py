@@ -3,6 +3,7 @@
 
 import datetime
 import json
+import os
 
 import pytest
 from support.connectors import add, fresh, refused, run

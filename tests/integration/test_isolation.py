@@ -432,7 +432,8 @@ def write(path):
         f.write(b'x')
 
 @DFF.API('probes')
-def probes(data, hub, tenond, zygote, sibling, disk):
+def probes(data, hub, tenond, zygote, workers, disk):
+    sibling = next(pid for pid in workers if pid != os.getpid())
     here = os.environ['TMPDIR']
     every = {
         'master key': lambda: read(data + '/master.key'),
@@ -525,11 +526,11 @@ def resource_link(target):
 '''
 
 
-def relatives(server: Server, me: int) -> Dict[str, int]:
-    """pids of hub, supervisor, zygote and another worker than `me`."""
+def relatives(server: Server) -> Dict[str, Any]:
+    """pids of hub, supervisor, zygote and all workers."""
     workers = server.workers()
     return {'hub': server.pid_of('tenon-hub'), 'tenond': server.pid_of('tenond'), 'zygote': workers[0].ppid,
-            'sibling': next(p.pid for p in workers if p.pid != me)}
+            'workers': [p.pid for p in workers]}
 
 
 def disk() -> str:
@@ -543,7 +544,7 @@ REFUSED = {'EPERM', 'EACCES', 'ENOSYS', 'ENOENT', 'EAFNOSUPPORT', 'ESRCH', 'EXDE
 def test_probes(jail: Server, admin: Client) -> None:
     """Some sixty things that are none of a function's business (I-04 asks for thirty): every one is refused."""
     script = admin.script(PROBES)
-    got = admin.result(admin.add_sync_api(script + '.probes'), data=jail.data, disk=disk(), **relatives(jail, 0))
+    got = admin.result(admin.add_sync_api(script + '.probes'), data=jail.data, disk=disk(), **relatives(jail))
     reached = {k: v for k, v in got.items() if v not in REFUSED}
     assert len(got) >= 60 and not reached, reached
     hard = {'master key', 'store', 'memory of hub', 'environ of hub', 'memory of sibling', 'signal hub', 'ptrace sibling'}
@@ -755,7 +756,7 @@ def test_workers_of_another_user(new_server: Any) -> None:
     assert client.result(client.add_sync_api(script + '.processes'))[:3] == ['hello', 0, 0]
     large = client.function("@DFF.API('l')\ndef l():\n    return DFF.RESP_LARGE_DATA('x' * 100000)\n", 'l')
     assert client.sync(large).text == 'x' * 100000
-    pids = relatives(s, 0)
+    pids = relatives(s)
     got = client.result(client.function(PROBES, 'probes'), data=s.data, disk=disk(), **pids)
     reached = {k: v for k, v in got.items() if v not in REFUSED}
     assert not reached, reached
