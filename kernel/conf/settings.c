@@ -128,6 +128,9 @@ const tn_field settings_fields[] = {
      .doc = "Days after which records go."},
     {TN_FIELD(struct settings, clean_every), .dflt = "5m", .min = 100, .max = 86400000,
      .doc = "Time between two runs of what removes old records, files and leftovers."},
+    {TN_FIELD(struct settings, cron_seconds), .dflt = "false", .flags = TN_F_RESTART,
+     .doc = "Cron jobs whose expression has six fields run at the seconds that its first field says, "
+            "instead of once a minute when that field matches second 0, as the original does."},
     {TN_FIELD(struct settings, frontend_engine), .dflt = "h1", .min = 1, .max = 32,
      .flags = TN_F_RESTART,
      .doc = "Frontend plugin that listens: h1 (our own) or http (libmicrohttpd)."},

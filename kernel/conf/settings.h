@@ -51,6 +51,7 @@ struct settings {
     tn_bytes records_bytes;     /* of records.db, beyond it the oldest go */
     int64_t records_days;       /* age at which records go */
     tn_dur clean_every;         /* the cleaner's period */
+    bool cron_seconds;          /* six fields mean seconds, see settings.c */
     const char *frontend_engine;/* frontend plugin that listens: "h1" */
     bool disable_integrated_signin;
     int64_t bad_signin_lock_count, bad_signin_lock_max_wait;

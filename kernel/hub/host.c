@@ -6,6 +6,7 @@
 #include "kernel/base/rnd.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/hub.h"
+#include "kernel/hub/schedules_host.h"
 #include "kernel/hub/tasks.h"
 #include "kernel/value/json.h"
 #include <sodium.h>
@@ -81,6 +82,9 @@ static const char *core_setting(void *ctx, const char *name)
     }
     if (strcmp(name, "TENON_WEB_BASE_URL") == 0) {
         return s->web_base_url;
+    }
+    if (strcmp(name, "TENON_CRON_SECONDS") == 0) {
+        return s->cron_seconds ? "true" : "false";
     }
     if (strcmp(name, "TENON_TRUSTED_PROXIES") == 0) {
         return s->trusted_proxies;
@@ -370,6 +374,7 @@ void host_fill(struct hub_plugin *hp)
         t->auths = &auths_ops;
         t->records = &records_ops;
         t->tasks = &tasks_ops;
+        t->schedules = &schedules_ops;
         t->cache = &hostcache_ops;
         t->metrics = &metrics_ops;
         break;
@@ -377,6 +382,7 @@ void host_fill(struct hub_plugin *hp)
         t->loop = &hostloop_ops;
         t->calls = &services_calls_ops;
         t->tasks = &tasks_ops;
+        t->schedules = &schedules_ops;
         break;
     case TN_KIND_AUTH: /* compares and draws; its configuration arrives opened */
         t->auth = &plain_auth_ops;

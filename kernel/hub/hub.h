@@ -18,6 +18,7 @@ struct services;
 struct exchanges;
 struct auths;
 struct records;
+struct schedules;
 struct tasks;
 struct cache;
 struct metrics;
@@ -49,6 +50,7 @@ struct hub {
     struct exchanges *exchanges;
     struct auths *auths;
     struct records *records;
+    struct schedules *schedules;
     struct tasks *tasks;
     struct cache *cache;
     struct metrics *metrics;

@@ -11,6 +11,7 @@
 #include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
 #include "kernel/hub/metrics.h"
+#include "kernel/hub/schedules_host.h"
 #include "kernel/hub/tasks.h"
 #include <errno.h>
 #include <signal.h>
@@ -153,6 +154,11 @@ static void apis_done(void *user)
 {
     struct hub *h = user;
     h->apis_started = 1;
+    tn_err err = TN_ERR_INIT;
+    if (schedules_run(h->schedules, &err) != TN_OK) {
+        log_alert("%s", err.msg);
+        exit(1);
+    }
     ready_check(h);
 }
 
@@ -186,7 +192,7 @@ static void on_zygote(void *user, int fd)
 
 static int is_used(const struct hub *h, const struct plug *p)
 {
-    return p->desc.kind == TN_KIND_API || (p->desc.kind == TN_KIND_FRONTEND &&
+    return p->desc.kind == TN_KIND_API || schedules_wants(p) || (p->desc.kind == TN_KIND_FRONTEND &&
                                            strcmp(p->desc.name, h->settings.frontend_engine) == 0);
 }
 
@@ -354,7 +360,13 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = tasks_create(h, err);
     }
     if (rc == TN_OK) {
+        rc = schedules_open(h, err);
+    }
+    if (rc == TN_OK) {
         rc = plugins_start(h, c, problems, err);
+    }
+    if (rc == TN_OK) {
+        schedules_adopt(h);
     }
     if (rc == TN_OK) {
         rc = loop_defer(h->loop, apis_start, h, err);
@@ -370,6 +382,7 @@ static void hub_stop(struct hub *h)
             ((const tn_frontend_ops *)hp->plug->ops)->stop(hp->pi.inst);
         }
     }
+    schedules_stop(h->schedules);
     tasks_stop(h);
     cache_stop(h->cache);
     broker_destroy(h->broker);
@@ -383,6 +396,7 @@ static void hub_stop(struct hub *h)
     cache_destroy(h->cache);
     auths_destroy(h);
     tasks_destroy(h);
+    schedules_destroy(h->schedules);
     records_destroy(h);
     sessions_close(h->sessions);
     keys_close(h->keys);

@@ -141,6 +141,9 @@ tn_rc jobs_cursors(struct jobs *j, tn_rc (*each)(void *user, tn_str schedule, in
                    void *user, tn_err *err);
 /* Any thread but the loop's. Where a new schedule starts; never moves backwards. */
 tn_rc jobs_cursor_put(struct jobs *j, tn_str schedule, int64_t cursor_us, tn_err *err);
+/* The same for many, in one transaction. */
+tn_rc jobs_cursors_put(struct jobs *j, const tn_str *schedules, const int64_t *cursors_us,
+                       uint32_t n, tn_err *err);
 /* Any thread but the loop's. Cursor and occurrences of a deleted schedule. */
 tn_rc jobs_cursor_drop(struct jobs *j, tn_str schedule, tn_err *err);
 /* Helper thread. JSON array as tn_host_schedules.history. */

@@ -297,6 +297,32 @@ tn_rc jobs_cursor_put(struct jobs *j, tn_str schedule, int64_t cursor_us, tn_err
     return side_run(j->side, put_run, &b, err);
 }
 
+struct many_cursors {
+    const tn_str *ids;
+    const int64_t *us;
+    uint32_t n;
+};
+
+static tn_rc put_many_run(struct side_txn *t, void *user, tn_err *err)
+{
+    const struct many_cursors *m = user;
+    tn_rc rc = TN_OK;
+    for (uint32_t i = 0; i < m->n && rc == TN_OK; i++) {
+        struct binds b = {.n = 0};
+        bind_str(&b, m->ids[i]);
+        bind_int(&b, m->us[i]);
+        rc = put_run(t, &b, err);
+    }
+    return rc;
+}
+
+tn_rc jobs_cursors_put(struct jobs *j, const tn_str *schedules, const int64_t *cursors_us,
+                       uint32_t n, tn_err *err)
+{
+    struct many_cursors m = {schedules, cursors_us, n};
+    return side_run(j->side, put_many_run, &m, err);
+}
+
 static tn_rc drop_run(struct side_txn *t, void *user, tn_err *err)
 {
     const struct binds *b = user;
