@@ -206,5 +206,7 @@ tn_rc call_start(tn_err *err);
  * serialises itself, the store is read inside the lock so that an older picture never replaces a
  * newer one. */
 tn_rc snapshot_reload(tn_err *err);
+/* The same after functions have changed: cron jobs follow as well (cron_sync.c). */
+tn_rc funcs_changed(tn_err *err);
 /* The `data` of POST func-draft (spec 2.10) as JSON text: the task response of a debugger run. */
 void call_debug_report(const tn_call_result *result, struct str *out);

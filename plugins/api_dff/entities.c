@@ -102,7 +102,12 @@ COLUMNS cron_job[] = {
     STR("timezone", 256, 0, NULL), JSON("tagsJSON", 0), STR("scope", 256, NN, "'GLOBAL'"),
     STR("configMD5", 32, 0, NULL), TIME("expireTime"), STR("origin", 64, NN | IDX, "'UNKNOWN'"),
     STR("originId", 64, NN | IDX, "'UNKNOWN'"), INT("taskRecordLimit", 0, NULL), BOOL("isDisabled"),
-    TEXT("note", 0), END};
+    TEXT("note", 0), STR("overlapPolicy", 16, NN, "'skip'"), STR("catchUpPolicy", 16, NN, "'none'"),
+    INT("catchUpWindow", NN, "86400"), END};
+/* What scripts have set for a job: an expression, a pause. The id is the job's. */
+COLUMNS cron_job_state[] = {ID(320), STR("dynamicCronExpr", 256, 0, NULL),
+                            TIME("dynamicCronExprExpireTime"), TIME("pauseExpireTime"), END};
+COLUMNS temporary_flag[] = {ID(64), JSON("valueJSON", 0), TIME("expireTime"), END};
 static const tn_join cron_joins[] = {JOIN_FUNC("cron.funcId", cron_func_shown), NO_JOIN};
 NAMES cron_uniques[] = {"scope,configMD5", NULL};
 
@@ -222,6 +227,8 @@ const tn_entity api_entities[] = {
            "cnct.pinTime DESC, cnct.id ASC"),
     ENTITY("cronJob", "cron", "biz_main_cron_job", "cron-", 12, cron_job, cron_joins, cron_uniques,
            "cron.seq DESC"),
+    PLAIN("cronJobState", "crst", "biz_main_cron_job_state", "crst-", cron_job_state),
+    PLAIN("temporaryFlag", "flag", "wat_main_temporary_flag", "flag-", temporary_flag),
     ENTITY("envVariable", "evar", "biz_main_env_variable", "evar-", 12, env_variable, NULL, NULL,
            "evar.pinTime DESC, evar.id ASC"),
     PLAIN("fileService", "fsvc", "biz_main_file_service", "fsvc-", file_service),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The api plugin of the DFF vocabulary: its descriptor, its routes, its start. */
 #include "connector.h"
+#include "cron.h"
 #include "entities.h"
 #include "localhost.h"
 #include "operation.h"
@@ -64,6 +65,9 @@ static const struct api_route *const tables[] = {
     connector_routes,
     func_store_routes,
     func_cache_routes,
+    cron_job_routes,
+    cron_view_routes,
+    flag_routes,
 };
 /* clang-format on */
 
@@ -231,6 +235,9 @@ static tn_rc start(void *inst, tn_err *err)
         call_start,
         record_start,
         series_start,
+        cron_state_start,
+        cron_sync_start,
+        flags_start,
     };
     /* clang-format on */
     tn_rc rc = TN_OK;

@@ -88,7 +88,7 @@ static tn_rc publish_store(struct publish *p, const json_t *api_funcs, int64_t *
             err);
         if (rc == TN_OK) {
             api.host->calls->code_commit(CTX);
-            rc = snapshot_reload(err);
+            rc = funcs_changed(err);
         }
     }
     code_unlock();

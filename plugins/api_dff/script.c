@@ -216,7 +216,7 @@ static bool script_before_delete(struct change *c, const json_t *old)
 /* First the functions leave the snapshot, then the code goes. */
 static tn_rc script_gone(struct api_req *r, tn_err *err)
 {
-    tn_rc rc = snapshot_reload(err);
+    tn_rc rc = funcs_changed(err);
     if (rc == TN_OK) {
         api.host->calls->code_drop(CTX, api_param(r, 0));
         api.host->calls->code_commit(CTX);

@@ -167,7 +167,7 @@ static void set_delete(struct api_req *r)
         }
         goto undo_old;
     }
-    if (store_finish(r, c.txn, &err) != TN_OK || (!r->dry_run && snapshot_reload(&err) != TN_OK)) {
+    if (store_finish(r, c.txn, &err) != TN_OK || (!r->dry_run && funcs_changed(&err) != TN_OK)) {
         api_fail_err(r, &err);
         goto undo_old;
     }
@@ -309,7 +309,7 @@ static void set_clone(struct api_req *r)
         api_fail_err(r, &err);
         goto undo_set;
     }
-    if (!r->dry_run && (clone_publish(new_id, &err) != TN_OK || snapshot_reload(&err) != TN_OK)) {
+    if (!r->dry_run && (clone_publish(new_id, &err) != TN_OK || funcs_changed(&err) != TN_OK)) {
         api_fail_err(r, &err);
         goto undo_set;
     }

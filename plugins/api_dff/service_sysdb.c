@@ -38,7 +38,7 @@ static void tell(void)
 {
     tn_err err = TN_ERR_INIT;
     api.host->calls->data_changed(CTX);
-    if (snapshot_reload(&err) != TN_OK) {
+    if (funcs_changed(&err) != TN_OK) {
         api.host->log(CTX, TN_LOG_ERROR, "after SYS_DB wrote: %s", err.msg);
     }
 }

@@ -66,6 +66,30 @@ static bool add_retry(struct snapshot *s, const json_t *extra, struct snap_retry
     return true;
 }
 
+/* fixed_cron_expr=, delayed_cron_job= and the schedule of an autoRun integration. */
+static bool add_cron(struct snapshot *s, const json_t *row, const json_t *extra,
+                     struct snap_func *f)
+{
+    tn_str fixed = snap_row_text(extra, "fixedCronExpr");
+    tn_str own = snap_row_text(json_object_get(extra, "integrationConfig"), "cronExpr");
+    const json_t *delays = json_object_get(extra, "delayedCronJob");
+    if (fixed.n > 0) {
+        f->cron_expr = snap_copy(&s->arena, fixed);
+    }
+    if (own.n > 0 && text_is(snap_row_text(row, "integration"), "autoRun")) {
+        f->auto_cron = snap_copy(&s->arena, own);
+    }
+    uint32_t n = json_array_size(delays) < 1000 ? (uint32_t)json_array_size(delays) : 1000;
+    uint32_t *to = n > 0 ? snap_alloc(&s->arena, n * sizeof *to) : NULL;
+    for (uint32_t i = 0; to != NULL && i < n; i++) {
+        json_int_t v = json_integer_value(json_array_get(delays, i));
+        to[i] = v > 0 && v <= 86400 * 366 ? (uint32_t)v : 0;
+    }
+    f->delays = to;
+    f->ndelays = n;
+    return (n == 0 || to != NULL) && (fixed.n == 0 || f->cron_expr.s != NULL);
+}
+
 tn_rc snap_add_func(const tn_host *host, struct snapshot *s, const json_t *row)
 {
     (void)host;
@@ -88,7 +112,7 @@ tn_rc snap_add_func(const tn_host *host, struct snapshot *s, const json_t *row)
     f->expires_s = row_option(extra, "expires", 86400);
     f->queue = row_option(extra, "queue", 9);
     f->cache_s = row_option(extra, "cacheResult", INT32_MAX);
-    bool ok = add_retry(s, extra, &f->retry);
+    bool ok = add_retry(s, extra, &f->retry) && add_cron(s, row, extra, f);
     json_decref(extra);
     return ok && f->id.s != NULL && f->name.s != NULL && f->script.s != NULL &&
                    snap_map_put(&s->funcs, f)
