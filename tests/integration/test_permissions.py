@@ -59,7 +59,13 @@ ROUTES = [
 ] + [(m, '/%s/none%s' % (base, p), PUBLIC) for base in ('async', 'bat') for m, p in (
     ('GET', ''), ('POST', ''), ('GET', '/s'), ('POST', '/s'), ('GET', '/s/x'), ('POST', '/s/x'), ('POST', '/do/call-many'),
     ('GET', '/tasks/none'), ('GET', '/tasks/none/result'))
-] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links', '/async-apis', '/batches') for m, p, w in SYNC]
+] + [('GET', '/%s/none/%s/do/list' % (base, what), READ) for base in ('cron-jobs', 'crontab-configs')
+     for what in ('next-runs', 'history', 'recent-triggered')
+] + [
+    ('GET', '/cron-expressions/do/preview', READ), ('GET', '/cron-status/do/get', READ), ('POST', '/cron/none', READ),
+    ('GET', '/temporary-flags/do/get', USER_R), ('POST', '/temporary-flags/none/do/set', USER_W),
+    ('GET', '/temporary-flags/none/do/clear', USER_W),
+] + [(m, base + p, w) for base in ('/sync-apis', '/auth-links', '/async-apis', '/batches', '/cron-jobs', '/crontab-configs') for m, p, w in SYNC]
 ROLES = {
     'sa': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W, SET_R, SET_W}, 'admin': {SIGNED, READ, WRITE, USER_R, USER_W, KEY_R, KEY_W},
     'user': {SIGNED, READ, WRITE, USER_R}, 'readonlyUser': {SIGNED, READ, USER_R}, 'customUser': {SIGNED},
