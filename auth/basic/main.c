@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* API authentication by user name and password (RFC 7617). */
-#include <jansson.h>
+#include "auth/user_list/user_list.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <tenon/tenon.h>
 
-#define USERS_MAX  1000
 #define HEADER_MAX 4096 /* of the credentials, base64 */
-#define REALM_MAX  160
 
 struct basic_conf {
     const char *realm;
     tn_secret users;
 };
 struct user {
-    char name[128];
+    char name[USER_NAME];
     uint8_t tag[crypto_auth_BYTES]; /* keyed hash of "name:password", which itself is not kept */
 };
 struct basic {
@@ -42,27 +39,18 @@ static tn_rc basic_load(const tn_host *h, tn_err *err)
     return sodium_init() >= 0 ? TN_OK : h->fail(err, TN_E_INTERNAL, "libsodium does not start");
 }
 
-static tn_rc user_add(struct basic *b, const json_t *row, tn_err *err)
+static tn_rc user_add(void *inst, void *user, const char *password, tn_err *err)
 {
-    const char *name = json_string_value(json_object_get(row, "username"));
-    const char *password = json_string_value(json_object_get(row, "password"));
+    const struct basic *b = inst;
     crypto_auth_hmacsha512256_state st;
-    struct user *u = &b->users[b->n];
-    if (name == NULL || name[0] == '\0' || strlen(name) >= sizeof u->name ||
-        strchr(name, ':') != NULL || password == NULL) {
-        return host->fail(err, TN_E_CONFIG,
-                          "user %zu needs a username of 1 to %zu bytes without a colon, and a "
-                          "password",
-                          b->n + 1, sizeof u->name - 1);
-    }
-    strcpy(u->name, name); /* measured above */
+    struct user *u = user;
+    (void)err;
     crypto_auth_hmacsha512256_init(&st, b->key, sizeof b->key);
-    crypto_auth_hmacsha512256_update(&st, (const unsigned char *)name, strlen(name));
+    crypto_auth_hmacsha512256_update(&st, (const unsigned char *)u->name, strlen(u->name));
     crypto_auth_hmacsha512256_update(&st, (const unsigned char *)":", 1);
     crypto_auth_hmacsha512256_update(&st, (const unsigned char *)password, strlen(password));
     crypto_auth_hmacsha512256_final(&st, u->tag);
     sodium_memzero(&st, sizeof st);
-    b->n++;
     return TN_OK;
 }
 
@@ -76,40 +64,17 @@ static void basic_detach(void *inst)
     sodium_memzero(b, sizeof *b);
 }
 
-/* A quoted-string of RFC 9110 holds no controls; quotes and backslashes would end or bend it. */
-static tn_rc realm_take(struct basic *b, const char *realm, tn_err *err)
-{
-    size_t n = strlen(realm);
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)realm[i] < ' ' || realm[i] == '"' || realm[i] == '\\' ||
-            realm[i] == 0x7f) {
-            return host->fail(err, TN_E_CONFIG, "realm must not hold quotes, \\ or controls");
-        }
-    }
-    memcpy(b->realm, realm, n + 1);
-    return TN_OK;
-}
-
 static tn_rc basic_attach(void *inst, const void *conf, tn_err *err)
 {
     struct basic *b = inst;
     const struct basic_conf *c = conf;
-    json_error_t why;
-    json_t *list = json_loads(c->users.s != NULL ? c->users.s : "", 0, &why);
-    tn_rc rc = realm_take(b, c->realm, err);
-    size_t n = json_array_size(list);
-    if (rc == TN_OK && (!json_is_array(list) || n > USERS_MAX)) {
-        rc = host->fail(err, TN_E_CONFIG, "users must be a JSON list of at most %d", USERS_MAX);
-    }
+    void *users = NULL;
+    tn_rc rc = realm_take(host, c->realm, b->realm, err);
     if (rc == TN_OK) {
         randombytes_buf(b->key, sizeof b->key);
-        b->users = calloc(n + 1, sizeof *b->users);
-        rc = b->users != NULL ? TN_OK : host->fail(err, TN_E_NOMEM, "no memory for %zu users", n);
+        rc = users_take(host, c->users, sizeof *b->users, ":", user_add, b, &users, &b->n, err);
+        b->users = users;
     }
-    for (size_t i = 0; rc == TN_OK && i < n; i++) {
-        rc = user_add(b, json_array_get(list, i), err);
-    }
-    json_decref(list);
     if (rc != TN_OK) {
         basic_detach(b);
     }
@@ -119,21 +84,11 @@ static tn_rc basic_attach(void *inst, const void *conf, tn_err *err)
 /* The decoded "user:password" of the one Authorization header. */
 static tn_rc credentials(const tn_http_req *req, unsigned char *out, size_t cap, size_t *ret_n)
 {
-    tn_str value = {NULL, 0};
-    for (uint32_t i = 0; i < req->nheaders; i++) {
-        tn_str name = req->headers[i].name;
-        if (name.n == 13 && memcmp(name.s, "authorization", 13) == 0) {
-            if (value.s != NULL) {
-                return TN_E_INVAL;
-            }
-            value = req->headers[i].value;
-        }
+    tn_str value;
+    tn_rc rc = authorization(req, "Basic ", &value);
+    if (rc != TN_OK) {
+        return rc;
     }
-    if (value.n < 6 || strncasecmp(value.s, "Basic ", 6) != 0) {
-        return TN_E_NOTFOUND;
-    }
-    value.s += 6;
-    value.n -= 6;
     while (value.n > 0 && *value.s == ' ') {
         value.s++;
         value.n--;

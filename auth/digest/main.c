@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* API authentication by HTTP Digest (RFC 7616): the descriptor and the check. */
+#include "auth/user_list/user_list.h"
 #include "digest.h"
 
-#include <jansson.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <tenon/tenon.h>
 
-#define USERS_MAX 1000
-#define REALM_MAX 160
-#define OPAQUE    "DataFlux Func Love You!" /* what clients of the original may expect */
-#define FAILED    "HTTP Digest Auth failed"
+#define OPAQUE "DataFlux Func Love You!" /* what clients of the original may expect */
+#define FAILED "HTTP Digest Auth failed"
 
 struct digest_conf {
     const char *realm;
@@ -23,7 +20,7 @@ struct digest_conf {
     tn_dur nonce_life;
 };
 struct user {
-    char name[128];
+    char name[USER_NAME];
     char userhash[ALGS][HEX_MAX + 1];
     char ha1[ALGS][HEX_MAX + 1]; /* H(user:realm:password); the password itself is not kept */
 };
@@ -58,25 +55,17 @@ static tn_rc digest_load(const tn_host *h, tn_err *err)
     return TN_OK;
 }
 
-static tn_rc user_add(struct digest *d, const json_t *row, tn_err *err)
+static tn_rc user_add(void *inst, void *user, const char *password, tn_err *err)
 {
-    const char *name = json_string_value(json_object_get(row, "username"));
-    const char *password = json_string_value(json_object_get(row, "password"));
-    struct user *u = &d->users[d->n];
-    if (name == NULL || name[0] == '\0' || strlen(name) >= sizeof u->name || password == NULL) {
-        return host->fail(err, TN_E_CONFIG,
-                          "user %zu needs a username of 1 to %zu bytes and a password", d->n + 1,
-                          sizeof u->name - 1);
-    }
-    strcpy(u->name, name); /* measured above */
+    const struct digest *d = inst;
+    struct user *u = user;
     const tn_str parts[] = {
-        {name, strlen(name)}, {d->realm, strlen(d->realm)}, {password, strlen(password)}};
+        {u->name, strlen(u->name)}, {d->realm, strlen(d->realm)}, {password, strlen(password)}};
     for (enum algorithm alg = ALG_SHA256; alg < ALGS; alg++) {
         if (!hash_hex(alg, parts, 3, u->ha1[alg]) || !hash_hex(alg, parts, 2, u->userhash[alg])) {
             return host->fail(err, TN_E_UNSUPP, "libcrypto has no %s", algorithm_names[alg]);
         }
     }
-    d->n++;
     return TN_OK;
 }
 
@@ -91,30 +80,12 @@ static void digest_detach(void *inst)
     OPENSSL_cleanse(d, sizeof *d);
 }
 
-static tn_rc realm_take(struct digest *d, const char *realm, tn_err *err)
-{
-    size_t n = strlen(realm);
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned char)realm[i] < ' ' || realm[i] == '"' || realm[i] == '\\' ||
-            realm[i] == 0x7f) {
-            return host->fail(err, TN_E_CONFIG, "realm must not hold quotes, \\ or controls");
-        }
-    }
-    memcpy(d->realm, realm, n + 1);
-    return TN_OK;
-}
-
 static tn_rc digest_attach(void *inst, const void *conf, tn_err *err)
 {
     struct digest *d = inst;
     const struct digest_conf *c = conf;
-    json_error_t why;
-    json_t *list = json_loads(c->users.s != NULL ? c->users.s : "", 0, &why);
-    size_t n = json_array_size(list);
-    tn_rc rc = realm_take(d, c->realm, err);
-    if (rc == TN_OK && (!json_is_array(list) || n > USERS_MAX)) {
-        rc = host->fail(err, TN_E_CONFIG, "users must be a JSON list of at most %d", USERS_MAX);
-    }
+    void *users = NULL;
+    tn_rc rc = realm_take(host, c->realm, d->realm, err);
     if (rc == TN_OK) {
         d->md5 = c->md5;
         d->nonces.life_us = (uint64_t)c->nonce_life.ms * 1000;
@@ -123,13 +94,9 @@ static tn_rc digest_attach(void *inst, const void *conf, tn_err *err)
         }
     }
     if (rc == TN_OK) {
-        d->users = calloc(n + 1, sizeof *d->users);
-        rc = d->users != NULL ? TN_OK : host->fail(err, TN_E_NOMEM, "no memory for %zu users", n);
+        rc = users_take(host, c->users, sizeof *d->users, "", user_add, d, &users, &d->n, err);
+        d->users = users;
     }
-    for (size_t i = 0; rc == TN_OK && i < n; i++) {
-        rc = user_add(d, json_array_get(list, i), err);
-    }
-    json_decref(list);
     if (rc != TN_OK) {
         digest_detach(d);
     }
@@ -137,26 +104,6 @@ static tn_rc digest_attach(void *inst, const void *conf, tn_err *err)
 }
 
 /* ---- check ---------------------------------------------------------------------------------------- */
-/* What follows "Digest " in the one Authorization header. */
-static tn_rc credentials(const tn_http_req *req, tn_str *ret)
-{
-    tn_str value = {NULL, 0};
-    for (uint32_t i = 0; i < req->nheaders; i++) {
-        tn_str name = req->headers[i].name;
-        if (name.n == 13 && memcmp(name.s, "authorization", 13) == 0) {
-            if (value.s != NULL) {
-                return TN_E_INVAL;
-            }
-            value = req->headers[i].value;
-        }
-    }
-    if (value.n < 7 || strncasecmp(value.s, "Digest ", 7) != 0) {
-        return TN_E_NOTFOUND;
-    }
-    *ret = (tn_str){value.s + 7, value.n - 7};
-    return TN_OK;
-}
-
 static bool is(tn_str t, const char *z)
 {
     return t.n == strlen(z) && memcmp(t.s, z, t.n) == 0;
@@ -269,7 +216,7 @@ static tn_rc digest_check(void *inst, const tn_http_req *req, tn_ident *ret, tn_
     ret->subject[0] = '\0';
     ret->expires_ns = 0;
     d->stale_id = 0;
-    tn_rc rc = credentials(req, &sent);
+    tn_rc rc = authorization(req, "Digest ", &sent);
     if (rc == TN_OK) {
         rc = header_parse(sent, &d->header, &why);
     }

@@ -42,16 +42,16 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
         penv.Append(LINKFLAGS=['-Wl,-z,defs'])
     penv.Append(LINKFLAGS=['-Wl,--as-needed'])
     if common:
-        penv.Append(CPPPATH=['#'])  # for "plugins/<common>/…"; tests/check/includes.py keeps the rest out
+        penv.Append(CPPPATH=['#'])  # for "<folder>/<common>/…"; tests/check/includes.py keeps the rest out
     if parts:
         penv.AppendUnique(CPPPATH=['#connectors'])
     objects = [penv.SharedObject(s) for s in (sources or penv.Glob('*.c'))]
     if common:
-        top = env.Dir('#').abspath
-        for source in sorted(glob.glob(os.path.join(top, 'plugins', common, '*.c'))):
+        beside = os.path.join(os.path.dirname(env.Dir('.').srcnode().path), common)
+        for source in sorted(glob.glob(os.path.join(env.Dir('#').abspath, beside, '*.c'))):
             stem = os.path.splitext(os.path.basename(source))[0]
             objects.append(penv.SharedObject('#build/%s/obj/plugins/%s/common/%s' % (
-                env['variant'], name, stem), '#plugins/%s/%s.c' % (common, stem)))
+                env['variant'], name, stem), '#%s/%s.c' % (beside, stem)))
     for part in parts:  # an object for each plugin: its flags are the plugin's
         objects.append(penv.SharedObject('#build/%s/obj/connectors/common/%s_%s.os' % (
             env['variant'], name, part), '#connectors/common/%s.c' % part))

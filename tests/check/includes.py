@@ -47,7 +47,8 @@ RULES: Dict[str, Rule] = {
 # A plugin sees the contract and its own library, whichever that is; never the kernel or a neighbour.
 PLUGIN_TOPS = ('plugins', 'connectors', 'auth')
 # folders compiled into several plugins, and which may use them
-SHARED = {'plugins/http_common': ('plugins/http_common', 'plugins/frontend_h1', 'plugins/frontend_http')}
+SHARED = {'plugins/http_common': ('plugins/http_common', 'plugins/frontend_h1', 'plugins/frontend_http'),
+          'auth/user_list': ('auth/user_list', 'auth/basic', 'auth/digest')}
 ONLY_IN = {'Python.h': 'pyshim'}  # the interpreter has one door
 
 
@@ -125,6 +126,8 @@ SELF_TEST = [
     ('#include "connectors/mem/mem.h"', 'connectors/sqlite/sqlite.c', True),
     ('#include "plugins/http_common/text.h"', 'plugins/frontend_h1/conn.c', False),
     ('#include "plugins/http_common/text.h"', 'plugins/api_dff/x.c', True),
+    ('#include "auth/user_list/user_list.h"', 'auth/basic/main.c', False),
+    ('#include "auth/user_list/user_list.h"', 'auth/func/main.c', True),
     ('#include "sqlite.h"', 'connectors/sqlite/sqlite.c', False),
     ('#include <sqlite3.h>', 'connectors/sqlite/sqlite.c', False),
     ('#include <sqlite3.h>', 'kernel/store/store.c', True),
