@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #define MEMBERS_MAX 10000 /* the most keys the scanner lets an object have */
-#define DEPTH_MAX   64
 
 /* Loop thread only; touched as far as a body needs it. */
 static tn_json_member members[MEMBERS_MAX];
@@ -130,54 +129,12 @@ static struct pick in_form(tn_str body, tn_str path)
     return p;
 }
 
-static const tn_json_member *member_of(tn_str object, tn_str key)
-{
-    char text[PATH_BYTES];
-    uint32_t kind, n = 0;
-    if (fixed_host->json->scan(object, &kind, members, MEMBERS_MAX, &n, NULL) != TN_OK ||
-        kind != TN_JSON_OBJECT) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < n && i < MEMBERS_MAX; i++) {
-        tn_str name = members[i].key;
-        if ((members[i].flags & TN_JSON_KEY_ESCAPED) != 0) {
-            name = (tn_str){text, fixed_host->json->unquote(members[i].key, NULL, 0)};
-            if (name.n > sizeof text) {
-                continue;
-            }
-            fixed_host->json->unquote(members[i].key, text, sizeof text);
-        }
-        if (same(name, key)) {
-            return &members[i];
-        }
-    }
-    return NULL;
-}
-
-/* The whole path as one key first, then a member for each of its parts. */
-static const tn_json_member *member_at(tn_str object, tn_str path)
-{
-    for (int depth = 0; depth < DEPTH_MAX; depth++) {
-        const tn_json_member *m = member_of(object, path);
-        const char *dot = memchr(path.s, '.', path.n);
-        if (m != NULL || dot == NULL) {
-            return m;
-        }
-        m = member_of(object, (tn_str){path.s, (size_t)(dot - path.s)});
-        if (m == NULL || m->kind != TN_JSON_OBJECT) {
-            return NULL;
-        }
-        object = m->value;
-        path.n -= (size_t)(dot + 1 - path.s);
-        path.s = dot + 1;
-    }
-    return NULL;
-}
-
 static struct pick in_json(tn_str body, tn_str path)
 {
     struct pick p = {FOUND_NOT, {NULL, 0}};
-    const tn_json_member *m = body.n > 0 ? member_at(body, path) : NULL;
+    const tn_json_member *m = body.n > 0
+                                  ? tn_json_at(fixed_host->json, body, path, members, MEMBERS_MAX)
+                                  : NULL;
     if (m == NULL || m->kind == TN_JSON_NULL) {
         return p;
     }

@@ -5,6 +5,7 @@
 #ifndef TENON_HOST_H
 #define TENON_HOST_H
 
+#include <string.h>
 #include <tenon/auth.h>
 #include <tenon/calls.h>
 #include <tenon/entity.h>
@@ -185,6 +186,52 @@ typedef struct tn_host_json {
     /* Unescapes a raw JSON string (with quotes); returns the bytes needed. */
     size_t (*unquote)(tn_str raw, char *out, size_t cap);
 } tn_host_json;
+
+/* The member at a dotted path ("a.b"): the whole path as one key first, then a member for each of its
+ * parts; the last of equal names. NULL: none. What tn_auth_ops.takes means by a path. `room` of cap
+ * members is scratch and holds what is returned; keys are compared unescaped, up to 512 bytes. */
+static inline const tn_json_member *tn_json_at(const tn_host_json *json, tn_str object, tn_str path,
+                                               tn_json_member *room, uint32_t cap)
+{
+    for (int depth = 0; depth < 64; depth++) {
+        uint32_t kind = TN_JSON_NULL, n = 0, i, whole = UINT32_MAX, part = UINT32_MAX;
+        size_t dot = 0;
+        while (dot < path.n && path.s[dot] != '.') {
+            dot++;
+        }
+        if (json->scan(object, &kind, room, cap, &n, NULL) != TN_OK || kind != TN_JSON_OBJECT) {
+            return NULL;
+        }
+        for (i = 0; i < n && i < cap; i++) {
+            char text[512];
+            tn_str key = room[i].key;
+            if ((room[i].flags & TN_JSON_KEY_ESCAPED) != 0) {
+                key.n = json->unquote(room[i].key, NULL, 0);
+                key.s = text;
+                if (key.n > sizeof text) {
+                    continue;
+                }
+                json->unquote(room[i].key, text, sizeof text);
+            }
+            if (key.n == path.n && memcmp(key.s, path.s, key.n) == 0) {
+                whole = i;
+            }
+            if (key.n == dot && memcmp(key.s, path.s, key.n) == 0) {
+                part = i;
+            }
+        }
+        if (whole != UINT32_MAX) {
+            return &room[whole];
+        }
+        if (dot == path.n || part == UINT32_MAX || room[part].kind != TN_JSON_OBJECT) {
+            return NULL;
+        }
+        object = room[part].value;
+        path.s += dot + 1;
+        path.n -= dot + 1;
+    }
+    return NULL;
+}
 
 /* ---- auths: authentication methods that protect the functions of an api ------------------------ */
 typedef struct tn_auth tn_auth;
