@@ -122,3 +122,28 @@ class Client:
         """Calls a sync API → what the function returned (boxed, so that no type is lost); raises ApiError
         on failure."""
         return self._data(self.sync(api_id, kwargs, {'unbox': False}))['result']
+
+    # -- asynchronous calls ---------------------------------------------------------------------------
+
+    def add_async_api(self, func_id: str, kwargs: Optional[Dict[str, Any]] = None, **fields: Any) -> str:
+        """An async API of func_id, as add_sync_api → API id."""
+        data = dict(fields, funcId=func_id, funcCallKwargsJSON=kwargs or {})
+        return self.post('/async-apis/do/add', {'data': data})['id']
+
+    def call_async(self, api_id: str, kwargs: Optional[Dict[str, Any]] = None, options: Optional[Dict[str, Any]] = None,
+                   **more: Any) -> requests.Response:
+        """Calls an async API in POST normal form → the response."""
+        body: Dict[str, Any] = {'kwargs': kwargs or {}}
+        if options:
+            body['options'] = options
+        return self.request('POST', '/api/v1/async/' + api_id, json=body, **more)
+
+    def task_id(self, api_id: str, kwargs: Optional[Dict[str, Any]] = None, options: Optional[Dict[str, Any]] = None) -> str:
+        """Calls an async API → the id of the task that was accepted."""
+        return self._data(self.call_async(api_id, kwargs, options))['id']
+
+    def ended(self, task_id: str, seconds: int = 60) -> Dict[str, Any]:
+        """The task when it has ended (long poll)."""
+        task = self.get('/tasks/%s/do/wait' % task_id, timeout=seconds)
+        assert task['endTimeMs'], task
+        return task
