@@ -13,7 +13,7 @@ struct fixed_conf {
 struct fixed {
     struct field fields[FIELDS_MAX];
     tn_http_pair takes[FIELDS_MAX];
-    uint32_t n, ntakes;
+    uint32_t n;
     uint8_t key[crypto_auth_KEYBYTES];
     char *text; /* the names */
 };
@@ -37,11 +37,12 @@ static void tag_of(const struct fixed *f, tn_str value, uint8_t ret[crypto_auth_
     crypto_auth(ret, (const unsigned char *)value.s, value.n, f->key);
 }
 
+static const tn_str text_of_place[] = {{"header", 6}, {"query", 5}, {"body", 4}};
+
 static bool place_of(const char *location, enum place *ret)
 {
-    static const char *const places[] = {"header", "query", "body"};
-    for (size_t i = 0; location != NULL && i < sizeof places / sizeof *places; i++) {
-        if (strcmp(location, places[i]) == 0) {
+    for (size_t i = 0; location != NULL && i < sizeof text_of_place / sizeof *text_of_place; i++) {
+        if (strcmp(location, text_of_place[i].s) == 0) {
             *ret = (enum place)i;
             return true;
         }
@@ -74,10 +75,7 @@ static tn_rc field_add(struct fixed *f, const json_t *row, char **to, tn_err *er
         *(*to)++ = (char)(lower ? c + ('a' - 'A') : c);
     }
     tag_of(f, (tn_str){json_string_value(value), json_string_length(value)}, field->tag);
-    if (field->place != PLACE_HEADER) {
-        f->takes[f->ntakes++] = (tn_http_pair){
-            field->place == PLACE_QUERY ? TN_STR("query") : TN_STR("body"), field->name};
-    }
+    f->takes[f->n] = (tn_http_pair){text_of_place[field->place], field->name};
     f->n++;
     return TN_OK;
 }
@@ -151,7 +149,7 @@ static uint32_t fixed_takes(void *inst, const tn_http_pair **ret)
 {
     const struct fixed *f = inst;
     *ret = f->takes;
-    return f->ntakes;
+    return f->n;
 }
 
 static const tn_auth_ops ops = {

@@ -77,8 +77,14 @@ bool json_item(tn_str *rest, tn_str *ret);
 
 /* httpreq.c: appends the HTTP request object of spec 2.5. */
 void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str body);
-/* The same for what is stored: without credentials in headers and without the query in its URL. */
-void httpreq_write_stored(struct str *out, const tn_http_req *req, tn_str query, tn_str body);
+/* The same for what is stored: without the query in its URL and without credentials in headers, those
+ * known by their name and those of the API's auth. */
+struct stored_without {
+    const tn_http_pair *takes; /* as tn_auth_ops.takes gives them */
+    uint32_t n;
+};
+void httpreq_write_stored(struct str *out, const tn_http_req *req, tn_str query, tn_str body,
+                          const struct stored_without *without);
 
 /* ---- one call -------------------------------------------------------------------------------------------- */
 struct call {

@@ -70,8 +70,10 @@ bool api_merge(const struct api_kind *kind, const struct snap_api *a, tn_str giv
 
 struct call_target api_target(const struct api_kind *kind, const struct snap_api *a)
 {
-    return (struct call_target){
+    struct call_target t = {
         .kind = kind->call, .func = a->func, .origin_id = a->id, .record_limit = a->record_limit};
+    t.without.n = a->gate != NULL ? gate_takes(a->gate, &t.without.takes) : 0;
+    return t;
 }
 
 uint32_t api_hidden(const struct api_kind *kind, const struct snap_api *a, const tn_http_pair **ret)

@@ -112,7 +112,6 @@ static bool fill(struct task_batch *b, tn_str rest, find_target *find, const voi
 static void start_many(struct call *c, find_target *find, const void *user)
 {
     struct call_refusal why = {0};
-    struct str http = {0};
     tn_str items;
     struct task_batch *b = NULL;
     bool ok = read_calls(c->req, &items, &why);
@@ -124,13 +123,11 @@ static void start_many(struct call *c, find_target *find, const void *user)
     b = ok ? task_batch_open(c, n, true, &why) : NULL;
     if (b != NULL && fill(b, items, find, user, &why)) {
         /* The body is all the calls; each task has its own arguments already. */
-        httpreq_write_stored(&http, c->req, TN_STR("{}"), TN_STR("{}"));
-        task_batch_submit(b, str_view(&http));
+        task_batch_submit(b, TN_STR("{}"), TN_STR("{}"));
     } else {
         task_batch_free(b);
         respond_refusal(c, &why);
     }
-    str_free(&http);
     call_refusal_finish(&why);
 }
 

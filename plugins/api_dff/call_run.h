@@ -25,6 +25,7 @@ struct call_target {
     tn_str origin_id;
     int64_t record_limit; /* of the API's row, -1 = default */
     tn_str code;          /* draft code, absent = published */
+    struct stored_without without; /* for what is stored of the request */
 };
 
 /* A call object that lives until the request is released; NULL: answered already. */

@@ -68,7 +68,19 @@ static bool is_credential(tn_str name)
     return mask_key(name);
 }
 
-static void write_headers(struct str *out, const tn_http_req *req, bool stored)
+/* One that an API's own auth reads (tn_auth_ops.takes). */
+static bool is_taken(tn_str name, const struct stored_without *w)
+{
+    bool taken = false;
+    for (uint32_t i = 0; i < w->n; i++) {
+        taken |= text_is(w->takes[i].name, "header") && same(w->takes[i].value, name);
+    }
+    return taken;
+}
+
+/* stored: NULL when the request is not kept. */
+static void write_headers(struct str *out, const tn_http_req *req,
+                          const struct stored_without *stored)
 {
     add_lit(out, "{");
     bool first = true;
@@ -90,7 +102,8 @@ static void write_headers(struct str *out, const tn_http_req *req, bool stored)
         first = false;
         add_quote(out, req->headers[i].name);
         add_lit(out, ":");
-        if (stored && is_credential(req->headers[i].name)) {
+        if (stored != NULL &&
+            (is_credential(req->headers[i].name) || is_taken(req->headers[i].name, stored))) {
             add_lit(out, "\"*****\"");
         } else if (again) {
             write_joined(out, req, i);
@@ -141,7 +154,7 @@ static void write_ips(struct str *out, const tn_http_req *req)
 }
 
 static void write_request(struct str *out, const tn_http_req *req, tn_str query, tn_str body,
-                          bool stored)
+                          const struct stored_without *stored)
 {
     const char *mark = req->target.n > 0 ? memchr(req->target.s, '?', req->target.n) : NULL;
     tn_str url = {req->target.s, mark != NULL ? (size_t)(mark - req->target.s) : req->target.n};
@@ -150,7 +163,7 @@ static void write_request(struct str *out, const tn_http_req *req, tn_str query,
     add_lit(out, "{\"method\":");
     add_quote(out, req->method);
     add_lit(out, ",\"originalUrl\":");
-    add_quote(out, stored ? url : req->target);
+    add_quote(out, stored != NULL ? url : req->target);
     add_lit(out, ",\"url\":");
     add_quote(out, url);
     add_lit(out, ",\"host\":");
@@ -178,10 +191,11 @@ static void write_request(struct str *out, const tn_http_req *req, tn_str query,
 
 void httpreq_write(struct str *out, const tn_http_req *req, tn_str query, tn_str body)
 {
-    write_request(out, req, query, body, false);
+    write_request(out, req, query, body, NULL);
 }
 
-void httpreq_write_stored(struct str *out, const tn_http_req *req, tn_str query, tn_str body)
+void httpreq_write_stored(struct str *out, const tn_http_req *req, tn_str query, tn_str body,
+                          const struct stored_without *without)
 {
-    write_request(out, req, query, body, true);
+    write_request(out, req, query, body, without);
 }

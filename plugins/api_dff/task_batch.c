@@ -13,6 +13,7 @@ struct task_batch {
     uint32_t n, cap;
     bool many, save_result;
     struct idem idem;
+    struct stored_without without; /* headers; the same for all of a request */
     struct str text; /* arguments and values, moves while it grows */
     tn_task_req *reqs;
     struct text_at *args, *vars;
@@ -73,6 +74,7 @@ bool task_batch_add(struct task_batch *b, const struct call_target *t, tn_str kw
                            (unsigned)b->cap);
     }
     tn_task_req *r = &b->reqs[b->n];
+    b->without = t->without;
     task_req_of_func(t->func, t->kind, t->origin_id, o, r);
     b->args[b->n].at = b->text.n;
     add(&b->text, kwargs);
@@ -220,10 +222,13 @@ static bool batch_submit(struct task_batch *b, tn_str http, struct call_refusal 
     return true;
 }
 
-void task_batch_submit(struct task_batch *b, tn_str http)
+void task_batch_submit(struct task_batch *b, tn_str query, tn_str body)
 {
     struct call_refusal why = {0};
-    if (!batch_submit(b, http, &why)) {
+    struct str *http = &calls.scratch.http;
+    httpreq_write_stored(http, b->c->req, query, body, &b->without);
+    bool ok = !http->failed || call_refuse(&why, ESysLimitReached, NULL, "Out of memory");
+    if (!ok || !batch_submit(b, str_view(http), &why)) {
         respond_refusal(b->c, &why);
     }
     call_refusal_finish(&why);
@@ -234,16 +239,9 @@ void call_start_task(struct call *c, const struct call_target *t, const struct c
                      tn_str kwargs, const struct call_opts *o)
 {
     struct call_refusal why = {0};
-    struct str *http = &calls.scratch.http;
     struct task_batch *b = task_batch_open(c, 1, false, &why);
-    httpreq_write_stored(http, c->req, in->query, in->body);
-    if (http->failed) {
-        call_refuse(&why, ESysLimitReached, NULL, "Out of memory");
-        task_batch_free(b);
-        b = NULL;
-    }
     if (b != NULL && task_batch_add(b, t, kwargs, o, &why)) {
-        task_batch_submit(b, str_view(http));
+        task_batch_submit(b, in->query, in->body);
     } else {
         task_batch_free(b);
         respond_refusal(c, &why);

@@ -27,8 +27,9 @@ typedef struct tn_auth_ops {
     /* Optional: the further challenges of the same answer, i = 1, 2 ..., each for a header of its
      * own; 0 = no more. */
     size_t (*challenge_more)(void *inst, const tn_http_req *, uint32_t i, char *ret, size_t cap);
-    /* Optional: where credentials stand that the called function must not see: name is "query" or
-     * "body", value a member or a dotted path. Borrowed as long as the instance lives. */
+    /* Optional: where credentials stand: name is "query" or "body" (value: a member or a dotted path
+     * that the called function must not see) or "header" (value: its name in lower case; the
+     * function may see it, what is stored may not). Borrowed as long as the instance lives. */
     uint32_t (*takes)(void *inst, const tn_http_pair **ret);
     /* Optional, both or none: a method that leaves the decision to a function of the platform.
      * func() gives its id ("set__script.name"); the caller runs it with the HTTP request object as
