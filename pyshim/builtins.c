@@ -2,19 +2,15 @@
 /* The builtins of scripts: one dict for all calls, put right when a script changed it. */
 #include "pyshim/shim.h"
 
-/* Real module's dict, borrowed. */
-static PyObject *module_dict(void)
-{
-    PyObject *m = PyImport_AddModule("builtins");
-    return m ? PyModule_GetDict(m) : NULL;
-}
+static PyObject *module_dict; /* of the real module, kept: looking it up in every call is dear */
 
 int builtins_init(void)
 {
-    PyObject *real = module_dict();
+    PyObject *m = PyImport_AddModule("builtins"), *real = m ? PyModule_GetDict(m) : NULL;
     if (real == NULL) {
         return -1;
     }
+    module_dict = Py_NewRef(real);
     shim.builtins_module_saved = PyDict_Copy(real);
     shim.builtins = PyDict_Copy(real);
     if (shim.builtins == NULL || shim.builtins_module_saved == NULL ||
@@ -56,9 +52,6 @@ static void restore(PyObject *dict, PyObject *saved, uint64_t *version)
 
 void builtins_check(void)
 {
-    PyObject *real = module_dict();
     restore(shim.builtins, shim.builtins_saved, &shim.builtins_version);
-    if (real != NULL) {
-        restore(real, shim.builtins_module_saved, &shim.builtins_module_version);
-    }
+    restore(module_dict, shim.builtins_module_saved, &shim.builtins_module_version);
 }

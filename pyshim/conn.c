@@ -356,7 +356,7 @@ static void leaked(void *user, const char *id, const char *where)
 
 void conn_end(void)
 {
-    if (shim.env.pools != NULL && shim.in_child) {
+    if (shim.env.pools != NULL && shim.in_child && pools_used(shim.env.pools)) {
         Py_BEGIN_ALLOW_THREADS pools_end(shim.env.pools, shim.serial, leaked, NULL);
         Py_END_ALLOW_THREADS
     }

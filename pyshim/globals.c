@@ -4,6 +4,7 @@
 #include "pyshim/shim.h"
 
 #include "kernel/base/str.h"
+#include <string.h>
 
 #define N shim.n
 
@@ -19,9 +20,11 @@ static PyObject *func_id(PyObject *script, PyObject *func)
     return PyUnicode_FromFormat("%U.%U", script, func);
 }
 
+static Py_ssize_t template_size; /* members of every template, the first of every copy */
+
 /* What is the same in every call of the script; the members that vary get their place, so that
  * the copy never grows them. */
-static PyObject *template_new(const struct script *s)
+static PyObject *template_new(struct script *s)
 {
     PyObject *d = PyDict_New(), *zero = PyLong_FromLong(0);
     int rc = d && zero ? 0 : -1;
@@ -64,7 +67,10 @@ static PyObject *template_new(const struct script *s)
     Py_XDECREF(zero);
     if (rc < 0) {
         Py_CLEAR(d);
+        return NULL;
     }
+    template_size = PyDict_GET_SIZE(d);
+    memset(s->numbers, 0, sizeof(s->numbers)); /* as in the rows above */
     return d;
 }
 
@@ -88,6 +94,29 @@ static int keep(struct script *s, PyObject **cache, PyObject *key, tn_str text)
         return -1;
     }
     Py_XSETREF(*cache, v);
+    return 0;
+}
+
+/* The same with numbers: at a high rate many calls share their milliseconds. */
+static int keep_numbers(struct script *s, const struct task *t)
+{
+    const struct lang_call *c = t->call;
+    const struct {
+        PyObject *key;
+        int64_t value;
+    } rows[SCRIPT_NUMBERS] = {
+        {N.trigger_time, c->trigger_us / 1000000}, {N.trigger_time_ms, c->trigger_us / 1000},
+        {N.start_time, t->start_us / 1000000},     {N.start_time_ms, t->start_us / 1000},
+        {N.queue, c->queue},
+    };
+    for (size_t i = 0; i < SCRIPT_NUMBERS; i++) {
+        if (s->numbers[i] != rows[i].value) {
+            if (set_take(s->globals, rows[i].key, PyLong_FromLongLong(rows[i].value)) < 0) {
+                return -1;
+            }
+            s->numbers[i] = rows[i].value;
+        }
+    }
     return 0;
 }
 
@@ -170,18 +199,13 @@ static PyObject *task_values(struct task *t)
         return NULL;
     }
     if (keep_func(s, c->func) < 0 || keep(s, &s->origin, N.origin, c->origin) < 0 ||
-        keep(s, &s->origin_id, N.origin_id, c->origin_id) < 0 ||
+        keep(s, &s->origin_id, N.origin_id, c->origin_id) < 0 || keep_numbers(s, t) < 0 ||
         (c->vars.n && (vars = value_in_dict(c->vars, "vars")) == NULL)) {
         return NULL;
     }
     d = PyDict_Copy(s->globals);
     if (d == NULL || set_take(d, N.task_id, str_py(c->task_id)) < 0 ||
         set_take(d, N.func_chain, call_chain(s, vars)) < 0 ||
-        set_take(d, N.trigger_time, PyLong_FromLongLong(c->trigger_us / 1000000)) < 0 ||
-        set_take(d, N.trigger_time_ms, PyLong_FromLongLong(c->trigger_us / 1000)) < 0 ||
-        set_take(d, N.start_time, PyLong_FromLongLong(t->start_us / 1000000)) < 0 ||
-        set_take(d, N.start_time_ms, PyLong_FromLongLong(t->start_us / 1000)) < 0 ||
-        set_take(d, N.queue, PyLong_FromUnsignedLong(c->queue)) < 0 ||
         PyDict_SetItem(d, N.http_request, t->http) < 0 ||
         (t->debug && PyDict_SetItem(d, N.debug, Py_True) < 0) || (vars && set_vars(d, vars) < 0)) {
         Py_CLEAR(d);
@@ -215,12 +239,13 @@ PyObject *globals_import(struct task *t, PyObject *id)
 
 void globals_drop(PyObject *dict)
 {
-    Py_ssize_t pos = 0, held = 1;
+    Py_ssize_t pos = template_size, held = 1;
     PyObject *k, *v;
     /* Functions of the module refer to its dict. When each of them is held by the dict alone and
      * nobody else holds the dict, the two only keep each other alive: emptying the dict frees all
      * at once and the collector never sees it. Anything else (threads, callbacks, classes) is left
-     * to the collector: somebody may still need these names. */
+     * to the collector: somebody may still need these names. What the template brought is no function
+     * and stands first; should that ever be wrong, the count is too low and nothing is emptied. */
     while (PyDict_Next(dict, &pos, &k, &v)) {
         if (PyFunction_Check(v) && PyFunction_GET_GLOBALS(v) == dict && Py_REFCNT(v) == 1) {
             held++;

@@ -32,9 +32,12 @@ int httpreq_fill(PyObject *self)
     return rc;
 }
 
+static PyObject *spare; /* of a call that never looked at it: making one costs more than most scripts */
+
 PyObject *httpreq_new(tn_str raw)
 {
-    PyObject *self = PyObject_CallNoArgs((PyObject *)&req_type);
+    PyObject *self = spare ? spare : PyObject_CallNoArgs((PyObject *)&req_type);
+    spare = NULL;
     if (self != NULL && raw.n > 2) {
         ((struct req *)self)->raw = raw.s;
         ((struct req *)self)->n = raw.n;
@@ -42,12 +45,17 @@ PyObject *httpreq_new(tn_str raw)
     return self;
 }
 
-void httpreq_detach(PyObject *req)
+void httpreq_end(PyObject *req_take)
 {
-    if (Py_REFCNT(req) > 1 && httpreq_fill(req) < 0) {
+    if (Py_REFCNT(req_take) > 1 && httpreq_fill(req_take) < 0) {
         PyErr_Clear();
     }
-    ((struct req *)req)->raw = NULL;
+    ((struct req *)req_take)->raw = NULL;
+    if (spare == NULL && Py_REFCNT(req_take) == 1 && PyDict_GET_SIZE(req_take) == 0) {
+        spare = req_take;
+    } else {
+        Py_DECREF(req_take);
+    }
 }
 
 /* Slots: fill, then what dict does. */

@@ -146,10 +146,10 @@ static void run_published(struct task *t)
 #define PEAK_EVERY 512 /* short calls: so that slow growth is seen */
 
 /* ru_maxrss only grows; asking costs a system call, so most short calls do not. */
-static uint64_t peak(uint64_t start_ns)
+static uint64_t peak(uint64_t cost_ns)
 {
     static uint64_t last;
-    if (last == 0 || shim.serial % PEAK_EVERY == 0 || clock_mono_ns() - start_ns > NS_PER_MS) {
+    if (last == 0 || shim.serial % PEAK_EVERY == 0 || cost_ns > NS_PER_MS) {
         struct rusage ru;
         if (getrusage(RUSAGE_SELF, &ru) == 0) {
             last = (uint64_t)ru.ru_maxrss * 1024;
@@ -170,8 +170,8 @@ static void clean(struct task *t)
     importer_leave(t);
     Py_CLEAR(t->secrets);
     if (t->http != NULL) {
-        httpreq_detach(t->http);
-        Py_CLEAR(t->http);
+        httpreq_end(t->http);
+        t->http = NULL;
     }
     conn_end(); /* after the objects of the script: they may hold transactions */
     if (t->debug) {
@@ -189,8 +189,8 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
     }
     t = (struct task){.call = call, .reply = reply, .debug = (call->flags & TN_CALL_DEBUG) != 0};
     shim.serial++;
-    t.start_us = clock_wall_us();
-    t.start_ns = t.last_print_ns = clock_mono_ns();
+    t.start_us = call->start_us;
+    t.start_ns = t.last_print_ns = call->start_ns;
     shim.task = &t;
     builtins_check();
     timeout_begin();
@@ -204,11 +204,12 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
     }
     timeout_end();
     reply->retire = t.retire;
-    if (!t.debug) {
-        reply->peak_bytes = peak(t.start_ns);
-    }
     clean(&t);
     shim.task = NULL;
+    reply->end_ns = clock_mono_ns();
+    if (!t.debug) {
+        reply->peak_bytes = peak(reply->end_ns - t.start_ns);
+    }
     PyErr_Clear();
 #if PY_VERSION_HEX >= 0x030A0000
     PyGC_Enable(); /* a script may have left it off */

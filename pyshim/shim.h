@@ -63,6 +63,7 @@ struct shim_names {
 #undef X
 };
 
+#define SCRIPT_NUMBERS 5
 /* One script as this process knows it. Lives until it is unloaded or its code changes. */
 struct script {
     PyObject *id;        /* str */
@@ -73,6 +74,7 @@ struct script {
     PyObject *func_name; /* the function that was called last, and its id: both are in `globals` */
     PyObject *func_id;
     PyObject *origin, *origin_id;
+    int64_t numbers[SCRIPT_NUMBERS]; /* that `globals` has, see keep_numbers() */
     bool uses_request;   /* its text names _DFF_HTTP_REQUEST */
     bool uses_modules;   /* its text names something that looks modules up by name (code.c) */
     char md5[33];        /* of the source; "" unknown */
@@ -184,7 +186,7 @@ PyObject *api_object(void); /* borrowed */
 int httpreq_init(void);
 PyObject *httpreq_new(tn_str raw);
 int httpreq_fill(PyObject *req);    /* parses now; -1 with an exception set */
-void httpreq_detach(PyObject *req); /* the raw text goes away */
+void httpreq_end(PyObject *req_take); /* the raw text goes away */
 int print_init(PyObject *builtins);
 int print_line(const char *text, Py_ssize_t n);
 

@@ -286,6 +286,11 @@ tn_rc pools_get(struct pools *ps, const char *id, const char *type, tn_str confi
     return rc;
 }
 
+int pools_used(const struct pools *ps)
+{
+    return atomic_load_explicit(&ps->n, memory_order_relaxed) != 0;
+}
+
 void pool_ref(struct pool *p)
 {
     atomic_fetch_add(&p->refs, 1);

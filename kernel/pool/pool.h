@@ -39,6 +39,8 @@ tn_rc pools_get(struct pools *ps, const char *id, const char *type, tn_str confi
                 struct pool **ret, tn_err *err);
 void pool_ref(struct pool *p); /* by who has a reference already */
 void pool_unref(struct pool *p);
+/* Is there any pool at all? If not, ending and sweeping have nothing to do. */
+int pools_used(const struct pools *ps);
 /* The call `owner` has ended: everything it still holds is reset and goes back. leaked(user, pool id,
  * where) is told of each connection that was taken out for a transaction or stream and not given back. */
 void pools_end(struct pools *ps, uint64_t owner,

@@ -56,7 +56,7 @@ struct pools {
     const struct plug_registry *plugs;
     pthread_mutex_t lock; /* of the list and `pid` */
     struct list all;
-    size_t n;
+    _Atomic size_t n;
     pid_t pid;
     unsigned epoch; /* grows in a process that was forked from this one */
 };

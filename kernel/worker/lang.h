@@ -12,7 +12,8 @@ struct pools;
 struct lang_call {
     tn_str task_id, script, func, origin, origin_id, args, http, vars, code;
     uint64_t generation, data_gen;
-    int64_t trigger_us;
+    int64_t trigger_us, start_us; /* wall clock; start_us: now */
+    uint64_t start_ns;            /* now, CLOCK_MONOTONIC */
     uint32_t timeout_ms, flags, queue, result_ttl;
 };
 /* The answer; buffers are cleared by the worker before run(). */
@@ -23,6 +24,7 @@ struct lang_reply {
     struct buf control;  /* JSON object or empty */
     struct buf error;    /* JSON {"exception","exceptionType","traceback"} or empty */
     uint64_t peak_bytes;
+    uint64_t end_ns; /* CLOCK_MONOTONIC at its end; 0: the worker asks the clock */
     uint32_t retire; /* threads of the call would not end: the worker leaves after this reply */
 };
 /* What the worker offers to the language. Valid from child() on; before that only log and setting.

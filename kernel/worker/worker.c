@@ -48,6 +48,11 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
 {
     static int64_t wall_offset_us; /* wall clock minus monotonic, refreshed once a second */
     static uint64_t wall_read_ns;
+    uint64_t start = clock_mono_ns();
+    if (start - wall_read_ns > NS_PER_S) {
+        wall_read_ns = start;
+        wall_offset_us = clock_wall_us() - (int64_t)(start / 1000);
+    }
     const struct lang_call call = {
         .task_id = s[IPC_S_TASK],
         .script = s[IPC_S_SCRIPT],
@@ -61,16 +66,13 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
         .generation = c->generation,
         .data_gen = c->data_gen,
         .trigger_us = c->trigger_us,
+        .start_us = (int64_t)(start / 1000) + wall_offset_us,
+        .start_ns = start,
         .timeout_ms = c->timeout_ms,
         .flags = c->flags,
         .queue = c->queue,
         .result_ttl = c->result_ttl,
     };
-    uint64_t start = clock_mono_ns();
-    if (start - wall_read_ns > NS_PER_S) {
-        wall_read_ns = start;
-        wall_offset_us = clock_wall_us() - (int64_t)(start / 1000);
-    }
     atomic_store_explicit(&w->page->started_ns, start, memory_order_relaxed);
     w->seq = c->f.seq;
     w->soft_hit = 0;
@@ -80,9 +82,9 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
     if (!worker_is_self()) {
         _exit(0); /* a child that the script forked came back: it must not speak for us */
     }
-    uint64_t end = clock_mono_ns();
     atomic_store_explicit(&w->page->started_ns, 0, memory_order_relaxed);
-    reply_send(w, r, (int64_t)(start / 1000) + wall_offset_us, end - start);
+    uint64_t end = r->end_ns ? r->end_ns : clock_mono_ns();
+    reply_send(w, r, call.start_us, end - start);
     reply_signal(w, end,
                  atomic_load_explicit(&w->page->calls.tail, memory_order_acquire) == w->calls_head);
     if (!scratch_clean(&w->scratch) || r->retire) {
@@ -114,6 +116,7 @@ static int step(struct worker *w, unsigned char *frame, struct lang_reply *r)
     r->status = TN_CALL_SUCCESS;
     r->value_kind = TN_VALUE_NONE;
     r->peak_bytes = 0;
+    r->end_ns = 0;
     r->retire = 0;
     if (!(c.f.flags & IPC_F_FD)) {
         run(w, &c, s, r);

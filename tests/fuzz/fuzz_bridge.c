@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON to Python and back: the input is the argument of a function that returns it. Whatever was
  * accepted must come out as JSON that gives the same JSON again. */
+#include "kernel/base/clock.h"
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
 #include "kernel/value/json.h"
@@ -71,7 +72,9 @@ static const struct lang_env env = {
 
 static void call(const char *func, tn_str args, tn_str http, struct lang_reply *r)
 {
-    struct lang_call c = {.task_id = TN_STR("task-1"),
+    struct lang_call c = {.start_us = clock_wall_us(),
+                          .start_ns = clock_mono_ns(),
+                          .task_id = TN_STR("task-1"),
                           .script = TN_STR("f__f"),
                           .func = str_of(func),
                           .args = args,

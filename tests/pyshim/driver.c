@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the Python host on data-file cases, without processes. README.md explains the files. */
+#include "kernel/base/clock.h"
 #include "kernel/base/str.h"
 #include "kernel/value/json.h"
 #include "tests/pyshim/driver.h"
@@ -86,7 +87,9 @@ static void do_call(char *words, const char *text)
 {
     static char code[1 << 16];
     char *save = NULL, *id = strtok_r(words, " ", &save), *w, *dot;
-    struct lang_call c = {.task_id = TN_STR("task-000000000001"),
+    struct lang_call c = {.start_us = clock_wall_us(),
+                          .start_ns = clock_mono_ns(),
+                          .task_id = TN_STR("task-000000000001"),
                           .origin = TN_STR("syncAPI"),
                           .origin_id = TN_STR("sync-1"),
                           .trigger_us = 1767225600123456,
