@@ -89,12 +89,13 @@ static PyObject *py_info(PyObject *self, PyObject *unused)
         return NULL;
     }
     const struct lang_call *c = t->call;
-    return Py_BuildValue("{sNsNsNsNsNsNsNsLsLsksksO}", "id", str_py(c->task_id), "script",
+    return Py_BuildValue("{sNsNsNsNsNsNsNsLsLsksksksO}", "id", str_py(c->task_id), "script",
                          str_py(c->script), "func", str_py(c->func), "origin", str_py(c->origin),
                          "originId", str_py(c->origin_id), "args", str_py(c->args), "vars",
                          str_py(c->vars), "triggerUs", (long long)c->trigger_us, "startUs",
                          (long long)t->start_us, "queue", (unsigned long)c->queue, "timeoutMs",
-                         (unsigned long)c->timeout_ms, "http", t->http ? t->http : Py_None);
+                         (unsigned long)c->timeout_ms, "expiresMs", (unsigned long)c->expires_ms,
+                         "http", t->http ? t->http : Py_None);
 }
 
 /* setting(name: str) -> str | None */

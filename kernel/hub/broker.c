@@ -105,11 +105,13 @@ static tn_rc encode(tn_call *c, const tn_call_req *req, tn_err *err)
                          .generation = b->generation,
                          .data_gen = b->data_gen,
                          .deadline_ns = 0,
-                         .trigger_us = c->trigger_us,
+                         .trigger_us = req->trigger_us ? req->trigger_us : c->trigger_us,
                          .timeout_ms = c->timeout_ms,
                          .flags = req->flags,
                          .queue = req->queue,
-                         .result_ttl = req->result_ttl};
+                         .result_ttl = req->result_ttl,
+                         .expires_ms = req->expires_seen_ms ? req->expires_seen_ms
+                                                            : req->expires_ms};
     uint64_t total = 0;
     for (unsigned i = 0; i < IPC_S_CALL_N; i++) {
         total += s[i].n;

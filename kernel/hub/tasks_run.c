@@ -74,7 +74,9 @@ static void start(struct tk_run *r)
                              .user = r,
                              .done = run_done,
                              .task_id = j->id,
-                             .log = watch_log};
+                             .log = watch_log,
+                             .trigger_us = j->trigger_ms * 1000,
+                             .expires_seen_ms = (uint32_t)j->expires_ms};
     r->start_ms = j->start_ms;
     TN_KILLPOINT("start");
     tn_rc rc = broker_submit(t->hub->broker, &req, &r->call, &err);

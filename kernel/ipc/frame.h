@@ -53,7 +53,7 @@ struct ipc_call {
     uint32_t queue;
     uint32_t result_ttl;
     uint32_t len[IPC_S_CALL_N];
-    uint32_t rsvd;
+    uint32_t expires_ms; /* limit of the wait in the queue, 0 = none: told to the script */
 };
 enum { IPC_R_VALUE, IPC_R_CONTROL, IPC_R_ERROR, IPC_REPLY_N };
 struct ipc_reply {

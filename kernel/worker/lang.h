@@ -14,7 +14,7 @@ struct lang_call {
     uint64_t generation, data_gen;
     int64_t trigger_us, start_us; /* wall clock; start_us: now */
     uint64_t start_ns;            /* now, CLOCK_MONOTONIC */
-    uint32_t timeout_ms, flags, queue, result_ttl;
+    uint32_t timeout_ms, flags, queue, result_ttl, expires_ms;
 };
 /* The answer; buffers are cleared by the worker before run(). */
 struct lang_reply {

@@ -72,6 +72,7 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
         .flags = c->flags,
         .queue = c->queue,
         .result_ttl = c->result_ttl,
+        .expires_ms = c->expires_ms,
     };
     atomic_store_explicit(&w->page->started_ns, start, memory_order_relaxed);
     w->seq = c->f.seq;

@@ -146,6 +146,17 @@ static bool payload_read(struct ask *a, tn_str payload, void *token)
     return true;
 }
 
+/* A name too long for any function is told in part. */
+static void no_function(const struct ask *a, tn_str id, void *token)
+{
+    tn_str v = raw(a, "funcId");
+    if (id.s == NULL && v.n > 2) {
+        id = (tn_str){v.s + 1, v.n - 2 < 300 ? v.n - 2 : 300};
+    }
+    service_refuse(token, TN_E_NOTFOUND, "EntityNotFound: Function not found: `%.*s`", (int)id.n,
+                   id.s != NULL ? id.s : "");
+}
+
 /* "task.submit" {"kind", "funcId", "kwargs", "origin", "originId", "rootTaskId"?, "callChain"?, "queue"?,
  * "currentQueue"?, "timeout"?, "expires"?, "triggerTimeMs"?, "taskRecordLimit"?} -> {"id"} */
 static void task_submit(void *user, tn_str payload, void *token)
@@ -170,8 +181,7 @@ static void task_submit(void *user, tn_str payload, void *token)
     tn_str id = text(&a, "funcId", 0), args = raw(&a, "kwargs");
     const struct snap_func *f = id.s != NULL ? snapshot_func(calls_snapshot(), id) : NULL;
     if (f == NULL) {
-        service_refuse(token, TN_E_NOTFOUND, "EntityNotFound: Function not found: `%.*s`",
-                       (int)id.n, id.s != NULL ? id.s : "");
+        no_function(&a, id, token);
     } else if (args.n > 0 && args.s[0] != '{') {
         service_refuse(token, TN_E_INVAL, "BadEntityCall: `kwargs` should be an object");
     } else if (api.host->tasks == NULL) {

@@ -73,7 +73,8 @@ class Entities:
         if kwargs is not None and not isinstance(kwargs, dict):
             raise BadEntityCall("`kwargs` should be a dict, not %s" % type(kwargs).__name__)
         if trigger_time is not None and (isinstance(trigger_time, bool) or
-                                         not isinstance(trigger_time, (int, float)) or trigger_time < 0):
+                                         not isinstance(trigger_time, (int, float)) or
+                                         not 0 <= trigger_time < 1e11):
             raise BadEntityCall("`trigger_time` should be a Unix time in seconds, not %r" % (trigger_time,))
         row = self.get(id)
         return func.submit({

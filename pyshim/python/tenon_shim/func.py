@@ -26,13 +26,14 @@ def submit(request: dict, kwargs) -> str:
     return ask("task.submit", request)["id"]
 
 
-def func(func_id, kwargs=None, queue=None) -> None:
-    """Queues an asynchronous run of a published function; it inherits where this task came from."""
+def func(func_id, kwargs=None, queue=None) -> str:
+    """Queues an asynchronous run of a published function, which inherits where this task came from; its
+    task id."""
     if kwargs is not None and not isinstance(kwargs, dict):
         raise TypeError("kwargs must be a dict, not %s" % type(kwargs).__name__)
     info, values = _tenon.info(), _vars()
     root = values.get("rootTaskId")
-    submit({
+    return submit({
         "kind": "func",
         "funcId": str(func_id),
         "origin": info["origin"],
@@ -45,9 +46,9 @@ def func(func_id, kwargs=None, queue=None) -> None:
     }, kwargs)
 
 
-def blueprint(id, kwargs=None, queue=None) -> None:
+def blueprint(id, kwargs=None, queue=None) -> str:
     """Runs a deployed blueprint like a function."""
-    func("_bp_%s__main.run" % id, kwargs, queue)
+    return func("_bp_%s__main.run" % id, kwargs, queue)
 
 
 class _Logger:
@@ -93,7 +94,7 @@ _FROM_INFO = {
     "delay": lambda i, v: v.get("delay") or 0,
     "queue": lambda i, v: i["queue"],
     "timeout": lambda i, v: i["timeoutMs"] // 1000,
-    "expires": lambda i, v: v.get("expires"),
+    "expires": lambda i, v: i["expiresMs"] // 1000 or None,
     "ignore_result": lambda i, v: bool(v.get("ignoreResult", False)),
     "task_record_limit": lambda i, v: v.get("taskRecordLimit"),
     "status": lambda i, v: "pending",

@@ -72,6 +72,9 @@ typedef struct tn_call_req {
     /* Loop thread, before done(): printed lines as they come, '\n' separated; NULL = with the result
      * only. Must not submit or orphan. */
     void (*log)(void *user, tn_str text);
+    int64_t trigger_us;   /* what the script sees as its trigger time, wall clock; 0 = now */
+    uint32_t expires_seen_ms; /* what it sees as its expiry when that was judged elsewhere; 0 = expires_ms */
+    uint32_t rsvd;
 } tn_call_req;
 
 #endif
