@@ -30,17 +30,20 @@ bool log_mask_any(void)
     return atomic_load_explicit(&count, memory_order_relaxed) != 0;
 }
 
+static bool is_pattern(const char *text, size_t n)
+{
+    const struct pattern *p = atomic_load_explicit(&heads[(unsigned char)text[0]],
+                                                   memory_order_acquire);
+    while (p != NULL && (p->n != n || memcmp(p->text, text, n) != 0)) {
+        p = p->next;
+    }
+    return p != NULL;
+}
+
 static void add_pattern(const char *text, size_t n)
 {
-    if (n < MASK_MIN || atomic_load(&count) >= MASK_COUNT) {
+    if (n < MASK_MIN || atomic_load(&count) >= MASK_COUNT || is_pattern(text, n)) {
         return;
-    }
-    _Atomic(struct pattern *) *head = &heads[(unsigned char)text[0]];
-    struct pattern *first = atomic_load(head);
-    for (const struct pattern *p = first; p != NULL; p = p->next) {
-        if (p->n == n && memcmp(p->text, text, n) == 0) {
-            return;
-        }
     }
     struct pattern *p = malloc(sizeof *p + n);
     if (p == NULL) {
@@ -48,7 +51,8 @@ static void add_pattern(const char *text, size_t n)
     }
     p->n = n;
     memcpy(p->text, text, n);
-    p->next = first;
+    _Atomic(struct pattern *) *head = &heads[(unsigned char)text[0]];
+    p->next = atomic_load(head);
     while (!atomic_compare_exchange_weak(head, &p->next, p)) {}
     atomic_fetch_add(&count, 1);
 }
@@ -71,6 +75,36 @@ static void add_url(tn_str s, const char *hex, bool plus)
     if (!b.failed) {
         add_pattern(b.data, b.len);
     }
+    buf_finish(&b);
+}
+
+/* JSON with nothing but ASCII, as many writers make it; only what is not ASCII differs from buf_quote().
+ * Surrogate pairs for what is beyond 16 bits. */
+static void add_ascii_json(tn_str s)
+{
+    struct buf quoted = BUF_INIT(MASK_MAX * 6), b = BUF_INIT(MASK_MAX * 6);
+    buf_quote(&quoted, s);
+    for (size_t i = 0; i < quoted.len && !quoted.failed;) {
+        const unsigned char *p = (const unsigned char *)quoted.data + i;
+        int step = *p < 0x80 ? 1 : str_utf8_step(quoted.data + i, quoted.len - i);
+        unsigned c = step == 2   ? (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu)
+                     : step == 3 ? (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu)
+                     : step == 4 ? (p[0] & 0x07u) << 18 | (p[1] & 0x3Fu) << 12 |
+                                       (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu)
+                                 : 0;
+        if (c == 0) {
+            buf_addc(&b, (char)*p);
+        } else if (c < 0x10000) {
+            buf_printf(&b, "\\u%04x", c);
+        } else {
+            buf_printf(&b, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10), 0xDC00 + (c & 0x3FF));
+        }
+        i += step > 0 ? (size_t)step : 1;
+    }
+    if (!b.failed && b.len > 2) {
+        add_pattern(b.data + 1, b.len - 2);
+    }
+    buf_finish(&quoted);
     buf_finish(&b);
 }
 
@@ -98,7 +132,8 @@ void log_mask(tn_str secret)
 {
     static const char std[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     static const char url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    if (secret.s == NULL || secret.n < MASK_MIN || secret.n > MASK_MAX) {
+    if (secret.s == NULL || secret.n < MASK_MIN || secret.n > MASK_MAX ||
+        is_pattern(secret.s, secret.n)) { /* itself is added last: then all its forms are there */
         return;
     }
     struct buf json = BUF_INIT(MASK_MAX * 6);
@@ -106,6 +141,7 @@ void log_mask(tn_str secret)
         add_pattern(json.data + 1, json.len - 2);
     }
     buf_finish(&json);
+    add_ascii_json(secret);
     add_url(secret, "0123456789ABCDEF", false);
     add_url(secret, "0123456789abcdef", false);
     add_url(secret, "0123456789ABCDEF", true);

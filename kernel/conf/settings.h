@@ -67,6 +67,9 @@ extern const tn_field settings_fields[];
  * given to settings_finish() in both cases. Secrets are registered with log_mask(). */
 tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
                     struct conf_problems *p);
+/* After settings_load(), before other threads and processes are: TENON_* and DFF_* variables whose name
+ * says password, secret, token or key are wiped from the environment of this process. */
+void settings_hide_environment(void);
 void settings_finish(struct settings *s);
 /* Value by DFF key name ("MODE", "RESOURCE_ROOT_PATH", "_FUNC_TASK_TIMEOUT_DEFAULT" ...); NULL unknown.
  * Secrets are never given out here. */

@@ -3,6 +3,7 @@
 #include "kernel/conf/conf.h"
 
 #include "kernel/base/err.h"
+#include "kernel/base/log.h"
 #include "kernel/base/str.h"
 
 #include <inttypes.h>
@@ -112,6 +113,9 @@ static tn_rc parse_text(const tn_field *f, tn_str text, char **member, tn_err *e
     }
     free(*member);
     *member = copy;
+    if (f->type == TN_C_SECRET) {
+        log_mask(text);
+    }
     return TN_OK;
 }
 

@@ -264,16 +264,22 @@ static tn_rc au_password_verify(void *ctx, tn_str password, tn_str phc, tn_err *
     return keys_password_verify(host_hub(ctx)->keys, password, phc, err);
 }
 
+/* Whatever is sealed or opened is a secret: from now on no log line and no record shows it. */
 static tn_rc au_seal(void *ctx, tn_str plain, tn_str aad, tn_text *ret, tn_err *err)
 {
     struct buf b = BUF_INIT(0);
+    log_mask(plain);
     return text_done(keys_seal(host_hub(ctx)->keys, plain, aad, &b, err), &b, ret, err);
 }
 
 static tn_rc au_open(void *ctx, tn_str sealed, tn_str aad, tn_text *ret, tn_err *err)
 {
     struct buf b = BUF_INIT(0);
-    return text_done(keys_unseal(host_hub(ctx)->keys, sealed, aad, &b, err), &b, ret, err);
+    tn_rc rc = keys_unseal(host_hub(ctx)->keys, sealed, aad, &b, err);
+    if (rc == TN_OK) {
+        log_mask(buf_str(&b));
+    }
+    return text_done(rc, &b, ret, err);
 }
 
 static void au_derive(void *ctx, const char *purpose, uint8_t ret[32])

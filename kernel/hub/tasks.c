@@ -226,6 +226,7 @@ static tn_rc host_submit(void *ctx, const tn_task_req *reqs, uint32_t n,
     for (uint32_t i = 0; i < n && rc == TN_OK; i++) {
         rc = job_new_from(&reqs[i], now_us, &a->jobs[i], err);
         a->n += rc == TN_OK;
+        rc = rc != TN_OK ? rc : tk_seal_http(t, &a->jobs[i].job, err);
     }
     atomic_fetch_add(&t->accepting, a->n);
     if (rc == TN_OK) {

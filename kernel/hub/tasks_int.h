@@ -166,6 +166,13 @@ void run_done(void *run, const tn_call_result *result);
 void run_give_back(struct tk_run *r, int64_t due_ms); /* was not started: no attempt */
 void run_unreadable(struct tk_run *r, const char *why);
 
+/* ---- tasks_seal.c -------------------------------------------------------------------------------- */
+
+/* Any thread: what goes into the file. */
+tn_rc tk_seal_http(struct tasks *t, struct job *j, tn_err *err);
+/* What came out of it, before it runs. TN_E_DENIED: it was changed, or belongs to another task. */
+tn_rc tk_open_http(struct tasks *t, struct job *j, tn_err *err);
+
 /* ---- tasks_watch.c */
 void watch_started(struct tk_run *r);
 void watch_log(void *run, tn_str text);

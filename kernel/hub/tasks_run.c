@@ -126,7 +126,8 @@ static void claim_after(struct tk_op *op)
     atomic_fetch_sub(&q->waiting, 1);
     atomic_fetch_add(&q->running, 1);
     t->nrunning++;
-    const char *why = unreadable(&r->job);
+    tn_err sealed = TN_ERR_INIT;
+    const char *why = tk_open_http(t, &r->job, &sealed) == TN_OK ? unreadable(&r->job) : sealed.msg;
     if (map_put(&t->running, r->job.id, r, NULL) < 0) {
         why = why ? why : "there is no memory for it";
     }

@@ -587,6 +587,7 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
                 problems.text.data ? problems.text.data : "configuration is broken\n");
         return 2;
     }
+    settings_hide_environment();
     log_open("worker", level_of(z.settings.log_level), -1);
     int rc = 1;
     if (prepare(&z, &err)) {

@@ -42,7 +42,7 @@ void abnormal_note(const tn_http_req *req, const struct api_stamp *s, uint32_t s
     str_puts(&row, ",\"clientIP\":");
     str_quote_any(&row, req->peer);
     str_puts(&row, ",\"request\":");
-    api_req_dump(&row, req);
+    (status == 401 ? api_req_dump_closed : api_req_dump)(&row, req);
     str_puts(&row, "}}");
     if (!row.failed) {
         if (cost >= SLOW_MS) {

@@ -12,7 +12,14 @@
 
 bool mask_key(tn_str key)
 {
-    return text_has(key, "password") || text_has(key, "secret") || text_has(key, "token");
+    static const char *const words[] = {"password", "secret", "token", "apikey", "tlskey",
+                                        "privatekey"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (text_has(key, words[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A password variable's value hides under a harmless name, and so does a fixed field's (API auth). */
@@ -47,7 +54,8 @@ void mask_json(json_t *v)
     }
 }
 
-static void dump_url(struct str *b, tn_str target)
+/* closed: no value is shown, whatever its name. */
+static void dump_url(struct str *b, tn_str target, bool closed)
 {
     const char *q = memchr(target.s, '?', target.n);
     struct str url = {0};
@@ -63,7 +71,7 @@ static void dump_url(struct str *b, tn_str target)
             form_decode(&name, key);
             if (value.s != NULL) {
                 str_char(&url, '=');
-                str_text(&url, mask_key(str_view(&name)) ? TN_STR(MASK) : value);
+                str_text(&url, closed || mask_key(str_view(&name)) ? TN_STR(MASK) : value);
             }
             str_free(&name);
         }
@@ -121,15 +129,25 @@ static void dump_body(struct str *b, const tn_http_req *req)
     free(text);
 }
 
-void api_req_dump(struct str *b, const tn_http_req *req)
+static void dump_request(struct str *b, const tn_http_req *req, bool closed)
 {
     str_puts(b, "{\"method\":");
     str_quote_any(b, req->method);
     str_puts(b, ",\"url\":");
-    dump_url(b, req->target.s != NULL ? req->target : TN_STR(""));
-    if (req->body != NULL && req->body_len > 0) {
+    dump_url(b, req->target.s != NULL ? req->target : TN_STR(""), closed);
+    if (!closed && req->body != NULL && req->body_len > 0) {
         str_puts(b, ",\"bodyDump\":");
         dump_body(b, req);
     }
     str_char(b, '}');
+}
+
+void api_req_dump(struct str *b, const tn_http_req *req)
+{
+    dump_request(b, req, false);
+}
+
+void api_req_dump_closed(struct str *b, const tn_http_req *req)
+{
+    dump_request(b, req, true);
 }

@@ -9,3 +9,6 @@ bool mask_key(tn_str key);
 void mask_json(json_t *v);
 /* JSON object {method, url, bodyDump?} of spec 0.2. */
 void api_req_dump(struct str *b, const tn_http_req *req);
+/* The same without body and with all values of the query masked: any of them may be a credential that
+ * was mistyped. */
+void api_req_dump_closed(struct str *b, const tn_http_req *req);

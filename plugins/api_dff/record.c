@@ -84,7 +84,7 @@ void record_head(struct str *out, const struct record_src *s)
     add_lit(out, ".");
     add(out, s->func);
     add_lit(out, "\",\"funcCallKwargsJSON\":");
-    record_json(out, s->args);
+    record_args(out, s->args);
     add_lit(out, ",\"origin\":");
     add_quote(out, s->origin);
     add_lit(out, ",\"originId\":");

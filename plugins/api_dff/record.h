@@ -40,6 +40,8 @@ const char *record_status(const tn_call_result *r);
 void record_logs(struct str *out, tn_str logs);
 /* JSON text, or a text that tells its size when it is larger than a record may hold. */
 void record_json(struct str *out, tn_str json);
+/* Arguments: values of members whose name says password, secret or token are masked. */
+void record_args(struct str *out, tn_str json);
 
 /* ---- the last outcome of an API or cron job (spec 1.9) --------------------------------------------- */
 /* Loop thread. result NULL: started. */

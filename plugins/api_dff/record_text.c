@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texts of a record, reduced to what a record may hold (spec 3.6). */
 #include "call_out.h"
+#include "mask.h"
 #include "record.h"
+
+#include <stdlib.h>
 
 #define JSON_MAX ((size_t)64 << 10) /* of arguments, of a result */
 
@@ -70,6 +73,40 @@ void record_logs(struct str *out, tn_str logs)
         add_quote(out, all);
     }
     str_free(&b);
+}
+
+/* Could a member be named so? Nearly never, and only then the arguments are parsed. */
+static bool may_hold_secrets(tn_str json)
+{
+    for (size_t i = 0; i + 4 < json.n; i++) {
+        char c = (char)(json.s[i] | 0x20);
+        if (json.s[i] == '\\') {
+            return true; /* a name may be written with escapes */
+        }
+        if ((c == 'p' || c == 's' || c == 't' || c == 'a') &&
+            mask_key((tn_str){json.s + i, json.n - i < 10 ? json.n - i : 10})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void record_args(struct str *out, tn_str json)
+{
+    if (json.n > JSON_MAX || !may_hold_secrets(json)) {
+        record_json(out, json);
+        return;
+    }
+    json_t *v = json_loadb(json.s, json.n, 0, NULL);
+    mask_json(v);
+    char *text = v != NULL ? json_dumps(v, JSON_COMPACT) : NULL;
+    json_decref(v);
+    if (text != NULL) {
+        str_puts(out, text);
+    } else { /* numbers beyond 64 bits: rather nothing than a password */
+        add_lit(out, "\"(arguments with names of secrets are not kept)\"");
+    }
+    free(text);
 }
 
 void record_json(struct str *out, tn_str json)

@@ -37,6 +37,12 @@ _CASTS = {
 }
 
 
+def _hide(text: str) -> None:
+    """No line of this task shows the text, nor what repr() and json.dumps() make of it."""
+    for form in {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}:
+        _tenon.add_secret(form)
+
+
 class Env:
     """ENV(id), ENV.get(id), ENV.keys()."""
 
@@ -52,7 +58,7 @@ class Env:
             return None
         kind, text = row
         if kind == "password":
-            _tenon.add_secret(text)
+            _hide(text)
         cast = _CASTS.get(kind)
         return text if cast is None else cast(text)
 
@@ -70,7 +76,7 @@ class Env:
         text = value if isinstance(value, str) else \
             ",".join(map(str, value)) if type == "commaArray" else _tenon.dumps(value)
         if type == "password":
-            _tenon.add_secret(text)
+            _hide(text)
         ask("env.save", {"id": str(id), "value": text, "title": title, "description": description,
                          "type": type})
         _known.pop(str(id), None)

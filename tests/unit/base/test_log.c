@@ -115,6 +115,10 @@ static void secrets_are_masked(void **state)
     assert_int_equal(out.len, 0);
     assert_true(log_mask_apply(TN_STR("geheim/\"1geheim/\"1"), &out));
     assert_string_equal(out.data, "**********");
+    log_mask(TN_STR("clé \xF0\x9F\x94\x91 d'or")); /* as JSON writers with nothing but ASCII have it */
+    buf_clear(&out);
+    assert_true(log_mask_apply(TN_STR("{\"k\": \"cl\\u00e9 \\ud83d\\udd11 d'or\"}"), &out));
+    assert_string_equal(out.data, "{\"k\": \"*****\"}");
     buf_finish(&out);
 }
 

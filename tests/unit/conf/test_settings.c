@@ -229,6 +229,28 @@ static void sections_are_kept(void **state)
     assert_true(x->s.dev);
 }
 
+/* What scripts start inherits the environment, and /proc shows the memory it came in. */
+static void secrets_leave_the_environment(void **state)
+{
+    struct fixture *x = *state;
+    char token[] = "TENON_API__METRICS__TOKEN=geheim", other[] = "DFF_TIMEZONE=C";
+    setenv("TENON_CONFIG", "/dev/null", 1);
+    putenv(token);
+    putenv(other);
+    setenv("DFF_CUSTOM_API_KEY", "k", 1);
+    setenv("AWS_SECRET_KEY", "not ours", 1);
+    assert_int_equal(load(x, 0, NULL), TN_OK);
+    settings_hide_environment();
+    assert_null(getenv("TENON_API__METRICS__TOKEN"));
+    assert_null(getenv("DFF_CUSTOM_API_KEY"));
+    assert_string_equal(getenv("AWS_SECRET_KEY"), "not ours");
+    assert_string_equal(getenv("DFF_TIMEZONE"), "C");
+    assert_memory_equal(token + sizeof "TENON_API__METRICS__TOKEN", "\0\0\0\0\0\0", 6);
+    assert_string_equal(conf_get(x->s.conf, "api.metrics.token")->value, "geheim");
+    unsetenv("AWS_SECRET_KEY");
+    unsetenv("DFF_TIMEZONE");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -239,6 +261,7 @@ int main(void)
         T(dff_user_config),
         T(everything_wrong_is_named),
         T(sections_are_kept),
+        T(secrets_leave_the_environment),
     };
     if (mkdtemp(dir) == NULL) {
         return 1;
