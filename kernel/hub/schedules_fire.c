@@ -14,6 +14,7 @@
 
 #define FIRED_MAX 250000 /* occurrences in memory; beyond it the trigger is asked to wait */
 #define BATCH     2048   /* requests of one transaction */
+#define BEHIND_US 1000000
 #define LATE_NS   (5 * (int64_t)NS_PER_S)
 #define AGAIN_NS  (NS_PER_S / 5)
 #define WATCH_NS  NS_PER_S
@@ -130,7 +131,9 @@ static void add(struct batch *b, const struct plan *p, const tn_fire *f, uint32_
     r->reason = reason;
     /* What is caught up begins to wait now; it would have expired long ago. */
     r->trigger_us = outcome == TN_OCCUR_LATE ? now : f->occurrence_us;
-    r->due_us = (outcome == TN_OCCUR_LATE ? now : f->due_us) + (int64_t)delay_s * 1000000;
+    /* The queue goes by this time: what was noticed long after it stays behind what was before it. */
+    r->due_us = (outcome == TN_OCCUR_LATE || now - f->due_us > BEHIND_US ? now : f->due_us) +
+                (int64_t)delay_s * 1000000;
     if (runs) {
         vars_delay(b, r, delay_s);
     }

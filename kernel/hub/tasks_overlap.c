@@ -99,6 +99,20 @@ int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k)
     }
 }
 
+/* Of those that wait for the one they cancelled only the newest is wanted. */
+static void drop_overtaken(struct tasks *t, struct tk_overlap *o)
+{
+    while (o->n - o->first > 1 && o->parked[o->first].epoch == 0 &&
+           o->parked[o->first].overlap == TN_OVERLAP_CANCEL &&
+           o->parked[o->n - 1].overlap == TN_OVERLAP_CANCEL) {
+        struct job_key k = o->parked[o->first++];
+        uint32_t its = k.rsvd >> QUEUE_SHIFT;
+        k.rsvd = 0;
+        run_drop(t, its, &k, TN_TASK_SKIPPED, "PreviousTaskNotFinished",
+                 "A later task took its place before the previous one had ended");
+    }
+}
+
 void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k)
 {
     if (!k->overlap_hash || k->overlap == TN_OVERLAP_ALLOW) {
@@ -119,6 +133,7 @@ void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k)
         return;
     }
     o->holder = 0;
+    drop_overtaken(t, o);
     if (o->n > o->first) {
         struct job_key next = o->parked[o->first++];
         uint32_t its = next.rsvd >> QUEUE_SHIFT;

@@ -149,6 +149,25 @@ tn_rc jobs_again(struct side_txn *t, const struct job_end *e, int64_t due_ms, in
     return rc || !e->exception_type.n ? rc : note_attempt(t, e, err);
 }
 
+/* An occurrence whose task ended before its first start did not run after all: its row says why. */
+static tn_rc occurrence_skipped(struct side_txn *t, const struct job *j, const char *why,
+                                tn_err *err)
+{
+    struct binds b = {.n = 0};
+    if (j->schedule.n == 0 || j->attempt > 0) {
+        return TN_OK;
+    }
+    bind_int(&b, TN_OCCUR_SKIP);
+    bind_text(&b, why);
+    bind_str(&b, j->schedule);
+    bind_int(&b, j->occurrence_us);
+    bind_int(&b, j->delay_s);
+    return side_exec(t,
+                     "UPDATE tn_occurrence SET outcome = ?, reason = ? WHERE schedule = ? AND "
+                     "occurrenceUs = ? AND delayS = ?",
+                     b.v, b.n, NULL, err);
+}
+
 /* RETURNING shows the row after the update: the state it had is what `ret` gets besides. */
 tn_rc jobs_drop(struct jobs *j, struct side_txn *t, int64_t seq, int64_t epoch, tn_str id,
                 const char *state, const char *type, const char *why, int64_t now_ms,
@@ -174,6 +193,7 @@ tn_rc jobs_drop(struct jobs *j, struct side_txn *t, int64_t seq, int64_t epoch, 
                     "1000, exceptionType = ?6, exception = ?7, updateTime = ?5 * 1000 "
                     "WHERE seq = ?1 AND wait > 0 AND epoch = ?2 AND ?3 IS ?3",
         &b, ret, err);
+    rc = rc ? rc : occurrence_skipped(t, ret, why, err);
     if (rc == TN_OK && (ret->flags & TN_TASK_NO_RECORD)) {
         return remove_row(t, ret->seq, err);
     }

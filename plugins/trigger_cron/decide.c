@@ -22,6 +22,16 @@ static void iso(int64_t s, char *out, size_t cap)
     }
 }
 
+/* The newest occurrence up to `limit`; s->next when there is none after it. */
+static int64_t newest(const struct sched *s, int64_t limit)
+{
+    int64_t at = occur_tail(&s->expr, s->zone, s->cursor, limit, 1), last = s->next;
+    while (occur_next(&s->expr, s->zone, at, &at) && at <= limit) {
+        last = at;
+    }
+    return last;
+}
+
 /* Begins to catch up: how far, and from where on they still run. */
 static void overdue(const struct wheel *w, struct sched *s, int64_t now_us)
 {
@@ -39,15 +49,13 @@ static void overdue(const struct wheel *w, struct sched *s, int64_t now_us)
     if (s->catchup == TN_CATCHUP_ALL) {
         s->run_from = window;
     } else if (s->catchup == TN_CATCHUP_LAST) {
-        int64_t at = occur_tail(&s->expr, s->zone, s->cursor, limit, 1), last = s->next;
-        while (occur_next(&s->expr, s->zone, at, &at) && at <= limit) {
-            last = at;
-        }
+        int64_t last = newest(s, limit);
         s->run_from = last >= window ? last : INT64_MAX;
     }
 }
 
-/* One row stands for all but the newest of those that end alike, up to `to`. True: it was made. */
+/* One row stands for all but the newest of those that end alike, up to `to`; it has the time of the
+ * last of them, so that it is kept as long as the rows that follow. True: it was made. */
 static bool fold(struct wheel *w, struct sched *s, int64_t to, uint32_t outcome, const char *why,
                  struct wheel_batch *b)
 {
@@ -60,13 +68,14 @@ static bool fold(struct wheel *w, struct sched *s, int64_t to, uint32_t outcome,
     if (folded < 2) {
         return false;
     }
-    char until[40], reason[200];
-    iso(tail, until, sizeof until);
-    snprintf(reason, sizeof reason, "%s; this row stands for %" PRIu64 " occurrences until %s", why,
-             folded, until);
+    char since[40], reason[200];
+    iso(s->next, since, sizeof since);
+    snprintf(reason, sizeof reason, "%s; this row stands for %" PRIu64 " occurrences since %s", why,
+             folded, since);
+    s->next = newest(s, tail);
     wheel_emit(w, s, b, outcome, reason);
     w->by_outcome[outcome] += folded - 1;
-    wheel_advance(w, s, tail);
+    wheel_advance(w, s, s->next);
     return true;
 }
 

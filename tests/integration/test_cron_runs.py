@@ -271,3 +271,60 @@ def test_status(cron: Client, job: Callable[..., str]) -> None:
     status = cron.get('/cron-status/do/get')
     assert status['schedules'] == status['trigger']['schedules'] >= 1 and status['written'] >= 1
     assert status['trigger']['ran'] >= 1 and status['oldestWaitsMs'] < 5000 * PATIENCE
+
+
+# ---- overlaps: a run of 3.5 s, an occurrence each second ---------------------------------------------------------------
+
+
+def states(cron: Client, job_id: str) -> List[Any]:
+    """(outcome, state of the task) of the first five occurrences, when the first has ended."""
+    wait_for(lambda: len(history(cron, job_id)) >= 5 and history(cron, job_id)[0]['taskState'] not in ('queued', 'running'), 15, 0.1)
+    return [(r['outcome'], r['taskState']) for r in history(cron, job_id)[:5]]
+
+
+def stop(cron: Client, job_id: str) -> None:
+    cron.post('/cron-jobs/%s/do/modify' % job_id, {'data': {'isDisabled': True}})
+
+
+def test_overlap_skip(cron: Client, job: Callable[..., str]) -> None:
+    """The default, as the original: while one runs, others end as skipped, with the reason. By hand is another matter."""
+    one = job('slow', {'seconds': 3.5}, taskRecordLimit=100)
+    assert wait_for(lambda: history(cron, one), 10)
+    cron.post('/cron/' + one)
+    found = states(cron, one)
+    stop(cron, one)
+    assert found[0] == ('ran', 'succeeded') and found[1:4] == [('skipped', 'skipped')] * 3
+    assert history(cron, one)[1]['reason'] == 'Previous task not finished, skip current task'
+    records = wait_for(lambda: [r for r in cron.get('/task-records/func/do/list', originId=one) if r['status'] == 'skip'], 10)
+    assert records[0]['exceptionType'] == 'PreviousTaskNotFinished'
+    manual = [t for t in cron.get('/tasks/do/list', pageSize=100) if t['originId'] == one and t['schedule'] is None]
+    assert [t['state'] for t in manual] in (['running'], ['succeeded'])
+
+
+def test_overlap_policies(cron: Client, job: Callable[..., str]) -> None:
+    """All others, side by side."""
+    ids = {policy: job('slow', {'seconds': 3.5}, overlapPolicy=policy, taskRecordLimit=10)
+           for policy in ('bufferOne', 'bufferAll', 'cancelOther', 'allowAll')}
+    found = {policy: states(cron, one) for policy, one in ids.items()}
+    for one in ids.values():
+        stop(cron, one)
+    assert found['bufferOne'][0] == ('ran', 'succeeded') and found['bufferOne'][2:4] == [('skipped', 'skipped')] * 2
+    assert found['bufferOne'][1] in (('ran', 'running'), ('ran', 'queued'), ('ran', 'succeeded'))
+    assert found['bufferAll'][0] == ('ran', 'succeeded') and {s for s, _ in found['bufferAll']} == {'ran'}
+    assert found['bufferAll'][3][1] == 'queued'
+    assert found['cancelOther'][:3] == [('ran', 'canceled')] * 3
+    assert {s for s, _ in found['allowAll']} == {'ran'} and {t for _, t in found['allowAll'][1:3]} <= {'running', 'succeeded'}
+    # what was buffered runs one after the other
+    one = ids['bufferAll']
+    assert wait_for(lambda: sum(r['taskState'] == 'succeeded' for r in history(cron, one)) >= 2, 15)
+    tasks = [cron.get('/tasks/%s/do/get' % r['taskId']) for r in history(cron, one)[:2]]
+    assert tasks[1]['startTimeMs'] >= tasks[0]['endTimeMs']
+
+
+def test_retry_of_a_cron_task_is_no_new_occurrence(cron: Client) -> None:
+    own = cron.script("@DFF.API('f', retry={'max_attempts': 2, 'backoff': 0.1})\ndef f():\n    raise ValueError('no')\n")
+    one = cron.post('/cron-jobs/do/add', {'data': {'funcId': own + '.f', 'funcCallKwargsJSON': {}, 'cronExpr': EVERY}})['id']
+    rows = ended(cron, one, 2)
+    assert {r['outcome'] for r in rows} == {'ran'} and len(set(seconds_of(rows))) == len(rows)
+    assert cron.get('/tasks/%s/do/get' % rows[0]['taskId'])['attempt'] == 2
+    cron.get('/cron-jobs/%s/do/delete' % one)

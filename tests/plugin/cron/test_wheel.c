@@ -188,8 +188,11 @@ static void test_folded_row_says_what(void **state)
     put_at((tn_schedule){0}, "a", "* * * * *", T0);
     struct tally t = take(T0 + 400 * DAY);
     assert_non_null(strstr(t.reason, "the platform was not running; this row stands for "));
+    assert_non_null(strstr(t.reason, " occurrences since 20"));
     uint64_t folded = strtoull(strstr(t.reason, "stands for ") + 11, NULL, 10);
     assert_int_equal(folded - 1 + t.n[TN_OCCUR_MISSED], wheel.by_outcome[TN_OCCUR_MISSED]);
+    /* Its row is the neighbour of those that follow: nothing is between them. */
+    assert_int_equal((t.last - t.first) / MINUTE + 1, t.n[TN_OCCUR_MISSED] + t.n[TN_OCCUR_RUN]);
     wheel_finish(&wheel);
 }
 
