@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ANSWER_MAX (64u << 20)
+#define FOLD_MAX   (512 << 10) /* of a text that is looked at more closely */
 
 void code_free(struct script *s)
 {
@@ -17,6 +18,7 @@ void code_free(struct script *s)
     }
     Py_XDECREF(s->globals);
     Py_XDECREF(s->code);
+    Py_XDECREF(s->portable);
     Py_XDECREF(s->source);
     Py_XDECREF(s->func_name);
     Py_XDECREF(s->func_id);
@@ -68,6 +70,24 @@ PyObject *code_compile(PyObject *source, PyObject *id)
     return PyObject_CallFunction(shim.compile, "OOsii", source, id, "exec", 0, 1);
 }
 
+/* The same for a published script; decorators with literal options become constants. Returns the form that
+ * can be marshalled. */
+static PyObject *compile_script(PyObject *source, PyObject *id)
+{
+    static const char api[] = "DFF.";
+    Py_ssize_t n = 0;
+    const char *p = PyUnicode_AsUTF8AndSize(source, &n);
+    if (p != NULL && n <= FOLD_MAX && memmem(p, (size_t)n, api, sizeof(api) - 1) != NULL) {
+        PyObject *code = PyObject_CallMethod(shim.m_fold, "compile_script", "OO", source, id);
+        if (code != NULL && PyCode_Check(code)) {
+            return code;
+        }
+        Py_XDECREF(code);
+    }
+    PyErr_Clear();
+    return code_compile(source, id);
+}
+
 /* What the text of a script tells about what it needs, so that others do not pay for it. */
 static void look_at_source(struct script *s)
 {
@@ -89,10 +109,17 @@ static void look_at_source(struct script *s)
     }
 }
 
-/* Replaces what the entry runs; steals both references. */
-static void script_set(struct script *s, PyObject *code_take, PyObject *source_take)
+/* Replaces what the entry runs; steals both references, also when it fails. */
+static int script_set(struct script *s, PyObject *portable_take, PyObject *source_take)
 {
-    Py_XSETREF(s->code, code_take);
+    PyObject *code = portable_take ? api_constants(portable_take) : NULL;
+    if (portable_take != NULL && code == NULL) {
+        Py_DECREF(portable_take);
+        Py_XDECREF(source_take);
+        return -1;
+    }
+    Py_XSETREF(s->code, code);
+    Py_XSETREF(s->portable, portable_take);
     Py_XSETREF(s->source, source_take);
     Py_CLEAR(s->globals);
     Py_CLEAR(s->func_name);
@@ -101,19 +128,19 @@ static void script_set(struct script *s, PyObject *code_take, PyObject *source_t
     Py_CLEAR(s->origin_id);
     look_at_source(s);
     s->md5[0] = '\0';
+    return 0;
 }
 
 static int script_load_source(struct script *s, tn_str text)
 {
     PyObject *source = PyUnicode_DecodeUTF8(text.s, (Py_ssize_t)text.n, "strict");
-    PyObject *code = source ? code_compile(source, s->id) : NULL;
+    PyObject *code = source ? compile_script(source, s->id) : NULL;
     if (code == NULL) {
         /* The text is kept: the report of a syntax error needs no code object. */
         Py_XDECREF(source);
         return -1;
     }
-    script_set(s, code, source);
-    return crypt_md5(text.s, text.n, s->md5);
+    return script_set(s, code, source) < 0 ? -1 : crypt_md5(text.s, text.n, s->md5);
 }
 
 /* The compiled form is marshal of (code, source): only the zygote makes it, tracebacks need both. */
@@ -135,8 +162,7 @@ static int script_load_marshal(struct script *s, tn_str data)
     int rc = -1;
     if (source == NULL) {
         Py_DECREF(code);
-    } else {
-        script_set(s, code, source);
+    } else if (script_set(s, code, source) == 0) {
         rc = crypt_md5(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), s->md5);
     }
     Py_DECREF(pair);
@@ -211,11 +237,11 @@ static int script_check(struct script *s, tn_str id, uint64_t generation)
     if (rc == TN_OK) {
         ret = script_take_answer(s, buf_str(&answer));
     } else if (rc == TN_E_NOTFOUND) {
-        script_set(s, NULL, NULL);
-        ret = 0;
+        ret = script_set(s, NULL, NULL);
     } else {
         PyErr_Format(PyExc_RuntimeError, "cannot load script %U: %s", s->id, err.msg);
     }
+    Py_CLEAR(s->portable); /* a worker passes nothing on */
     if (ret == 0) {
         s->generation = generation;
     }
@@ -261,7 +287,7 @@ static int marshal_out(const struct script *s, struct buf *out)
     PyObject *bytes = PyUnicode_AsUTF8String(s->source), *pair = NULL, *data = NULL;
     int rc = -1;
     if (bytes != NULL) {
-        pair = PyTuple_Pack(2, s->code, bytes);
+        pair = PyTuple_Pack(2, s->portable, bytes);
         data = pair ? PyMarshal_WriteObjectToString(pair, Py_MARSHAL_VERSION) : NULL;
     }
     if (data != NULL) {
@@ -306,7 +332,9 @@ tn_rc code_preload(tn_str id, uint64_t generation, tn_str source, tn_str marshal
     }
     s->generation = generation;
     shim.dirty = true;
-    if (ret_marshal != NULL && marshal_out(s, ret_marshal) < 0) {
+    int rc = ret_marshal != NULL ? marshal_out(s, ret_marshal) : 0;
+    Py_CLEAR(s->portable); /* nobody asks for it again */
+    if (rc < 0) {
         return err_python(err, "cannot keep the compiled form of", id);
     }
     return TN_OK;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DFF.API(...): the decorator. Options are checked once per version of the code and remembered with
- * the function's code object, so that decorating again costs next to nothing. */
+ * the function's code object, so that decorating again costs next to nothing. Where all options are
+ * literals the decorator itself is a constant of the code (tenon_shim/fold.py). */
 #include "pyshim/shim.h"
+
+#include <marshal.h>
 
 #define ARGS_MAX 20
 
@@ -21,6 +24,7 @@ struct deco {
     Py_ssize_t nargs; /* positional ones; the rest by keyword */
     Py_ssize_t n;
     PyObject *kwnames; /* tuple or NULL */
+    bool constant;     /* of a code object: the same in every call */
     PyObject *args[ARGS_MAX];
 };
 
@@ -28,6 +32,7 @@ struct deco {
 struct record {
     Py_ssize_t nargs, n;
     PyObject *kwnames;
+    PyObject *deco;   /* the constant it came from, or NULL */
     PyObject *attrs;  /* __dict__ of the decorated function, shared while nobody changes it */
     uint64_t version; /* of attrs when it was made */
     PyObject *args[];
@@ -35,6 +40,7 @@ struct record {
 
 static PyTypeObject api_type, deco_type;
 static Py_ssize_t extra_index = -1;
+static PyObject *fold_mark; /* fold.MARK */
 static struct deco *spare; /* one decorator object at a time is the rule */
 
 static void record_free(void *p)
@@ -47,6 +53,7 @@ static void record_free(void *p)
         Py_DECREF(r->args[i]);
     }
     Py_XDECREF(r->kwnames);
+    Py_XDECREF(r->deco);
     Py_XDECREF(r->attrs);
     PyMem_Free(r);
 }
@@ -91,6 +98,9 @@ static bool same_value(PyObject *a, PyObject *b)
 
 static bool same_options(const struct record *r, const struct deco *d)
 {
+    if (r->deco == (const PyObject *)d) {
+        return true;
+    }
     if (r->n != d->n || r->nargs != d->nargs || r->kwnames != d->kwnames) {
         return false;
     }
@@ -102,7 +112,7 @@ static bool same_options(const struct record *r, const struct deco *d)
     return true;
 }
 
-static void remember(PyObject *code, const struct deco *d, PyObject *attrs)
+static void remember(PyObject *code, struct deco *d, PyObject *attrs)
 {
     struct record *r = PyMem_Malloc(sizeof(*r) + (size_t)d->n * sizeof(PyObject *));
     if (r == NULL) {
@@ -111,6 +121,7 @@ static void remember(PyObject *code, const struct deco *d, PyObject *attrs)
     r->nargs = d->nargs;
     r->n = d->n;
     r->kwnames = Py_XNewRef(d->kwnames);
+    r->deco = d->constant ? Py_NewRef((PyObject *)d) : NULL;
     r->attrs = Py_NewRef(attrs);
     r->version = dict_version(attrs);
     for (Py_ssize_t i = 0; i < d->n; i++) {
@@ -192,6 +203,19 @@ static PyObject *deco_call(PyObject *self, PyObject *const *args, size_t nargsf,
     return decorate_slow(d, func);
 }
 
+static void deco_fill(struct deco *d, PyObject *const *args, Py_ssize_t nargs, Py_ssize_t n,
+                      PyObject *kwnames)
+{
+    d->vectorcall = deco_call;
+    d->constant = false;
+    d->nargs = nargs;
+    d->n = n;
+    d->kwnames = Py_XNewRef(kwnames);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        d->args[i] = Py_NewRef(args[i]);
+    }
+}
+
 static PyObject *api_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
@@ -208,14 +232,73 @@ static PyObject *api_call(PyObject *self, PyObject *const *args, size_t nargsf, 
     } else if ((d = PyObject_New(struct deco, &deco_type)) == NULL) {
         return NULL;
     }
-    d->vectorcall = deco_call;
-    d->nargs = nargs;
-    d->n = n;
-    d->kwnames = Py_XNewRef(kwnames);
-    for (Py_ssize_t i = 0; i < n; i++) {
-        d->args[i] = Py_NewRef(args[i]);
-    }
+    deco_fill(d, args, nargs, n, kwnames);
     return (PyObject *)d;
+}
+
+/* ---- constants ------------------------------------------------------------------------------------ */
+
+/* The decorator that a mark of fold.py stands for, or NULL with an exception. */
+static PyObject *deco_of_mark(PyObject *mark)
+{
+    PyObject *text = PyTuple_GET_ITEM(mark, 1), *ret = NULL, *values, *names;
+    Py_ssize_t nargs;
+    PyObject *options = PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(text),
+                                                       PyBytes_GET_SIZE(text));
+    if (options == NULL ||
+        !PyArg_ParseTuple(options, "O!nO!", &PyTuple_Type, &values, &nargs, &PyTuple_Type, &names)) {
+        Py_XDECREF(options);
+        return NULL;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(values), nnames = PyTuple_GET_SIZE(names);
+    if (nargs < 0 || nargs + nnames != n || n > ARGS_MAX) {
+        PyErr_SetString(PyExc_ValueError, "the options of a decorator do not fit together");
+    } else {
+        struct deco *d = PyObject_New(struct deco, &deco_type);
+        if (d != NULL) {
+            deco_fill(d, PySequence_Fast_ITEMS(values), nargs, n, nnames ? names : NULL);
+            d->constant = true;
+        }
+        ret = (PyObject *)d;
+    }
+    Py_DECREF(options);
+    return ret;
+}
+
+static bool is_mark(PyObject *v)
+{
+    return PyTuple_CheckExact(v) && PyTuple_GET_SIZE(v) == 2 &&
+           PyUnicode_CheckExact(PyTuple_GET_ITEM(v, 0)) && PyBytes_CheckExact(PyTuple_GET_ITEM(v, 1)) &&
+           PyUnicode_Compare(PyTuple_GET_ITEM(v, 0), fold_mark) == 0;
+}
+
+PyObject *api_constants(PyObject *code)
+{
+    PyObject *consts = PyObject_GetAttrString(code, "co_consts"), *all = NULL, *ret = NULL, *kw;
+    Py_ssize_t n = consts ? PyTuple_GET_SIZE(consts) : 0, marks = 0;
+    all = consts ? PyTuple_New(n) : NULL;
+    for (Py_ssize_t i = 0; all != NULL && i < n; i++) {
+        PyObject *v = PyTuple_GET_ITEM(consts, i);
+        bool mark = is_mark(v);
+        PyObject *now = mark ? deco_of_mark(v) : Py_NewRef(v);
+        marks += mark;
+        if (now == NULL) {
+            Py_CLEAR(all);
+        } else {
+            PyTuple_SET_ITEM(all, i, now);
+        }
+    }
+    if (all != NULL && marks == 0) {
+        ret = Py_NewRef(code);
+    } else if (all != NULL && (kw = Py_BuildValue("{s:O}", "co_consts", all)) != NULL) {
+        PyObject *replace = PyObject_GetAttrString(code, "replace");
+        ret = replace ? PyObject_Call(replace, shim.empty_tuple, kw) : NULL;
+        Py_XDECREF(replace);
+        Py_DECREF(kw);
+    }
+    Py_XDECREF(all);
+    Py_XDECREF(consts);
+    return ret;
 }
 
 struct api {
@@ -243,6 +326,10 @@ static PyTypeObject deco_type = {
 int api_init(void)
 {
     if (PyType_Ready(&api_type) < 0 || PyType_Ready(&deco_type) < 0) {
+        return -1;
+    }
+    fold_mark = PyObject_GetAttrString(shim.m_fold, "MARK");
+    if (fold_mark == NULL || !PyUnicode_Check(fold_mark)) {
         return -1;
     }
     PyObject_Init((PyObject *)&api, &api_type);

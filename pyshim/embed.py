@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 # A module may import those above it.
-ORDER = ["__init__", "errors", "task", "report", "api", "resp", "sql", "toolkit", "service", "env",
+ORDER = ["__init__", "errors", "task", "report", "api", "fold", "resp", "sql", "toolkit", "service", "env",
          "conn", "probe", "threads", "config", "filters", "func", "entities", "guance", "redis_like",
          "store", "sysdb", "dff"]
 

@@ -165,6 +165,7 @@ static int init_parts(void)
     if (make_names() < 0 || builtins_init() < 0 || load_sources() < 0 ||
         import_as(&shim.m_task, "tenon_shim.task") < 0 ||
         import_as(&shim.m_api, "tenon_shim.api") < 0 ||
+        import_as(&shim.m_fold, "tenon_shim.fold") < 0 ||
         import_as(&shim.m_report, "tenon_shim.report") < 0 ||
         import_as(&shim.m_resp, "tenon_shim.resp") < 0 ||
         import_as(&shim.m_dff, "tenon_shim.dff") < 0 ||

@@ -69,6 +69,7 @@ struct script {
     PyObject *id;        /* str */
     PyObject *set_id;    /* str: the part before the first "__" */
     PyObject *code;      /* code object; NULL: there is no such script at `generation` */
+    PyObject *portable;  /* the same for marshal, until it is written */
     PyObject *source;    /* str, for tracebacks */
     PyObject *globals;   /* dict: what a run starts from (see globals.c) */
     PyObject *func_name; /* the function that was called last, and its id: both are in `globals` */
@@ -131,7 +132,7 @@ struct shim {
     PyObject *decimal_type, *timeout_type, *compile;
     PyObject *resp_type; /* tenon_shim.resp.Resp */
     PyObject *warning_type;
-    PyObject *m_api, *m_report, *m_resp, *m_task, *m_dff; /* Python sources of the shim */
+    PyObject *m_api, *m_fold, *m_report, *m_resp, *m_task, *m_dff; /* Python sources of the shim */
 };
 extern struct shim shim;
 
@@ -183,6 +184,8 @@ int dff_init(void);
 PyObject *dff_new(PyObject *script_id);
 int api_init(void);
 PyObject *api_object(void); /* borrowed */
+/* The code with decorators where fold.py has left marks; the same object when there are none. */
+PyObject *api_constants(PyObject *code);
 int httpreq_init(void);
 PyObject *httpreq_new(tn_str raw);
 int httpreq_fill(PyObject *req);    /* parses now; -1 with an exception set */

@@ -129,7 +129,7 @@ def main() -> int:
     p.add_argument('--build', action='append', help='build tree and options for the server, in one word; may be given several times')
     p.add_argument('--connections', default='1,64,256')
     p.add_argument('--rounds', type=int, default=5)
-    p.add_argument('--seconds', type=float, default=1)
+    p.add_argument('--seconds', type=int, default=1)
     p.add_argument('--port', type=int, default=8470)
     args = p.parse_args()
     servers = [Build(args.port + i, b) for i, b in enumerate(args.build or [os.path.join(ROOT, 'build', 'release')])]

@@ -23,7 +23,12 @@ static int refuses(tn_str source, tn_str marshal, const char *text)
 int zygote_prepare(void)
 {
     const tn_str source = TN_STR("def run():\n    return [__name__, bad.__code__.co_filename]\n"
-                                 "def bad():\n    return 1 / 0\n");
+                                 "def bad():\n    return 1 / 0\n"
+                                 "@DFF.API('T', tags=['x'])\n"
+                                 "def api():\n    return [n, api._DFF_FUNC_TAGS]\n"
+                                 "import sys\n"
+                                 "n = [type(x).__name__ for x in sys._getframe().f_code.co_consts]"
+                                 ".count('decorator')\n");
     tn_err err = TN_ERR_INIT;
     struct buf again = BUF_INIT(0);
     int rc = -1;
