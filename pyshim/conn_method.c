@@ -18,7 +18,8 @@ struct method {
     const tn_method *row;
     PyObject *name;
     uint32_t nparams;
-    int varargs; /* the last parameter takes the rest */
+    int varargs; /* what is beyond the parameters goes to the connector as it is */
+    int options; /* so do keywords without a parameter */
     struct param params[PARAMS_MAX];
 };
 
@@ -35,10 +36,12 @@ static int want_type(const struct method *m, const struct param *p, PyObject *v)
     return -1;
 }
 
-/* Sorts arguments into slots[nparams]; what is beyond goes to the connector as it is. */
+/* Sorts arguments into slots[nparams]; what is beyond goes to the connector as it is. others has the index of
+ * each keyword that is an option. */
 static int bind_args(const struct method *m, PyObject *const *args, size_t n, PyObject *kwnames,
-                     PyObject **slots)
+                     PyObject **slots, Py_ssize_t *others, uint32_t *ret_nothers)
 {
+    *ret_nothers = 0;
     for (uint32_t i = 0; i < m->nparams; i++) {
         slots[i] = i < n ? args[i] : NULL;
     }
@@ -52,6 +55,10 @@ static int bind_args(const struct method *m, PyObject *const *args, size_t n, Py
         uint32_t i = 0;
         while (i < m->nparams && PyUnicode_Compare(m->params[i].name, name) != 0) {
             i++;
+        }
+        if (i == m->nparams && m->options && *ret_nothers < PARAMS_MAX) {
+            others[(*ret_nothers)++] = k;
+            continue;
         }
         if (i == m->nparams || slots[i] != NULL) {
             PyErr_Format(PyExc_TypeError, "%U() got %s argument '%U'", m->name,
@@ -141,14 +148,17 @@ static PyObject *method_call(PyObject *self, PyObject *const *args, size_t nargs
     const struct method *m = (const struct method *)self;
     size_t n = (size_t)PyVectorcall_NARGS(nargsf);
     PyObject *slots[PARAMS_MAX], *v = NULL;
+    Py_ssize_t others[PARAMS_MAX];
+    uint32_t nothers;
     if (n == 0 || !PyObject_TypeCheck(args[0], &conn_base_type)) {
         return PyErr_Format(PyExc_TypeError, "%U() is a method of connectors", m->name);
     }
-    if (bind_args(m, args + 1, n - 1, kwnames, slots) < 0) {
+    if (bind_args(m, args + 1, n - 1, kwnames, slots, others, &nothers) < 0) {
         return NULL;
     }
     uint32_t more = n - 1 > m->nparams ? (uint32_t)(n - 1 - m->nparams) : 0;
     tn_val few[PARAMS_MAX + 8];
+    tn_pair options[PARAMS_MAX];
     struct conn_in in = {.keep = NULL};
     arena_init(&in.a, 2048);
     tn_val *vals = more <= 8 ? few : arena_alloc(&in.a, (m->nparams + more) * sizeof *vals);
@@ -159,8 +169,13 @@ static PyObject *method_call(PyObject *self, PyObject *const *args, size_t nargs
     for (uint32_t i = 0; rc == 0 && i < m->nparams + more; i++) {
         rc = conn_in_value(&in, i < m->nparams ? slots[i] : args[1 + i], &vals[i]);
     }
+    for (uint32_t i = 0; rc == 0 && i < nothers; i++) {
+        rc = conn_in_value(&in, PyTuple_GET_ITEM(kwnames, others[i]), &options[i].key);
+        rc = rc == 0 ? conn_in_value(&in, args[n + (size_t)others[i]], &options[i].val) : rc;
+    }
     if (rc == 0) {
-        const tn_args a = {.pos = vals, .npos = m->nparams + more};
+        const tn_args a = {
+            .pos = vals, .npos = m->nparams + more, .kw = options, .nkw = nothers};
         v = invoke((struct conn *)args[0], m, &a);
     }
     conn_in_finish(&in);
@@ -184,7 +199,8 @@ static int add_param(struct method *m, tn_str text)
     tn_str name = str_trim((tn_str){text.s, (size_t)((colon ? colon : end) - text.s)});
     tn_str kind = str_trim((tn_str){type, (size_t)((dflt ? dflt : end) - type)});
     if (name.n > 1 && name.s[0] == '*') {
-        m->varargs = 1;
+        m->options |= name.s[1] == '*';
+        m->varargs |= name.s[1] != '*';
         return 0;
     }
     if (m->nparams == PARAMS_MAX) {
