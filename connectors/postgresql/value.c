@@ -2,6 +2,8 @@
 /* Texts of the server as values with types; what has no type of ours stays the text it is. */
 #include "postgresql.h"
 
+#include "common/utf8.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -262,38 +264,9 @@ static int read_bytes(struct pg_scratch *s, const char *p, size_t n, tn_val *ret
     return 1;
 }
 
-static int utf8(const unsigned char *s, size_t n)
-{
-    for (size_t i = 0; i < n;) {
-        unsigned c = s[i];
-        size_t len = c < 0x80                ? 1
-                     : c >= 0xc2 && c < 0xe0 ? 2
-                     : (c & 0xf0) == 0xe0    ? 3
-                     : c >= 0xf0 && c < 0xf5 ? 4
-                                             : 0;
-        if (len == 0 || len > n - i) {
-            return 0;
-        }
-        if (len > 1) {
-            unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-            unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-            if (s[i + 1] < low || s[i + 1] > high) {
-                return 0;
-            }
-            for (size_t k = 2; k < len; k++) {
-                if ((s[i + k] & 0xc0) != 0x80) {
-                    return 0;
-                }
-            }
-        }
-        i += len;
-    }
-    return 1;
-}
-
 static int text(const char *p, size_t n, int json, int ascii, tn_val *ret)
 {
-    int bytes = ascii && !utf8((const unsigned char *)p, n);
+    int bytes = ascii && !utf8_valid(p, n);
     *ret = (tn_val){.type = bytes ? TN_T_BYTES : TN_T_STR,
                     .flags = json && !bytes ? TN_V_JSON : 0,
                     .n = (uint32_t)n,
