@@ -134,12 +134,15 @@ def test_threads_share_the_pool_and_learn_who_holds_it(api):
     """More threads than connections: they wait; who gets none is told who has them."""
     cid = add(api, 'mem', {'pool': {'max': 2, 'acquire': '200ms'}})
     got = run(api, '''
+import time
 @DFF.API('f')
 def f(id):
     c = DFF.CONN(id)
     DFF.THREAD.set_pool_size(4)
     for i in range(4):
-        DFF.THREAD.submit(c.sleep, 600 if i < 2 else 10)
+        if i == 2:
+            time.sleep(0.3)  # the first two have theirs by now
+        DFF.THREAD.submit(c.sleep, 1200 if i < 2 else 10)
     errors = [r.error for r in DFF.THREAD.get_all_results() if r.error]
     return [[type(e).__name__, str(e)] for e in errors]
 ''', id=cid)
