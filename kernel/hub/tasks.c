@@ -97,7 +97,7 @@ void tk_must(struct tasks *t, struct tk_op *op,
 {
     tn_err err = TN_ERR_INIT;
     if (tk_submit(t, op, run, after, &err) != TN_OK) {
-        log_warn("tasks: %s", err.msg);
+        tk_complain(t, "what must be written waits", err.msg);
         tk_again_later(op);
     }
 }
@@ -132,16 +132,6 @@ static tn_rc accept_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
     return rc;
 }
 
-/* A full disk is a limit that passes; what else fails is not the caller's doing either. */
-static tn_rc accept_rc(tn_rc rc, tn_err *err)
-{
-    if (rc == TN_E_REMOTE) {
-        rc = strcmp(err->state, "53100") == 0 ? TN_E_LIMIT : TN_E_UNAVAIL;
-        err->rc = rc;
-    }
-    return rc;
-}
-
 static void accept_after(struct tk_op *op)
 {
     struct accept *a = container_of(op, struct accept, op);
@@ -149,7 +139,7 @@ static void accept_after(struct tk_op *op)
     tn_task_receipt *receipts = NULL;
     uint32_t touched = 0;
     TN_KILLPOINT("accept-committed");
-    op->rc = accept_rc(op->rc, &op->err);
+    op->rc = tk_refusal(t, op->rc, &op->err);
     if (op->rc == TN_OK && !(receipts = calloc(a->n ? a->n : 1, sizeof *receipts))) {
         op->rc = err_set(&op->err, TN_E_NOMEM, "no memory for %u receipts", a->n);
     }
@@ -235,6 +225,7 @@ static tn_rc host_submit(void *ctx, const tn_task_req *reqs, uint32_t n,
         rc = side_submit(t->side, &a->op.op, err);
         if (rc) {
             atomic_fetch_sub(&t->nops, 1);
+            rc = tk_refusal(t, rc, err);
         }
     }
     if (rc) {

@@ -241,8 +241,7 @@ static void end_after(struct tk_op *op)
     uint32_t queue = r->queue;
     TN_KILLPOINT("result-committed");
     if (op->rc && op->rc != TN_E_CONFLICT) {
-        log_warn("tasks: recording the end of %.*s: %s", (int)r->job.id.n, r->job.id.s,
-                 op->err.msg);
+        tk_complain(t, "recording the end of a task", op->err.msg);
         tk_again_later(op);
         return;
     }

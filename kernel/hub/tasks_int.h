@@ -8,7 +8,8 @@
  *   tasks_end.c      the outcome: retries, terminal states, what is kept
  *   tasks_watch.c    live events
  *   tasks_admin.c    cancel, why, dead letters, status, pause
- *   tasks_care.c     leases, expiry, pruning */
+ *   tasks_care.c     leases, expiry, pruning
+ *   tasks_disk.c     what a failing jobs.db means */
 #pragma once
 #include "kernel/base/list.h"
 #include "kernel/base/map.h"
@@ -108,6 +109,7 @@ struct tasks {
     _Atomic unsigned nlisteners;
     _Atomic unsigned accepting;
     _Atomic uint64_t accept_bytes;
+    _Atomic uint64_t complained_ns;
     pthread_mutex_t lock; /* done, posted, listeners while they are added */
     struct list done;
     int posted;
@@ -194,6 +196,13 @@ tn_rc tk_purge(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn
 tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err);
 tn_rc tk_status(void *ctx, tn_text *ret, tn_err *err);
 void tk_pause(void *ctx, int32_t queue, int32_t on);
+
+/* ---- tasks_disk.c */
+/* Any thread. What jobs.db answered, as a refusal for the caller: LIMIT with state 53100 when the disk is
+ * full, UNAVAIL with 40003 when it may have been accepted all the same. */
+tn_rc tk_refusal(struct tasks *t, tn_rc rc, tn_err *err);
+/* Any thread. A warning, at most every five seconds. */
+void tk_complain(struct tasks *t, const char *what, const char *why);
 
 /* ---- tasks_care.c */
 void care_tick(void *tasks);

@@ -181,7 +181,7 @@ static void refill_after(struct tk_op *op)
     const struct job_key *last = r->n ? &r->keys[r->n - 1] : NULL;
     q->refilling = 0;
     if (op->rc) {
-        log_warn("tasks: reading queue %u: %s", r->queue, op->err.msg);
+        tk_complain(t, "reading a queue", op->err.msg);
         queue_wake_at(t, tk_now_ms() + TASKS_STALL_MS);
         free(r);
         return;

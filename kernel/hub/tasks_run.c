@@ -115,7 +115,7 @@ static void claim_after(struct tk_op *op)
         if (op->rc == TN_E_NOTFOUND) { /* cancelled meanwhile, or a second look at the same row */
             overlap_leave(t, queue, &r->key);
         } else {
-            log_warn("tasks: claiming from queue %u: %s", queue, op->err.msg);
+            tk_complain(t, "claiming a task", op->err.msg);
             t->stalled_ms = tk_now_ms() + TASKS_STALL_MS;
             queue_put_back(t, queue, &r->key);
         }
@@ -186,7 +186,7 @@ static void drop_after(struct tk_op *op)
     struct tasks *t = op->t;
     uint32_t queue = d->queue;
     if (op->rc && op->rc != TN_E_NOTFOUND) {
-        log_warn("tasks: ending a waiting task: %s", op->err.msg);
+        tk_complain(t, "ending a waiting task", op->err.msg);
         tk_again_later(op);
         return;
     }

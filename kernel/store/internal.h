@@ -43,6 +43,7 @@ struct store {
     unsigned nreaders;
     struct slot readers[STORE_READERS_MAX];
     char lost[sizeof(((tn_err *)0)->msg)]; /* why writing has stopped; "" = it has not */
+    uint64_t revive_ns;                    /* not tried again before */
     pthread_rwlock_t registry_lock;
     struct map registry; /* entity name -> const tn_entity */
     int existed;         /* the database had tables when it was opened */
@@ -64,6 +65,7 @@ struct lease {
 };
 /* writing or t: the writer, else a reader. */
 tn_rc lease_take(struct store *s, struct store_txn *t, int writing, struct lease *ret, tn_err *err);
+tn_rc lease_take_lost(struct store *s, struct lease *ret, tn_err *err); /* for store_revive() */
 void lease_give(struct lease *l);
 tn_rc lease_query(struct lease *l, tn_str sql, const tn_val *params, uint32_t n, tn_sink *sink,
                   tn_err *err);

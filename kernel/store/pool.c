@@ -39,8 +39,8 @@ static tn_rc writable(const struct store *s, tn_err *err)
 {
     return s->lost[0]
                ? err_set(err, TN_E_UNAVAIL,
-                         "the store takes no changes since a sync to disk failed (%s); check "
-                         "the disk and restart",
+                         "the store takes no changes since a sync to disk failed (%s); it is "
+                         "tried again every second",
                          s->lost)
                : TN_OK;
 }
@@ -58,10 +58,6 @@ tn_rc store_writable(struct store *s, tn_err *err)
 static tn_rc take_writer(struct store *s, tn_err *err)
 {
     pthread_t self = pthread_self();
-    tn_rc rc = writable(s, err);
-    if (rc) {
-        return rc;
-    }
     if (s->writer.busy && pthread_equal(s->owner, self)) {
         return err_set(err, TN_E_INVAL, "this thread has an open transaction: pass it to the call");
     }
@@ -159,21 +155,15 @@ tn_rc store_add_side(struct store *s, const char *name, char *path, tn_err *err)
     return rc;
 }
 
-tn_rc lease_take(struct store *s, struct store_txn *t, int writing, struct lease *ret, tn_err *err)
+/* even_lost: the writer also when a failed sync stopped writing. */
+static tn_rc take(struct store *s, int writing, int even_lost, struct lease *ret, tn_err *err)
 {
-    struct lease l = {.s = s, .t = t, .writing = writing || t};
+    struct lease l = {.s = s, .writing = writing};
     tn_rc rc = TN_OK;
-    if (t) {
-        if (t->failed) {
-            return err_set(err, t->failed, "the transaction has failed before: %s", t->why);
-        }
-        l.slot = &s->writer;
-        *ret = l;
-        return TN_OK;
-    }
     pthread_mutex_lock(&s->lock);
     if (writing) {
-        rc = take_writer(s, err);
+        rc = even_lost ? TN_OK : writable(s, err);
+        rc = rc ? rc : take_writer(s, err);
         l.slot = &s->writer;
     } else {
         rc = take_reader(s, &l.slot, err);
@@ -197,6 +187,26 @@ tn_rc lease_take(struct store *s, struct store_txn *t, int writing, struct lease
     }
     *ret = l;
     return TN_OK;
+}
+
+tn_rc lease_take(struct store *s, struct store_txn *t, int writing, struct lease *ret, tn_err *err)
+{
+    if (t) {
+        if (t->failed) {
+            return err_set(err, t->failed, "the transaction has failed before: %s", t->why);
+        }
+        *ret = (struct lease){.s = s, .t = t, .slot = &s->writer, .writing = 1};
+        return TN_OK;
+    }
+    if (writing) {
+        store_revive(s);
+    }
+    return take(s, writing, 0, ret, err);
+}
+
+tn_rc lease_take_lost(struct store *s, struct lease *ret, tn_err *err)
+{
+    return take(s, 1, 1, ret, err);
 }
 
 void lease_give(struct lease *l)
@@ -226,18 +236,22 @@ static void judge(struct lease *l, tn_rc rc, const tn_err *e)
     while (l->writing && lost && *lost && *lost != e->native) {
         lost++;
     }
-    if (l->writing && lost && *lost) {
+    int failed_sync = l->writing && lost && *lost;
+    if (failed_sync) {
         pthread_mutex_lock(&s->lock);
+        int known = s->lost[0] != '\0';
         snprintf(s->lost, sizeof s->lost, "%s", e->msg);
         pthread_mutex_unlock(&s->lock);
-        log_alert("store: writing stops: %s", e->msg);
+        if (!known) {
+            log_alert("store: writing stops: %s", e->msg);
+        }
     }
     if (l->t && rc != TN_E_CONFLICT && rc != TN_E_INVAL && !l->t->failed) {
         /* The database may have ended the transaction by itself: nothing may follow in it. */
         l->t->failed = rc;
         snprintf(l->t->why, sizeof l->t->why, "%s", e->msg);
     }
-    if (e->flags & TN_ERR_CONN_BROKEN) {
+    if ((e->flags & TN_ERR_CONN_BROKEN) && !failed_sync) { /* why it stays: revive.c */
         s->ops->close(s->pi->inst, l->slot->conn, TN_CLOSE_BROKEN);
         l->slot->conn = NULL;
     }

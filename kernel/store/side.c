@@ -86,6 +86,19 @@ static void finish(struct list *ops, tn_rc rc, const tn_err *err)
     }
 }
 
+/* Nothing can be begun now. */
+static void refuse(struct side *d, struct list *todo, tn_rc rc, const tn_err *err)
+{
+    unsigned n = 0;
+    for (struct list *i = todo->next; i != todo; i = i->next) {
+        n++;
+    }
+    pthread_mutex_lock(&d->lock);
+    d->stats.pending -= n;
+    pthread_mutex_unlock(&d->lock);
+    finish(todo, rc, err);
+}
+
 /* Runs operations from `todo` in one transaction; what is left there did not fit any more. */
 static void commit_some(struct side *d, struct list *todo)
 {
@@ -98,11 +111,17 @@ static void commit_some(struct side *d, struct list *todo)
     memset(&t, 0, sizeof t);
     tn_rc rc = lease_take(d->db, NULL, 1, &t.l, &err);
     if (rc) {
-        finish(todo, rc, &err);
+        refuse(d, todo, rc, &err);
         return;
     }
     t.txn.s = d->db;
     rc = lease_begin(&t.l, &err);
+    if (rc) { /* locked by another process, or broken: who waits is told, and may come again */
+        lease_rollback(&t.l);
+        lease_give(&t.l);
+        refuse(d, todo, rc, &err);
+        return;
+    }
     t.l.t = &t.txn;
     while (rc == TN_OK && !list_empty(todo) && n < BATCH_MAX &&
            (n == 0 || clock_mono_ns() - start < BATCH_NS)) {
@@ -118,7 +137,9 @@ static void commit_some(struct side *d, struct list *todo)
         n++;
     }
     t.l.t = NULL;
-    rc = rc ? rc : lease_commit(&t.l, &err);
+    if (rc == TN_OK && (rc = lease_commit(&t.l, &err)) && store_writable(d->db, NULL) != TN_OK) {
+        snprintf(err.state, sizeof err.state, STORE_IN_DOUBT);
+    }
     if (rc) {
         lease_rollback(&t.l);
     }
@@ -133,6 +154,26 @@ static void commit_some(struct side *d, struct list *todo)
     finish(&ran, rc, &err);
 }
 
+/* Holds d->lock. While a failed sync keeps everybody from writing, nothing is submitted: then the file
+ * is looked after here. */
+static void wait_for_some(struct side *d)
+{
+    struct timespec until;
+    pthread_mutex_unlock(&d->lock);
+    int writable = store_revive(d->db);
+    pthread_mutex_lock(&d->lock);
+    if (!list_empty(&d->ops) || d->closing) {
+        return;
+    }
+    if (writable) {
+        pthread_cond_wait(&d->some, &d->lock);
+    } else {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait(&d->some, &d->lock, &until);
+    }
+}
+
 static void *writer_main(void *arg)
 {
     struct side *d = arg;
@@ -141,7 +182,7 @@ static void *writer_main(void *arg)
     pthread_mutex_lock(&d->lock);
     for (;;) {
         while (list_empty(&d->ops) && !d->closing) {
-            pthread_cond_wait(&d->some, &d->lock);
+            wait_for_some(d);
         }
         if (list_empty(&d->ops)) {
             break;

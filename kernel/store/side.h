@@ -17,7 +17,8 @@ struct side_op {
     /* Writer thread, inside a savepoint of its own: when it fails only its own changes are undone. */
     tn_rc (*run)(struct side_txn *t, void *user, tn_err *err);
     /* Writer thread, exactly once, after the commit has been synced (rc TN_OK), after run() failed, or
-     * with the reason why the commit failed (then nothing of the transaction has happened). */
+     * with the reason why the commit failed: then nothing of the transaction has happened. With state
+     * STORE_IN_DOUBT it has not for this process, but may for one that is started after a crash. */
     void (*done)(void *user, tn_rc rc, const tn_err *err);
     void *user;
 };
@@ -28,8 +29,8 @@ tn_rc side_open(struct store *s, const char *name, int sync, const tn_migration 
                 struct side **ret, tn_err *err);
 /* Runs what was submitted, then ends the thread. NULL is allowed. */
 void side_close(struct side *d);
-/* Any thread, never blocks. TN_E_LIMIT: too much waits already. TN_E_UNAVAIL: a sync has failed before;
- * nothing is written any more until the store is opened again. When it fails, done() is not called. */
+/* Any thread, never blocks. TN_E_LIMIT: too much waits already. TN_E_UNAVAIL: a sync has failed;
+ * nothing is written until the writer thread finds that the disk takes one again. When it fails, done() is not called. */
 tn_rc side_submit(struct side *d, struct side_op *op, tn_err *err);
 /* Submits and waits. Any thread but the loop's and the writer's. */
 tn_rc side_run(struct side *d, tn_rc (*run)(struct side_txn *t, void *user, tn_err *err), void *user,

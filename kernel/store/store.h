@@ -12,8 +12,12 @@ struct store;
 tn_rc store_open(struct plug_inst *pi, const char *data, unsigned readers, struct store **ret,
                  tn_err *err);
 void store_close(struct store *s);
+#define STORE_IN_DOUBT "40003" /* err.state (SQLSTATE: statement completion unknown) */
 /* TN_E_UNAVAIL with the reason when a failed sync has stopped all writing. Any thread. */
 tn_rc store_writable(struct store *s, tn_err *err);
+/* True: it may be written. When a failed sync has stopped writing, tries whether the disk takes changes
+ * again, at most once a second; may block. */
+int store_revive(struct store *s);
 /* Table definitions of one vocabulary: creates missing tables, columns and indexes, runs new
  * numbered migrations of `owner` (hash-checked, each in one transaction, after a backup copy). A
  * database that is newer than the binary is refused with a clear message. */

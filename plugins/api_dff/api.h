@@ -43,7 +43,7 @@ bool api_setting_bool(const char *name, bool dflt);
     X(EClientUnprocessable, 422, "422.47") X(EClientRateLimit, 429, "429.46") X(ESys, 500, "500.5") X(ESysWebServer, 500, "500.51") \
     X(ESysDB, 500, "500.52") X(ESysCache, 500, "500.53") X(ESysLimitReached, 503, "503.1") \
     X(ESysAsyncTaskFailed, 503, "503.2") X(ESysAsyncTaskTimeout, 503, "503.21") \
-    X(ESysNetwork, 503, "503.22") X(EOuterSystem, 500, "500.6") \
+    X(ESysNetwork, 503, "503.22") X(ESysStorageFull, 507, "507.1") X(EOuterSystem, 500, "500.6") \
     X(EOuterSystemNotFound, 500, "500.61") X(ENotImplemented, 500, "500.98") \
     X(EAssert, 500, "500.99") X(EAPIAuth, 401, "401.99") X(EScriptPublishFailed, 400, "400.9") \
     X(EStartupScriptDeployFailed, 400, "400.91") X(EBlueprintDeployFailed, 400, "400.92") \

@@ -112,8 +112,15 @@ void api_fail_err(struct api_req *r, const tn_err *err)
     case TN_E_LIMIT:
         api_fail(r, ESysLimitReached, NULL, NULL, "%s", err->msg);
         return;
+    case TN_E_UNAVAIL:
+        api_fail(r, ESysLimitReached, NULL, NULL, "%s", err->msg);
+        return;
     default:
         break;
+    }
+    if (strcmp(err->state, "53100") == 0) {
+        api_fail(r, ESysStorageFull, NULL, NULL, "%s", err->msg);
+        return;
     }
     api.host->log(api.host->ctx, TN_LOG_ERROR, "%.*s %.*s (%s): %s", (int)r->http->method.n,
                   r->http->method.s, (int)r->http->path.n, r->http->path.s, r->trace, err->msg);

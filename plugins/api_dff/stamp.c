@@ -265,11 +265,26 @@ static bool under_api(tn_str path)
     return text_has_prefix(path, "/api") && (path.n == 4 || path.s[4] == '/');
 }
 
+/* What passes by itself says when to come back; whoever knows better has said so already. */
+static void advise(struct api_stamp *s, enum api_code code)
+{
+    if (code != ESysLimitReached && code != ESysStorageFull) {
+        return;
+    }
+    for (uint32_t i = s->api_headers; i < s->nheaders; i++) {
+        if (text_is(s->headers[i].name, "Retry-After")) {
+            return;
+        }
+    }
+    api_stamp_header(s, TN_STR("Retry-After"), TN_STR("1"));
+}
+
 void api_error_with(tn_http_req *req, struct api_stamp *s, enum api_code code, const char *sub,
                     tn_str detail, const char *message)
 {
     struct str b = {0};
     const char *type = JSON_TYPE;
+    advise(s, code);
     if (under_api(req->path)) {
         str_printf(
             &b, "{\"ok\":false,\"error\":%s,\"reason\":\"%s%s%s\",\"message\":", codes[code].number,

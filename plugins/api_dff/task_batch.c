@@ -100,7 +100,12 @@ bool task_refuse(struct call_refusal *why, tn_rc rc, const tn_err *err)
     case TN_E_LIMIT:
     case TN_E_UNAVAIL:
         why->retry_s = RETRY_S;
-        return call_refuse(why, ESysLimitReached, NULL, "%s", err->msg);
+        if (strcmp(err->state, "53100") == 0) {
+            return call_refuse(why, ESysStorageFull, NULL, "%s", err->msg);
+        }
+        return call_refuse(why, ESysLimitReached,
+                           strcmp(err->state, "40003") == 0 ? "OutcomeUnknown" : NULL, "%s",
+                           err->msg);
     case TN_E_INVAL:
         return call_refuse(why, EClientBadRequest, NULL, "%s", err->msg);
     case TN_E_NOTFOUND:

@@ -7,7 +7,8 @@ A history is a list of events, one JSON object a line:
   {"op": "refuse", "key": K}             a clear refusal: nothing was accepted
   {"op": "run", "key": K, "id": I}       the function began to run (written by the function itself)
   {"op": "seen", "id": I, "state": S, "result": R, "attempt": N}   what a reader saw, in order
-  {"op": "final", "id": I, "state": S, "result": R, "attempt": N}  the same, when everything had settled
+  {"op": "final", "id": I, "state": S, "result": R, "attempt": N, "key": K}  the same from the store's file, when
+                                         everything had settled; all rows there are
 
 `python3 history.py FILE` prints what is wrong, or how much was checked."""
 
@@ -25,7 +26,8 @@ def check(events: Iterable[Event]) -> Tuple[List[str], Dict[str, int]]:
     wrong: List[str] = []
     accepted: Dict[str, Event] = {}
     by_key: Dict[str, str] = {}
-    refused = set()
+    refused, asked = set(), set()
+    stored: Dict[str, str] = {}
     ended: Dict[str, Event] = {}
     final: Dict[str, Event] = {}
     runs: Dict[str, int] = collections.Counter()
@@ -37,6 +39,8 @@ def check(events: Iterable[Event]) -> Tuple[List[str], Dict[str, int]]:
             if by_key.setdefault(e['key'], e['id']) != e['id']:
                 wrong.append('%s was accepted twice: %s and %s' % (e['key'], by_key[e['key']], e['id']))
             accepted[e['id']] = e
+        elif op == 'unknown':
+            asked.add(e['key'])
         elif op == 'refuse':
             refused.add(e['key'])
         elif op == 'run':
@@ -52,6 +56,9 @@ def check(events: Iterable[Event]) -> Tuple[List[str], Dict[str, int]]:
                 if e['id'] in final:
                     wrong.append('%s is there twice' % e['id'])
                 final[e['id']] = e
+                key = e.get('key')
+                if key is not None and stored.setdefault(key, e['id']) != e['id']:
+                    wrong.append('%s is twice in the store: %s and %s' % (key, stored[key], e['id']))
     for task, a in accepted.items():
         f = final.get(task)
         if f is None:
@@ -65,9 +72,14 @@ def check(events: Iterable[Event]) -> Tuple[List[str], Dict[str, int]]:
             wrong.append('%s (%s) succeeded without having run' % (task, a['key']))
         if a['once'] and runs[a['key']] > 1:
             wrong.append('%s (%s) ran %d times, at most once was asked' % (task, a['key'], runs[a['key']]))
-    for key in refused - set(by_key):
+    asked |= set(by_key)
+    for key in refused - asked:
         if runs[key]:
             wrong.append('%s was refused and ran' % key)
+        if key in stored:
+            wrong.append('%s was refused and is there: %s' % (key, stored[key]))
+    for key in set(stored) - asked - refused:
+        wrong.append('%s is there and nobody asked for it: %s' % (key, stored[key]))
     counts['tasks'] = len(accepted)
     counts['more than one run'] = sum(1 for n in runs.values() if n > 1)
     for f in final.values():
