@@ -78,7 +78,7 @@ FAULTS: List[Tuple[str, int, bool, int]] = [
 def test_nth_call_fails(new_server, tmp_path, name: str, kind: int, forever: bool, error: int) -> None:
     """P-04: the n-th write or sync of jobs.db fails, once or from then on, while calls come and end."""
     faults = Faults(str(tmp_path))
-    server, history = make(new_server, tmp_path, **faults.env())
+    server, history = make(new_server, **faults.env())
     sync_api = server.client().function("@DFF.API('plus')\ndef plus(x, y):\n    return x + y\n", 'plus')
     c = Client(server, history, name)
     failed, refused, slowest = 0, 0, 0.0
@@ -118,7 +118,7 @@ def others(c: Client, n: int) -> List[Client]:
 def test_failed_sync_of_the_main_store(new_server, tmp_path) -> None:
     """P-04: scripts cannot be saved while config.db takes no sync, can be read, and can be saved afterwards without a restart."""
     faults = Faults(str(tmp_path))
-    server, _ = make(new_server, tmp_path, **faults.env())
+    server, _ = make(new_server, **faults.env())
     client = server.client()
     script = client.script("@DFF.API('one')\ndef one():\n    return 1\n")
     for error, status in ((errno.EIO, 503), (errno.ENOSPC, 507)):
@@ -151,8 +151,8 @@ def small_disk(path: str, size: str) -> Iterator[str]:
 def test_full_disk(new_server, tmp_path) -> None:
     """P-06: 64 MB that fill up. 507 then; sync calls and reading go on; everything accepted ends when there is space."""
     with small_disk(str(tmp_path / 'disk'), '64m') as disk:
-        history = History(str(tmp_path))
-        server = new_server(data=os.path.join(disk, 'data'), env={'DURABLE_RUNS': history.runs})
+        history = History()
+        server = new_server(data=os.path.join(disk, 'data'), env=history.env)
         server.start()
         client = server.client()
         sync_api = client.function("@DFF.API('plus')\ndef plus(x, y):\n    return x + y\n", 'plus')
@@ -181,9 +181,9 @@ def test_full_disk(new_server, tmp_path) -> None:
         server.close()
 
 
-def test_locked_database(new_server, tmp_path) -> None:
+def test_locked_database(new_server) -> None:
     """Somebody else holds jobs.db: calls wait, then are refused and say why, and are taken again when the lock has gone."""
-    server, history = make(new_server, tmp_path)
+    server, history = make(new_server)
     c = Client(server, history, 'locked')
     assert c.offer().status_code == 200
     db = sqlite3.connect(os.path.join(server.data, 'jobs.db'), isolation_level=None, timeout=20)

@@ -58,12 +58,12 @@ def restart(server: Server) -> float:
 
 # a whole run of 1,000 kills takes most of an hour
 @pytest.mark.timeout(7200 if LONG else 170)
-def test_random_kills(new_server, tmp_path) -> None:
+def test_random_kills(new_server) -> None:
     """P-01, R-01, R-02, R-05: nothing accepted is lost, nothing ends twice, ready again within two seconds."""
     seed = int(os.environ.get('TENON_TEST_SEED', random.randrange(1 << 30)))
     rng = random.Random(seed)
     print('seed', seed)
-    server, history = make(new_server, tmp_path)
+    server, history = make(new_server)
     load = Load(server, history, prepared(server, history))
     times: List[float] = []
     kills: Dict[str, int] = collections.Counter()
@@ -88,7 +88,7 @@ def test_random_kills(new_server, tmp_path) -> None:
     load.end()
     server.allowed_alerts.append(re.compile('.'))
     counts = history.judge(server)
-    assert counts['tasks'] > KILLS
+    assert counts['tasks'] > KILLS and counts['succeeded'] > counts['tasks'] / 2
     assert server.stop() == 0
     whole(server)
     slow = [t for t in times if t > READY_S * PATIENCE]
@@ -105,7 +105,7 @@ POINTS = ['accept', 'accept-written', 'accept-committed', 'claim', 'claim-commit
 def test_kill_points(new_server, tmp_path, point: str) -> None:
     """P-02: the hub dies at this very place, early and late, and what holds elsewhere holds here."""
     armed = os.path.join(str(tmp_path), 'armed')
-    server, history = make(new_server, tmp_path, TENON_TEST_KILLPOINT='%s:3:%s' % (point, armed))
+    server, history = make(new_server, TENON_TEST_KILLPOINT='%s:3:%s' % (point, armed))
     load = Load(server, history, prepared(server, history), producers=2)
     for _ in range(3 if LONG else 1):
         hub = server.pid_of('tenon-hub')
@@ -117,14 +117,14 @@ def test_kill_points(new_server, tmp_path, point: str) -> None:
     load.end()
     server.allowed_alerts.append(re.compile('.'))
     counts = history.judge(server)
-    assert counts['tasks'] > 3
+    assert counts['tasks'] > 3 and counts['succeeded'] > 0
     assert server.stop() == 0
     whole(server)
 
 
-def test_sigterm_gives_back(new_server, tmp_path) -> None:
+def test_sigterm_gives_back(new_server) -> None:
     """P-09: what runs at a stop is queued again without having used an attempt, and ends after the next start."""
-    server, history = make(new_server, tmp_path, TENON_DRAIN='1s')
+    server, history = make(new_server, TENON_DRAIN='1s')
     apis = prepared(server, history)
     load = Load(server, history, apis, producers=0)
     load.stop.set()

@@ -5,8 +5,10 @@ tests/check/history.py judges."""
 import json
 import os
 import random
+import shutil
 import sqlite3
 import sys
+import tempfile
 import threading
 from typing import Any, Dict, List
 
@@ -51,9 +53,11 @@ KINDS = {'works': (1, False), 'flaky': (3, False), 'once': (1, True)}
 class History:
     """Events of one run, and the file that the functions write."""
 
-    def __init__(self, folder: str) -> None:
-        self.runs = os.path.join(folder, 'runs')
-        open(self.runs, 'w', encoding='utf-8').close()
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix='tenon-runs-')
+        os.chmod(self.folder, 0o777)  # workers may run as another user
+        self.runs = os.path.join(self.folder, 'runs')
+        self.env = {'DURABLE_RUNS': self.runs, 'TENON_WORKER_WRITE': self.folder}
         self.events: List[Dict[str, Any]] = []
         self.lock = threading.Lock()
 
@@ -69,6 +73,7 @@ class History:
         with open(self.runs, encoding='utf-8') as f:
             for line in f:
                 self.add('run', key=line.strip())
+        shutil.rmtree(self.folder)
         path = os.environ.get('TENON_TEST_HISTORY')
         if path:
             with open(path, 'w', encoding='utf-8') as f:
@@ -184,9 +189,9 @@ def prepared(server: Server, history: History) -> Dict[str, str]:
     return made
 
 
-def make(new_server, tmp_path, **env: str):
+def make(new_server, **env: str):
     """A server whose functions tell what they run → (server, history)."""
-    history = History(str(tmp_path))
-    server = new_server(env=dict(env, DURABLE_RUNS=history.runs))
+    history = History()
+    server = new_server(env=dict(env, **history.env))
     server.start()
     return server, history
