@@ -271,6 +271,14 @@ static void py_finish(void)
     PyErr_Clear();
 }
 
+/* Of the interpreter, which may be newer than the headers: a minor release keeps its library's name. */
+static const char *py_version(void)
+{
+    static char number[16];
+    snprintf(number, sizeof(number), "%.*s", (int)strcspn(Py_GetVersion(), " "), Py_GetVersion());
+    return number;
+}
+
 const struct lang_host lang_python = {
     .size = sizeof(struct lang_host),
     .name = "python",
@@ -283,4 +291,5 @@ const struct lang_host lang_python = {
     .soft_timeout = timeout_soft,
     .dump_stacks = timeout_dump,
     .finish = py_finish,
+    .version = py_version,
 };

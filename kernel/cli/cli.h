@@ -7,3 +7,10 @@
 /* argv[0] is the sub-command's name. Returns the exit code: 0, 1 failed, 2 used in a wrong way. */
 int cli_serve(int argc, char **argv);
 int cli_plugins(int argc, char **argv);
+int cli_doctor(int argc, char **argv);
+
+/* ---- doctor: checks that no program of the platform makes itself; lines of kernel/base/finding.h ----- */
+struct settings;
+struct buf;
+void checks_system(const struct settings *s, struct buf *out);  /* data folder, disk, time, memory */
+void checks_plugins(const struct settings *s, struct buf *out); /* what was refused, what is needed */

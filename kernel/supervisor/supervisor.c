@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -398,6 +399,13 @@ static tn_rc prepare(struct supervisor *s, tn_err *err)
     }
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     proc_title("tenond");
+    /* The soft limit is 1024 nearly everywhere, for programs that use select(2); we do not, and every open
+     * connection takes a descriptor. Workers set limits of their own. */
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     tn_rc rc = lock_take(s->settings.data, &s->lockfd, err);
     if (!rc) {
         rc = listen_open(&s->listeners, s->settings.listen, err);
@@ -413,11 +421,21 @@ int supervisor_main(int argc, char **argv)
     s.lockfd = s.sigfd = s.child[HUB].ctl = s.child[ZYGOTE].ctl = -1;
     s.args = argv;
     s.nargs = argc;
+    int doctor = argc > 0 && strcmp(argv[0], "--doctor") == 0;
+    s.args += doctor;
+    s.nargs -= doctor;
     log_open("tenond", TN_LOG_NOTICE, -1);
-    if (settings_load(&s.settings, NULL, argc, argv, &problems)) {
+    if (settings_load(&s.settings, NULL, s.nargs, s.args, &problems)) {
         fprintf(stderr, "%s",
                 problems.text.data ? problems.text.data : "the configuration is unusable\n");
         s.code = 1;
+        goto out;
+    }
+    if (doctor) {
+        struct buf out = BUF_INIT(1u << 20);
+        supervisor_doctor(&s.settings, &out);
+        s.code = out.failed || fd_write_all(STDOUT_FILENO, out.data, out.len);
+        buf_finish(&out);
         goto out;
     }
     if (problems.text.len) {

@@ -20,5 +20,8 @@ tn_rc lock_take(const char *data, int *ret_fd, tn_err *err);
 /* sd_notify(3) without its library: text as "READY=1\n..." to $NOTIFY_SOCKET; nothing without it. */
 void notify_send(const char *text);
 
+/* tenond --doctor: what was found about lock, addresses and limits, as lines of kernel/base/finding.h. */
+void supervisor_doctor(const struct settings *s, struct buf *out);
+
 /* tenond: runs until it is told to stop. argv without the program name. Returns the exit code. */
 int supervisor_main(int argc, char **argv);

@@ -256,6 +256,11 @@ static void echo_dump_stacks(int fd)
     }
 }
 
+static const char *echo_version(void)
+{
+    return "1";
+}
+
 const struct lang_host lang_echo = {
     .size = sizeof(struct lang_host),
     .name = "echo",
@@ -268,4 +273,5 @@ const struct lang_host lang_echo = {
     .soft_timeout = echo_soft_timeout,
     .dump_stacks = echo_dump_stacks,
     .finish = echo_nothing,
+    .version = echo_version,
 };

@@ -34,6 +34,8 @@ struct jail_finding {
     char advice[256]; /* what to do about it; "" when nothing is to be done */
 };
 
+#define JAIL_FILE "isolation.json" /* in the data folder: what the running platform found */
+
 #define JAIL_GROUPS 2 /* hierarchies of control groups: version 1 has one for memory and one for pids */
 struct jail_cgroup {
     int version; /* 0 = none, 1, 2 */

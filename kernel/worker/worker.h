@@ -24,5 +24,9 @@ _Noreturn void worker_main(const struct worker_conf *conf, const struct jail_slo
 tn_rc worker_confine(const struct worker_conf *conf, const struct jail_slot *slot, int *sock,
                      struct scratch *ret_scratch, tn_err *err);
 
+/* tenon-worker --doctor [settings]: tries the jail and the language out, without leaving anything, and prints
+ * {"isolation":…} of jail_json() and lines of kernel/base/finding.h. Returns the exit code. */
+int worker_doctor(int argc, char **argv, const struct lang_host *lang);
+
 /* The program: langs is NULL-terminated, the first is the default of --lang. */
 int zygote_main(int argc, char **argv, const struct lang_host *const *langs);

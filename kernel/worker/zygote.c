@@ -494,6 +494,19 @@ static void forget_secrets(void)
     }
 }
 
+/* For `tenon doctor`: what a service may do is not what the shell of an administrator may. */
+static void keep_findings(const struct jail *j)
+{
+    char path[PATH_MAX];
+    struct buf text = BUF_INIT(65536);
+    jail_json(j, &text);
+    snprintf(path, sizeof(path), "%s/" JAIL_FILE, j->data);
+    if (text.failed || fd_write_file(path, text.data, text.len, 0600)) {
+        log_warn("writing %s: %s", path, strerror(errno));
+    }
+    buf_finish(&text);
+}
+
 /* Finds the layers, says which are missing, and refuses when all were demanded. */
 static tn_rc prepare_jail(struct zygote *z, tn_err *err)
 {
@@ -508,6 +521,7 @@ static tn_rc prepare_jail(struct zygote *z, tn_err *err)
     }
     jail_probe(&z->jail);
     jail_log(&z->jail);
+    keep_findings(&z->jail);
     if (z->jail.required && jail_level(&z->jail) != JAIL_ON) {
         return err_set(err, TN_E_CONFIG,
                        "worker_sandbox is \"required\" and a layer of the isolation is missing (see "

@@ -334,6 +334,8 @@ def test_hostile_function(jail: Server, admin: Client, apis: Dict[str, str], nam
             assert any('"%s"' % k in said for k in ([kinds] if isinstance(kinds, str) else kinds)), said[:1500]
             assert re.search(text, said), said[:1500]
             assert admin.result(apis['nap'], ms=0) == 0  # a worker is free at once
+    record = wait_for(lambda: admin.get('/task-records/func/do/list', originId=apis[name]), 10)[0]
+    assert re.search(text, json.dumps(record)), 'the reason stands in the record: %s' % record
     assert not others.wrong and others.done > 0, (others.done, others.wrong[:2])
 
     def settled() -> bool:
@@ -653,6 +655,40 @@ def numbers():
 def own():
     import tenon_test_package
     return tenon_test_package.ANSWER
+
+@DFF.API('own package with native code')
+def own_native():
+    import tenon_test_native
+    return [tenon_test_native.answer(), tenon_test_native.__file__.rsplit('/', 1)[1]]
+
+@DFF.API('local sockets')
+def local_sockets():
+    got = []
+    path = os.path.join(tempfile.gettempdir(), 's')
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        t = threading.Thread(target=lambda: got.append(server.accept()[0].recv(5)))
+        t.start()
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(path)
+            c.sendall(b'hello')
+        t.join()
+    a, b = socket.socketpair()
+    a.sendall(b'x')
+    return [got[0].decode(), b.recv(1).decode()]
+
+@DFF.API('processes that share')
+def sharing():
+    from concurrent.futures import ProcessPoolExecutor
+    queue = multiprocessing.Queue()
+    value = multiprocessing.Value('i', 3)
+    p = multiprocessing.Process(target=queue.put, args=(value.value * 2,))
+    p.start()
+    got = queue.get(timeout=10)
+    p.join()
+    with ProcessPoolExecutor(2) as pool:
+        return [got, list(pool.map(pow, [2, 3], [5, 2]))]
 '''
 
 
@@ -691,6 +727,35 @@ def test_packages_in_resources(jail: Server, admin: Client, ordinary: Dict[str, 
     with open(os.path.join(folder, 'tenon_test_package.py'), 'w', encoding='ascii') as f:
         f.write('ANSWER = 42\n')
     assert admin.result(ordinary['own']) == 42
+
+
+NATIVE = r'''
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+static PyObject *answer(PyObject *m, PyObject *none) { return PyLong_FromLong(42); }
+static PyMethodDef methods[] = {{"answer", answer, METH_NOARGS, ""}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "tenon_test_native", "", -1, methods};
+PyMODINIT_FUNC PyInit_tenon_test_native(void) { return PyModule_Create(&module); }
+'''
+
+
+def test_native_packages_in_resources(jail: Server, admin: Client, ordinary: Dict[str, str], tmp_path: Any) -> None:
+    """A package with a library of its own, which must be mapped executable from a folder that scripts may write."""
+    include = subprocess.run(['/usr/bin/python3', '-c', 'import sysconfig; print(sysconfig.get_path("include"))'],
+                             stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    folder = os.path.join(jail.data, 'resources', 'extra-python-packages')
+    os.makedirs(folder, exist_ok=True)
+    source = tmp_path / 'native.c'
+    source.write_text(NATIVE)
+    subprocess.run(['gcc', '-shared', '-fPIC', '-w', '-I', include, '-o', os.path.join(folder, 'tenon_test_native.so'),
+                    str(source)], check=True)
+    assert admin.result(ordinary['own_native']) == [42, 'tenon_test_native.so']
+
+
+def test_local_sockets_and_shared_memory(admin: Client, ordinary: Dict[str, str]) -> None:
+    """What clients of local data bases and multiprocessing rest upon."""
+    assert admin.result(ordinary['local_sockets']) == ['hello', 'x']
+    assert admin.result(ordinary['sharing']) == [6, [32, 9]]
 
 
 # ---- layers that are missing ------------------------------------------------------------------------------
