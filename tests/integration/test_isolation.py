@@ -269,7 +269,8 @@ def admin(jail: Server) -> Client:
 def apis(admin: Client) -> Dict[str, str]:
     """API ids by function name."""
     script = admin.script(HOSTILE)
-    return {name: admin.add_sync_api('%s.%s' % (script, name)) for name in re.findall(r'^def (\w+)', HOSTILE, re.M)}
+    return {name: admin.add_sync_api('%s.%s' % (script, name), taskRecordLimit=5)
+            for name in re.findall(r'^def (\w+)', HOSTILE, re.M)}
 
 
 def platform(client: Client) -> Dict[str, Any]:
