@@ -322,15 +322,15 @@ void schedules_drop(struct schedules *s, tn_str id)
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
-tn_rc schedules_check(struct schedules *s, tn_str expr, tn_str timezone, tn_err *err)
+tn_rc schedules_check(struct schedules *s, tn_str expr, tn_str zone, tn_err *err)
 {
-    return s->ops == NULL ? no_trigger(err) : s->ops->schedule_check(s->inst, expr, timezone, err);
+    return s->ops == NULL ? no_trigger(err) : s->ops->schedule_check(s->inst, expr, zone, err);
 }
 
-uint32_t schedules_next(struct schedules *s, tn_str expr, tn_str timezone, int64_t after_us,
+uint32_t schedules_next(struct schedules *s, tn_str expr, tn_str zone, int64_t after_us,
                         int64_t *ret_us, uint32_t n)
 {
-    return s->ops == NULL ? 0 : s->ops->schedule_next(s->inst, expr, timezone, after_us, ret_us, n);
+    return s->ops == NULL ? 0 : s->ops->schedule_next(s->inst, expr, zone, after_us, ret_us, n);
 }
 
 void schedules_pause(struct schedules *s, int64_t until_us)

@@ -44,8 +44,8 @@ tn_rc schedules_run(struct schedules *s, tn_err *err);
 /* As tn_host_schedules. */
 tn_rc schedules_put(struct schedules *s, const tn_schedule *in, uint32_t n, tn_err *err);
 void schedules_drop(struct schedules *s, tn_str id);
-tn_rc schedules_check(struct schedules *s, tn_str expr, tn_str timezone, tn_err *err);
-uint32_t schedules_next(struct schedules *s, tn_str expr, tn_str timezone, int64_t after_us,
+tn_rc schedules_check(struct schedules *s, tn_str expr, tn_str zone, tn_err *err);
+uint32_t schedules_next(struct schedules *s, tn_str expr, tn_str zone, int64_t after_us,
                         int64_t *ret_us, uint32_t n);
 void schedules_pause(struct schedules *s, int64_t until_us);
 tn_rc schedules_status(struct schedules *s, struct buf *ret, tn_err *err);
