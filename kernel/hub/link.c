@@ -398,6 +398,15 @@ unsigned link_revoke(struct link *l)
     return n;
 }
 
+/* Printing rings no bell; when somebody wants the lines of a long call, they are looked for. */
+static void look_for_lines(struct link *l, uint64_t now)
+{
+    if (l->nsent && !l->killed && list_entry(l->sent.next, tn_call, node)->log != NULL) {
+        l->check_ns = now + LOOK_MAX_NS;
+        check_at(l->b, l->check_ns);
+    }
+}
+
 void link_look(struct link *l, uint64_t now)
 {
     link_drain(l);
@@ -408,10 +417,11 @@ void link_look(struct link *l, uint64_t now)
         check_at(l->b, l->check_ns);
         return;
     }
+    const tn_call *head = list_entry(l->sent.next, tn_call, node);
     if (l->started && l->slow && l->nsent == 1) {
+        look_for_lines(l, now);
         return; /* its deadline is armed, there is nothing more to see */
     }
-    const tn_call *head = list_entry(l->sent.next, tn_call, node);
     uint64_t claim = atomic_load(&l->page->claim);
     if (!claim_plausible(l, claim)) {
         link_kill(l, "it broke the protocol");
@@ -456,4 +466,5 @@ void link_look(struct link *l, uint64_t now)
     atomic_store(&l->page->hub_sleeps, 1);
     atomic_thread_fence(memory_order_seq_cst);
     link_drain(l);
+    look_for_lines(l, now);
 }

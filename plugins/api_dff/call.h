@@ -7,6 +7,7 @@
 #include "snapshot.h"
 
 struct cache;
+struct follower;
 struct gate;
 
 /* ---- options of one call (spec 2.2, 2.12) ------------------------------------------------------------- */
@@ -98,6 +99,7 @@ struct call {
     struct task_accept *accept;     /* its task is being stored */
     struct task_wait *wait;         /* for a task */
     struct task_events *events;     /* of a task, being streamed */
+    struct follower *follower;      /* of a debugger run, being streamed */
     struct call *next;              /* free list */
     enum call_return return_type;
     bool unbox, draft;

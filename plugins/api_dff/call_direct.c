@@ -2,6 +2,7 @@
 /* Calls by function id for those who signed in: direct and the debugger's drafts
  * (spec 2.1, 2.9, 2.10). The session is checked on a helper thread; the call itself lives on the loop. */
 #include "call_run.h"
+#include "debug_live.h"
 #include "store.h"
 
 static const struct call_kind direct_kind = {
@@ -142,6 +143,20 @@ static void draft_run(struct api_req *r)
     api.host->loop->post(api.host->ctx, draft_on_loop, r);
 }
 
+static void draft_events_on_loop(void *user)
+{
+    struct api_req *r = user;
+    struct call *c = call_new(r->http, r);
+    if (c != NULL) {
+        debug_live_follow(c, api_param(r, 0));
+    }
+}
+
+static void draft_events(struct api_req *r)
+{
+    api.host->loop->post(api.host->ctx, draft_events_on_loop, r);
+}
+
 /* Seconds with three decimals, as task times are written. */
 static void write_seconds(struct str *out, const char *key, int64_t us)
 {
@@ -226,6 +241,12 @@ const struct api_route call_api_routes[] = {
      .path = "/api/v1/func-draft/:funcId",
      .permission = "general_r",
      .run = draft_run,
-     .doc = "Runs the draft of a script in the debugger."},
+     .doc = "Runs the draft of a script in the debugger. With Accept: text/event-stream what it prints "
+            "is sent as it comes."},
+    {.method = "GET",
+     .path = "/api/v1/func-draft-runs/:id/events",
+     .permission = "general_r",
+     .run = draft_events,
+     .doc = "Events of a debugger run, from Last-Event-ID on."},
     {.method = NULL},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call on the loop thread: object, defaults, cache, submission, answer, release. */
+#include "debug_live.h"
 #include "gate.h"
 #include "record.h"
 #include "task_batch.h"
@@ -97,6 +98,7 @@ static void call_release(void *user)
     task_batch_orphan(c);
     task_wait_cancel(c);
     task_events_cancel(c);
+    debug_live_leave(c);
     gate_unref(c->gate);
     if (calls.nfree < FREE_MAX) {
         c->next = calls.free;
@@ -129,6 +131,7 @@ struct call *call_new(tn_http_req *req, struct api_req *managed)
     c->accept = NULL;
     c->wait = NULL;
     c->events = NULL;
+    c->follower = NULL;
     c->gate = NULL;
     c->passed = NULL;
     c->match = NULL;
@@ -215,7 +218,9 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         r.code = t->code;
     }
     record_start_call(c, t, &r, o);
-    if (o->eta_us != 0 || o->delay_s != 0) {
+    if (c->draft && debug_live_wanted(c->req)) {
+        debug_live_start(c, &r);
+    } else if (o->eta_us != 0 || o->delay_s != 0) {
         call_later_submit(c, &r, o);
     } else {
         call_hand_over(c, &r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Start of the call path, the current snapshot, and where uploads go. */
+#include "debug_live.h"
 #include "form.h"
 #include "gate.h"
 
@@ -122,6 +123,7 @@ tn_rc call_start(tn_err *err)
 void call_stop(void)
 {
     struct call_scratch *x = &calls.scratch;
+    debug_live_stop();
     struct str *texts[] = {&x->decoded, &x->query, &x->body, &x->kwargs, &x->merged, &x->http};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         str_free(texts[i]);

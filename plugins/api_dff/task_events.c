@@ -2,13 +2,13 @@
 /* Server-sent events of one task. The kernel's watch delivers; here they get their names, their ids, a
  * state to begin with, and a sign of life when nothing happens. */
 #include "task_events.h"
+#include "sse.h"
 #include "task_batch.h"
 #include "task_wait.h"
 
-#define CTX     api.host->ctx
-#define TASKS   api.host->tasks
-#define HTTP    api.host->http
-#define PING_NS (15ull * 1000000000)
+#define CTX   api.host->ctx
+#define TASKS api.host->tasks
+#define HTTP  api.host->http
 
 struct task_events {
     struct call *c; /* NULL: the client has gone while a helper thread reads the state */
@@ -68,24 +68,14 @@ static bool send_text(struct task_events *e, const struct str *text)
         events_end(e);
         return false;
     }
-    api.host->loop->timer_set(CTX, e->timer, api.host->now_ns() + PING_NS);
+    api.host->loop->timer_set(CTX, e->timer, api.host->now_ns() + SSE_PING_NS);
     return true;
 }
 
-/* data is JSON, which has no line breaks outside of strings that the platform writes. */
 static bool send_event(struct task_events *e, const char *name, tn_str data)
 {
     struct str text = {0};
-    str_printf(&text, "id: %llu\nevent: %s\n", (unsigned long long)e->log_seq, name);
-    while (data.s != NULL) {
-        const char *eol = data.n > 0 ? memchr(data.s, '\n', data.n) : NULL;
-        size_t n = eol != NULL ? (size_t)(eol - data.s) : data.n;
-        add_lit(&text, "data: ");
-        add(&text, (tn_str){data.s, n});
-        add_lit(&text, "\n");
-        data = eol != NULL ? (tn_str){eol + 1, data.n - n - 1} : (tn_str){NULL, 0};
-    }
-    add_lit(&text, "\n");
+    sse_event(&text, e->log_seq, name, data);
     bool ok = send_text(e, &text);
     str_free(&text);
     return ok;
@@ -128,29 +118,12 @@ static void on_event(void *user, const tn_task_event *ev)
 static void on_ping(void *user)
 {
     struct str text = {0};
-    add_lit(&text, ": nothing new\n\n");
+    add(&text, SSE_PING);
     send_text(user, &text);
     str_free(&text);
 }
 
 /* ---- the state to begin with ---------------------------------------------------------------------- */
-static bool start_stream(struct task_events *e, tn_err *err)
-{
-    struct api_stamp s;
-    struct call *c = e->c;
-    api_stamp_as(&s, c->req, c->managed != NULL ? c->managed->trace : NULL);
-    api_stamp_header(&s, TN_STR("Content-Type"), TN_STR("text/event-stream; charset=utf-8"));
-    api_stamp_header(&s, TN_STR("Cache-Control"), TN_STR("no-store"));
-    api_stamp_header(&s, TN_STR("X-Accel-Buffering"), TN_STR("no"));
-    tn_http_reply head = {.size = sizeof head,
-                          .status = 200,
-                          .headers = s.headers,
-                          .nheaders = s.nheaders,
-                          .flags = TN_REPLY_NO_GZIP,
-                          .fd = -1};
-    return HTTP->stream(CTX, c->req, &head, err) == TN_OK;
-}
-
 static void refuse(struct task_events *e, tn_rc rc, const tn_err *err)
 {
     struct call_refusal why = {0};
@@ -181,11 +154,15 @@ static void state_read(void *user)
         refuse(e, e->err.rc, &e->err);
         return;
     }
-    if (!start_stream(e, &err)) {
-        refuse(e, err.rc, &err);
+    tn_rc rc = sse_begin(e->c, &err);
+    if (rc == TN_E_CANCELED) {
+        return; /* the client has gone, and e with its request */
+    }
+    if (rc != TN_OK) {
+        refuse(e, rc, &err);
         return;
     }
-    tn_rc rc = TASKS->watch(CTX, (tn_str){e->id, e->id_len}, e->log_seq, on_event, e, &e->watch,
+    rc = TASKS->watch(CTX, (tn_str){e->id, e->id_len}, e->log_seq, on_event, e, &e->watch,
                             &err);
     if (rc != TN_OK) {
         events_end(e);
@@ -199,19 +176,6 @@ static void read_on_helper(void *user)
     struct task_events *e = user;
     e->err.rc = TASKS->get(CTX, (tn_str){e->id, e->id_len}, &e->json, &e->err);
     api.host->loop->post(CTX, state_read, e);
-}
-
-/* Where a client that comes back wants to go on. */
-static uint64_t resume_from(const tn_http_req *req)
-{
-    tn_str t = tn_http_header(req, "last-event-id");
-    int64_t v = 0;
-    for (uint32_t i = 0; t.s == NULL && i < req->nargs; i++) {
-        if (text_is(req->args[i].name, "lastEventId")) {
-            t = req->args[i].value;
-        }
-    }
-    return t.s != NULL && text_int(t, &v) && v > 0 ? (uint64_t)v : 0;
 }
 
 void task_events(struct call *c, tn_str id)
@@ -232,7 +196,7 @@ void task_events(struct call *c, tn_str id)
         return;
     }
     e->c = c;
-    e->log_seq = resume_from(c->req);
+    e->log_seq = sse_resume_from(c->req);
     e->id_len = id.n;
     memcpy(e->id, id.s, id.n);
     e->err = (tn_err)TN_ERR_INIT;

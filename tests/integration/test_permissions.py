@@ -48,7 +48,7 @@ ROUTES = [
     ('POST', '/dead-letters/do/purge', WRITE), ('GET', '/queues/do/list', READ), ('POST', '/queues/none/do/modify', WRITE),
     ('GET', '/image-info', PUBLIC), ('GET', '/system-info', PUBLIC), ('GET', '/do/ping', PUBLIC), ('POST', '/do/echo', PUBLIC),
     ('GET', '/debug/api-behavior/do/test', PUBLIC),
-    ('GET', '/monitor/system-metrics/do/get', READ), ('GET', '/monitor/abnormal-requests/statusCode4xx/do/list', READ),
+    ('GET', '/func-draft-runs/none/events', READ), ('GET', '/monitor/system-metrics/do/get', READ), ('GET', '/monitor/abnormal-requests/statusCode4xx/do/list', READ),
     ('GET', '/func/overview', READ), ('GET', '/system-report', READ), ('GET', '/debug/system-logs/do/pull', READ),
     ('POST', '/debug/log-cache-tables/do/clear', WRITE),
     ('GET', '/operation-records/do/list', READ), ('GET', '/task-records/do/list', READ), ('GET', '/task-records/func/do/list', READ), ('GET', '/task-records/func/do/get-count', READ),
