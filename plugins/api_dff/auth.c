@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "rows.h"
 #include "session.h"
+#include "sign_in.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #define AUTH        api.host->auth
 #define SESSION_TTL 86400
 
-static json_t *wait_detail(int64_t seconds)
+json_t *sign_in_wait(int64_t seconds)
 {
     return json_pack("{s:I}", "signInWaitTimeout", (json_int_t)seconds);
 }
@@ -55,7 +56,7 @@ static bool password_matches(const json_t *user, tn_str password)
     return true;
 }
 
-static bool captcha_ok(struct api_req *r, const char *category)
+bool sign_in_captcha(struct api_req *r, const char *category)
 {
     tn_str token = text_of(row_text(r->body, "captchaToken"));
     tn_str answer = text_of(row_text(r->body, "captcha"));
@@ -66,7 +67,20 @@ static bool captcha_ok(struct api_req *r, const char *category)
     return problem == NULL;
 }
 
-static void sign_in_done(struct api_req *r, const json_t *user)
+bool sign_in_brake(struct api_req *r, tn_str name, const char *what)
+{
+    tn_err err = TN_ERR_INIT;
+    int64_t wait = guard_enter(name, r->http->peer, &err);
+    if (wait > 0) {
+        api_fail(r, EUserLocked, NULL, sign_in_wait(wait), "Too many %s, try again in %lld seconds",
+                 what, (long long)wait);
+    } else if (wait < 0) {
+        api_fail_err(r, &err);
+    }
+    return wait == 0;
+}
+
+void sign_in_done(struct api_req *r, const json_t *user)
 {
     char xatid[4 + 12 + 1] = "xat-";
     AUTH->random_id(xatid + 4, 12);
@@ -90,17 +104,7 @@ static void sign_in(struct api_req *r)
     tn_str username = text_of(row_text(in, "username"));
     tn_str password = text_of(row_text(in, "password"));
     tn_err err = TN_ERR_INIT;
-    if (!captcha_ok(r, "signIn")) {
-        return;
-    }
-    int64_t wait = guard_enter(username, r->http->peer, &err);
-    if (wait != 0) {
-        if (wait > 0) {
-            api_fail(r, EUserLocked, NULL, wait_detail(wait),
-                     "Too many failed sign-ins, try again in %lld seconds", (long long)wait);
-        } else {
-            api_fail_err(r, &err);
-        }
+    if (!sign_in_captcha(r, "signIn") || !sign_in_brake(r, username, "failed sign-ins")) {
         return;
     }
     json_t *user = user_load("username", username, &err);
@@ -109,11 +113,11 @@ static void sign_in(struct api_req *r)
         return;
     }
     if (!password_matches(user, password)) {
-        api_fail(r, EUserPassword, NULL, wait_detail(guard_wait(username)),
+        api_fail(r, EUserPassword, NULL, sign_in_wait(guard_wait(username)),
                  "Invalid username or password");
     } else if (json_is_true(json_object_get(user, "isDisabled")) &&
                strcmp(row_text(user, "id"), "u-admin") != 0) {
-        api_fail(r, EUserDisabled, NULL, wait_detail(0), "Current user has been disabled");
+        api_fail(r, EUserDisabled, NULL, sign_in_wait(0), "Current user has been disabled");
     } else {
         guard_success(username, r->http->peer);
         sign_in_done(r, user);
@@ -135,19 +139,10 @@ static void change_password(struct api_req *r)
     const json_t *in = json_object_get(r->body, "changePassword");
     tn_str old = text_of(row_text(in, "oldPassword")), fresh = text_of(row_text(in, "newPassword"));
     tn_err err = TN_ERR_INIT;
-    if (!captcha_ok(r, "changePassword")) {
-        return;
-    }
     /* The same brake as at the door: a stolen token must not become a way to guess the password. */
     tn_str username = text_of(r->user.username);
-    int64_t wait = guard_enter(username, r->http->peer, &err);
-    if (wait != 0) {
-        if (wait > 0) {
-            api_fail(r, EUserLocked, NULL, wait_detail(wait),
-                     "Too many wrong passwords, try again in %lld seconds", (long long)wait);
-        } else {
-            api_fail_err(r, &err);
-        }
+    if (integrated_refuse(r) || !sign_in_captcha(r, "changePassword") ||
+        !sign_in_brake(r, username, "wrong passwords")) {
         return;
     }
     json_t *user = user_load("id", text_of(r->user.id), &err);
@@ -204,6 +199,9 @@ static void profile_modify(struct api_req *r)
 {
     tn_err err = TN_ERR_INIT;
     const json_t *data = json_object_get(r->body, "data");
+    if (integrated_refuse(r)) {
+        return;
+    }
     if (!r->dry_run && store_patch(NULL, "user", "id", text_of(r->user.id), data, &err) != TN_OK) {
         api_fail_err(r, &err);
         return;

@@ -259,7 +259,9 @@ tn_rc cron_sync(tn_err *err)
             chunk_add(c, &j, snap, seen, err);
         }
         for (i = 0; snapshot_each_auto(snap, &i, &f);) {
-            chunk_add_auto(c, f, snap, seen, err);
+            if (f->auto_cron.n > 0) {
+                chunk_add_auto(c, f, snap, seen, err);
+            }
         }
         rc = sync_end(c, err);
         c = NULL;

@@ -4,9 +4,12 @@
 #include "call_run.h"
 #include "gate.h"
 
-#define ASK_QUEUE     1
-#define ASK_TIMEOUT_S 35 /* spec 2.1 */
-#define ASK_EXPIRES_S 900
+static const struct call_kind kind_auth = {
+    .origin = {"apiAuth", 7},
+    .queue = 1,
+    .timeout_s = 35,
+    .expires_s = 900,
+};
 
 static void ask_done(void *user, const tn_call_result *result)
 {
@@ -46,17 +49,20 @@ void gate_ask(struct call *c, struct gate *g, const struct call_input *in,
     add_lit(&args, "{\"req\":");
     add(&args, str_view(&x->http));
     add_lit(&args, "}");
+    static const struct call_opts none = {.unbox = -1};
+    struct call_limits limits;
+    call_limits(f, &kind_auth, &none, &limits);
     tn_call_req r = {
         .size = sizeof r,
         .script = f->script,
         .func = f->name,
-        .origin = TN_STR("apiAuth"),
+        .origin = kind_auth.origin,
         .origin_id = gate_auth_id(g),
         .args = str_view(&args),
         .http = str_view(&x->http),
-        .queue = f->queue != 0 ? f->queue : ASK_QUEUE,
-        .timeout_ms = (f->timeout_s != 0 ? f->timeout_s : ASK_TIMEOUT_S) * 1000,
-        .expires_ms = (f->expires_s != 0 ? f->expires_s : ASK_EXPIRES_S) * 1000,
+        .queue = limits.queue,
+        .timeout_ms = limits.timeout_ms,
+        .expires_ms = limits.expires_ms,
         .user = c,
         .done = ask_done,
     };

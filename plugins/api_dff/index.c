@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the platform says about itself (spec 1.12): system-info, image-info, ping, echo. */
 #include "rows.h"
+#include "sign_in.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,20 +62,6 @@ json_t *system_settings(tn_err *err)
     }
     json_decref(rows);
     return all;
-}
-
-/* Functions that the login screen offers. */
-static json_t *sign_in_funcs(tn_err *err)
-{
-    json_t *rows = store_where(NULL, "func", "func.integration", TN_STR("signIn"), NULL, 0, err);
-    json_t *list = rows != NULL ? json_array() : NULL;
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        const json_t *f = json_array_get(rows, i);
-        json_array_append_new(list, json_pack("{s:O, s:O?}", "id", json_object_get(f, "id"),
-                                              "title", json_object_get(f, "title")));
-    }
-    json_decref(rows);
-    return list;
 }
 
 enum { I_TEXT, I_INT, I_LIST, I_BYTES };
@@ -181,7 +168,7 @@ static void system_info(struct api_req *r)
             json_string("DEVELOPMENT MODE: admin/admin may sign in and captchas are "
                         "off. Never let others reach this platform."));
     }
-    json_t *all = system_settings(&err), *funcs = all != NULL ? sign_in_funcs(&err) : NULL;
+    json_t *all = system_settings(&err), *funcs = all != NULL ? integrated_funcs(&err) : NULL;
     if (funcs == NULL) {
         json_decref(all);
         json_decref(info);

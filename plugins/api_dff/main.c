@@ -3,6 +3,7 @@
 #include "connector.h"
 #include "cron.h"
 #include "entities.h"
+#include "integration.h"
 #include "localhost.h"
 #include "operation.h"
 #include "record.h"
@@ -68,6 +69,7 @@ static const struct api_route *const tables[] = {
     cron_job_routes,
     cron_view_routes,
     flag_routes,
+    integration_routes,
 };
 /* clang-format on */
 
@@ -238,6 +240,7 @@ static tn_rc start(void *inst, tn_err *err)
         cron_state_start,
         cron_sync_start,
         flags_start,
+        autorun_start,
     };
     /* clang-format on */
     tn_rc rc = TN_OK;

@@ -3,6 +3,7 @@
  * then one transaction stores code, functions and history, then the kernel gets the code and the
  * snapshot is swapped, then the caller hears about it. helper thread -> loop -> worker -> loop ->
  * helper thread. */
+#include "integration.h"
 #include "rows.h"
 
 #include <stdlib.h>
@@ -118,6 +119,9 @@ static void publish_finish(void *user)
             api_fail_err(r, &p->err);
         }
     } else {
+        if (!r->dry_run) {
+            autorun_published(p->id);
+        }
         api_ok(r, json_pack("{s:s, s:I, s:o}", "id", p->id, "publishVersion", (json_int_t)version,
                             "apiFuncs",
                             json_is_array(funcs) ? json_incref((json_t *)funcs) : json_array()));

@@ -3,6 +3,7 @@
 #include "session.h"
 #include "ak_check.h"
 #include "localhost.h"
+#include "sign_in.h"
 #include "store.h"
 
 #include <sodium.h>
@@ -109,6 +110,10 @@ char *token_make(const json_t *user, const char *xatid)
                                "nm", json_object_get(user, "name"), "em",
                                json_object_get(user, "email"), "iat",
                                (json_int_t)(api.host->wall_us() / 1000000));
+    json_t *by = json_object_get(user, "integratedSignInFuncId");
+    if (by != NULL) {
+        json_object_set(claims, "isfid", by);
+    }
     char *text = claims != NULL ? json_dumps(claims, JSON_COMPACT) : NULL;
     json_decref(claims);
     if (text == NULL) {
@@ -283,6 +288,9 @@ json_t *user_load(const char *column, tn_str value, tn_err *err)
 static json_t *token_user(struct api_req *r, const json_t *claims)
 {
     tn_err err = TN_ERR_INIT;
+    if (json_object_get(claims, "isfid") != NULL) {
+        return integrated_user(r, claims);
+    }
     tn_str uid = claims != NULL ? text_of(json_string_value(json_object_get(claims, "uid")))
                                 : TN_STR("u-admin");
     json_t *row = user_load("id", uid, &err);

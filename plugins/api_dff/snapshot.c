@@ -126,9 +126,10 @@ bool snapshot_each(const struct snapshot *s, enum snap_kind kind, size_t *i, str
 
 bool snapshot_each_auto(const struct snapshot *s, size_t *i, const struct snap_func **ret)
 {
-    while (*i < s->funcs.cap) {
+    while (s != NULL && *i < s->funcs.cap) {
         *ret = s->funcs.slots[(*i)++].item;
-        if (*ret != NULL && (*ret)->auto_cron.n > 0) {
+        if (*ret != NULL &&
+            ((*ret)->auto_cron.n > 0 || (*ret)->on_launch || (*ret)->on_publish)) {
             return true;
         }
     }

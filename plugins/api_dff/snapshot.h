@@ -51,6 +51,7 @@ struct snap_func {
     } retry;
     tn_str cron_expr;       /* fixed_cron_expr, absent = none */
     tn_str auto_cron;       /* cronExpr of an autoRun integration, absent = none */
+    bool on_launch, on_publish; /* of an autoRun integration */
     const uint32_t *delays; /* delayed_cron_job, seconds */
     uint32_t ndelays;
 };
@@ -90,7 +91,7 @@ tn_rc snapshot_load(const tn_host *host, struct snapshot **ret, tn_err *err);
 void snapshot_free(struct snapshot *s);
 /* The APIs of a kind one after the other; i starts at 0. False: that was the last. */
 bool snapshot_each(const struct snapshot *s, enum snap_kind kind, size_t *i, struct snap_api **ret);
-/* The functions that run by themselves on a schedule (auto_cron); i starts at 0. */
+/* The functions that run by themselves: autoRun integrations; i starts at 0. */
 bool snapshot_each_auto(const struct snapshot *s, size_t *i, const struct snap_func **ret);
 /* Loop thread. NULL s is an empty snapshot. */
 const struct snap_api *snapshot_api(const struct snapshot *s, enum snap_kind kind, tn_str id);

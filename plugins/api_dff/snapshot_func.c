@@ -66,19 +66,24 @@ static bool add_retry(struct snapshot *s, const json_t *extra, struct snap_retry
     return true;
 }
 
-/* fixed_cron_expr=, delayed_cron_job= and the schedule of an autoRun integration. */
+/* fixed_cron_expr=, delayed_cron_job= and when an autoRun integration runs. */
 static bool add_cron(struct snapshot *s, const json_t *row, const json_t *extra,
                      struct snap_func *f)
 {
     tn_str fixed = snap_row_text(extra, "fixedCronExpr");
-    tn_str own = snap_row_text(json_object_get(extra, "integrationConfig"), "cronExpr");
+    const json_t *by_itself = text_is(snap_row_text(row, "integration"), "autoRun")
+                                  ? json_object_get(extra, "integrationConfig")
+                                  : NULL;
+    tn_str own = snap_row_text(by_itself, "cronExpr");
     const json_t *delays = json_object_get(extra, "delayedCronJob");
     if (fixed.n > 0) {
         f->cron_expr = snap_copy(&s->arena, fixed);
     }
-    if (own.n > 0 && text_is(snap_row_text(row, "integration"), "autoRun")) {
+    if (own.n > 0) {
         f->auto_cron = snap_copy(&s->arena, own);
     }
+    f->on_launch = json_is_true(json_object_get(by_itself, "onSystemLaunch"));
+    f->on_publish = json_is_true(json_object_get(by_itself, "onScriptPublish"));
     uint32_t n = json_array_size(delays) < 1000 ? (uint32_t)json_array_size(delays) : 1000;
     uint32_t *to = n > 0 ? snap_alloc(&s->arena, n * sizeof *to) : NULL;
     for (uint32_t i = 0; to != NULL && i < n; i++) {

@@ -15,6 +15,12 @@ const struct call_kind kind_cron = {
     .timeout_s = 35,
     .expires_s = 900,
 };
+const struct call_kind kind_integration = {
+    .origin = {"integration", 11},
+    .queue = 1,
+    .timeout_s = 35,
+    .expires_s = 900,
+};
 
 static uint32_t first_of(uint32_t option, uint32_t func, uint32_t table)
 {

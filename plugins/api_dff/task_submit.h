@@ -5,7 +5,7 @@
 #include "call_run.h"
 
 /* Entry points that make tasks (spec 2.1). */
-extern const struct call_kind kind_async, kind_cron;
+extern const struct call_kind kind_async, kind_cron, kind_integration;
 
 /* Fills `ret` for one call of f: names, queue, timeout and expires (o's, else DFF.API's, else the
  * kind's), the start by eta or delay, delivery and retries by DFF.API. The rest is zeroed, for the

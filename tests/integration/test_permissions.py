@@ -16,7 +16,8 @@ SYNC = [('GET', '/do/list', READ), ('POST', '/do/add', WRITE), ('POST', '/none/d
         ('POST', '/do/add-many', WRITE), ('POST', '/do/modify-many', WRITE), ('GET', '/do/delete-many', WRITE)]
 # Written from Appendix A, not from our tables: the two must agree.
 ROUTES = [
-    ('GET', '/captcha/do/get', PUBLIC), ('POST', '/auth/do/sign-in', PUBLIC), ('GET', '/auth/do/sign-out', PUBLIC),
+    ('GET', '/captcha/do/get', PUBLIC), ('POST', '/auth/do/sign-in', PUBLIC), ('POST', '/func/integration/sign-in', PUBLIC),
+    ('GET', '/auth/do/sign-out', PUBLIC),
     ('POST', '/auth/do/change-password', SIGNED), ('GET', '/auth/profile/do/get', SIGNED),
     ('POST', '/auth/profile/do/modify', SIGNED),
     ('GET', '/users/do/list', USER_R), ('GET', '/users/none/do/get', USER_R), ('POST', '/users/do/add', USER_W),
