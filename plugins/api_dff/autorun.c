@@ -23,6 +23,8 @@ static void accepted(void *user, tn_rc rc, const tn_task_receipt *receipts, uint
     }
 }
 
+static tn_timer *launch_timer;
+
 /* why: "onSystemLaunch", "onScriptPublish". */
 static void run(const struct snap_func *f, const char *why)
 {
@@ -44,6 +46,8 @@ static void launched(void *user)
 {
     const struct snap_func *f;
     (void)user;
+    api.host->loop->timer_free(CTX, launch_timer);
+    launch_timer = NULL;
     for (size_t i = 0; snapshot_each_auto(calls_snapshot(), &i, &f);) {
         if (f->on_launch) {
             run(f, "onSystemLaunch");
@@ -73,11 +77,10 @@ void autorun_published(const char *script_id)
 
 static void start_timer(void *user)
 {
-    tn_timer *timer;
     tn_err err = TN_ERR_INIT;
     (void)user;
-    if (api.host->loop->timer(CTX, launched, NULL, &timer, &err) == TN_OK) {
-        api.host->loop->timer_set(CTX, timer, api.host->now_ns() + LAUNCH_NS);
+    if (api.host->loop->timer(CTX, launched, NULL, &launch_timer, &err) == TN_OK) {
+        api.host->loop->timer_set(CTX, launch_timer, api.host->now_ns() + LAUNCH_NS);
     } else {
         api.host->log(CTX, TN_LOG_ERROR, "no function runs at the launch: %s", err.msg);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What scripts read of sync APIs, async APIs and cron jobs, and how they change env variables
  * (spec 3.5). */
+#include "cron.h"
 #include "service.h"
 #include "rows.h"
 
@@ -29,6 +30,9 @@ static void entity_list(void *user, tn_str payload, void *token)
         tn_list q = {.size = sizeof q, .limit = -1};
         json_t *rows = one ? store_where(NULL, kind, "id", service_text(ask, "id"), NULL, 0, &err)
                            : store_rows(NULL, kind, &q, NULL, &err);
+        for (size_t i = 0; strcmp(kind, "cronJob") == 0 && i < json_array_size(rows); i++) {
+            cron_state_row(json_array_get(rows, i));
+        }
         if (rows != NULL) {
             service_answer(token, rows);
         } else {

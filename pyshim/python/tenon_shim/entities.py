@@ -12,6 +12,7 @@ import _tenon
 _TITLES = (("scriptSetTitle", "sset_title"), ("scriptTitle", "scpt_title"), ("funcTitle", "func_title"),
            ("funcExtraConfigJSON", "func_extraConfigJSON"))
 _JOINED = ("func_", "scpt_", "sset_", "apia_")
+_AUTO = "autoRun.cronJob-"
 
 
 def _row(stored: dict) -> dict:
@@ -90,10 +91,27 @@ class Entities:
         }, kwargs)
 
 
+def _until(name: str, seconds, must: bool = False):
+    """Unix time in so many seconds from now; None: for ever."""
+    if seconds is None and not must:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 1e10:
+        raise BadEntityCall("`%s` should be a number of seconds from now, not %r" % (name, seconds))
+    return time.time() + seconds
+
+
 class CronJobs(Entities):
     """Besides: expressions that scripts set for a while, and pauses."""
 
     __slots__ = ()
+
+    def _id(self, id):
+        """Functions that run by themselves (autoRun) are jobs without a row; they may be set and paused."""
+        if id is None:
+            origin_id = _tenon.info()["originId"]
+            if origin_id.startswith(_AUTO):
+                return origin_id
+        return super()._id(id)
 
     def _cron(self, op: str, **more):
         more["op"] = op
@@ -101,8 +119,9 @@ class CronJobs(Entities):
 
     def set_cron_expr(self, cron_expr, expires=None, entity_id=None) -> None:
         """From now on, for `expires` seconds or until cleared, the job runs by this expression."""
-        self._cron("set", id=self._id(entity_id), cronExpr=cron_expr,
-                   expireTime=time.time() + expires if expires else None)
+        if not isinstance(cron_expr, str) or not cron_expr.strip():
+            raise BadEntityCall("`cron_expr` should be a cron expression, not %r" % (cron_expr,))
+        self._cron("set", id=self._id(entity_id), cronExpr=cron_expr, expireTime=_until("expires", expires))
 
     def get_cron_expr(self, id=None):
         """The expression that a script has set, or None."""
@@ -117,7 +136,7 @@ class CronJobs(Entities):
 
     def pause(self, expires, entity_id=None) -> None:
         """The job does not start for so many seconds."""
-        self._cron("pause", id=self._id(entity_id), expireTime=time.time() + expires)
+        self._cron("pause", id=self._id(entity_id), expireTime=_until("expires", expires, True))
 
 
 for _kind in ("crontab", "temp_crontab"):
