@@ -189,25 +189,69 @@ static int set_vars(PyObject *d, PyObject *vars)
     return 0;
 }
 
+/* The vars of the last call: those of an API are the same text in every call. */
+static struct {
+    char text[256];
+    size_t n;
+    PyObject *dict; /* nobody changes it; NULL: none */
+    bool plain;     /* nothing in it differs from what the template has */
+} known_vars;
+
+static int has_only_defaults(PyObject *vars)
+{
+    Py_ssize_t pos = 0;
+    PyObject *k, *v;
+    while (PyDict_Next(vars, &pos, &k, &v)) {
+        bool zero = PyLong_CheckExact(v) && PyLong_AsLong(v) == 0;
+        if (PyUnicode_CompareWithASCIIString(k, "taskRecordLimit") != 0 &&
+            !(zero && PyUnicode_CompareWithASCIIString(k, "delay") == 0)) {
+            PyErr_Clear();
+            return 0;
+        }
+    }
+    PyErr_Clear();
+    return 1;
+}
+
+/* The vars as a dict (a new reference, only to be read); *ret_plain: the template says the same. */
+static PyObject *vars_of(tn_str text, bool *ret_plain)
+{
+    if (known_vars.dict == NULL || known_vars.n != text.n ||
+        memcmp(known_vars.text, text.s, text.n) != 0) {
+        PyObject *vars = value_in_dict(text, "vars");
+        *ret_plain = vars != NULL && has_only_defaults(vars);
+        if (vars == NULL || text.n > sizeof(known_vars.text)) {
+            return vars;
+        }
+        Py_XSETREF(known_vars.dict, vars);
+        memcpy(known_vars.text, text.s, text.n);
+        known_vars.n = text.n;
+        known_vars.plain = *ret_plain;
+    }
+    *ret_plain = known_vars.plain;
+    return Py_NewRef(known_vars.dict);
+}
+
 /* A copy of the entry script's template with the values of this call. */
 static PyObject *task_values(struct task *t)
 {
     const struct lang_call *c = t->call;
     struct script *s = t->entry;
     PyObject *vars = NULL, *d = NULL;
+    bool plain = true;
     if (s->globals == NULL && (s->globals = template_new(s)) == NULL) {
         return NULL;
     }
     if (keep_func(s, c->func) < 0 || keep(s, &s->origin, N.origin, c->origin) < 0 ||
         keep(s, &s->origin_id, N.origin_id, c->origin_id) < 0 || keep_numbers(s, t) < 0 ||
-        (c->vars.n && (vars = value_in_dict(c->vars, "vars")) == NULL)) {
+        (c->vars.n && (vars = vars_of(c->vars, &plain)) == NULL)) {
         return NULL;
     }
     d = PyDict_Copy(s->globals);
     if (d == NULL || set_take(d, N.task_id, str_py(c->task_id)) < 0 ||
-        set_take(d, N.func_chain, call_chain(s, vars)) < 0 ||
+        set_take(d, N.func_chain, call_chain(s, plain ? NULL : vars)) < 0 ||
         PyDict_SetItem(d, N.http_request, t->http) < 0 ||
-        (t->debug && PyDict_SetItem(d, N.debug, Py_True) < 0) || (vars && set_vars(d, vars) < 0)) {
+        (t->debug && PyDict_SetItem(d, N.debug, Py_True) < 0) || (!plain && set_vars(d, vars) < 0)) {
         Py_CLEAR(d);
     }
     Py_XDECREF(vars);

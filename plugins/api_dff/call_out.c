@@ -5,26 +5,31 @@
 #define ONES  0x0101010101010101ull
 #define HIGHS 0x8080808080808080ull
 
-/* No byte needs escaping or checking: ASCII without controls, '"' and '\\'. False alarms (a byte
- * behind a special one) only cost the slow path. */
+/* Is one of eight bytes other than ASCII, a control, '"' or '\\'? False alarms (a byte behind a special
+ * one) only cost the slow path. */
+static inline bool special(uint64_t w)
+{
+    uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
+    return ((w | (w - ONES * 0x20) | (quote - ONES) | (slash - ONES)) & HIGHS) != 0;
+}
+
+/* No byte needs escaping or checking. */
 static bool plain(const char *s, size_t n)
 {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t w;
+    uint64_t w;
+    if (n < 8) {
+        memset(&w, 'x', sizeof w);
+        memcpy(&w, s, n);
+        return !special(w);
+    }
+    for (size_t i = 0; i + 8 <= n; i += 8) {
         memcpy(&w, s + i, 8);
-        uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
-        if ((w | (w - ONES * 0x20) | (quote - ONES) | (slash - ONES)) & HIGHS) {
+        if (special(w)) {
             return false;
         }
     }
-    for (; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') {
-            return false;
-        }
-    }
-    return true;
+    memcpy(&w, s + n - 8, 8); /* the rest, with some that were looked at */
+    return !special(w);
 }
 
 char *str_room_for(struct str *b, size_t n)
@@ -50,9 +55,12 @@ void add_quote(struct str *b, tn_str t)
         t = TN_STR("");
     }
     if (plain(t.s, t.n)) {
-        add_lit(b, "\"");
-        add(b, t);
-        add_lit(b, "\"");
+        char *p = str_room_for(b, t.n + 2);
+        if (p != NULL) {
+            p[0] = '"';
+            memcpy(p + 1, t.s, t.n);
+            p[t.n + 1] = '"';
+        }
         return;
     }
     size_t need = api.host->json->quote(t, NULL, 0);

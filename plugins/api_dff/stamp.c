@@ -40,26 +40,30 @@ static uint64_t trace_random(void)
     return s[1] + b;
 }
 
-static void trace_make(char ret[129])
+static char *put_hex(char *p, uint64_t v, unsigned digits)
 {
     static const char hex[] = "0123456789ABCDEF";
-    static const unsigned char groups[] = {8, 4, 4, 4, 12};
-    uint64_t r[2] = {trace_random(), trace_random()};
-    uint8_t bytes[16];
-    memcpy(bytes, r, sizeof bytes);
-    bytes[6] = (uint8_t)((bytes[6] & 0x0F) | 0x40); /* version 4, RFC 4122 */
-    bytes[8] = (uint8_t)((bytes[8] & 0x3F) | 0x80);
-    char *p = stpcpy(ret, "TRACE-");
-    unsigned nibble = 0;
-    for (unsigned g = 0; g < sizeof groups; g++) {
-        if (g > 0) {
-            *p++ = '-';
-        }
-        for (unsigned i = 0; i < groups[g]; i++, nibble++) {
-            *p++ = hex[nibble % 2 == 0 ? bytes[nibble / 2] >> 4 : bytes[nibble / 2] & 15];
-        }
+    for (unsigned i = 0; i < digits; i++) {
+        p[i] = hex[v >> (4 * (digits - 1 - i)) & 15];
     }
-    *p = '\0';
+    return p + digits;
+}
+
+/* A random UUID: version 4, RFC 9562. */
+static void trace_make(char ret[129])
+{
+    uint64_t high = (trace_random() & ~0xF000ull) | 0x4000;
+    uint64_t low = trace_random() >> 2 | 1ull << 63;
+    char *p = stpcpy(ret, "TRACE-");
+    p = put_hex(p, high >> 32, 8);
+    *p++ = '-';
+    p = put_hex(p, high >> 16 & 0xFFFF, 4);
+    *p++ = '-';
+    p = put_hex(p, high & 0xFFFF, 4);
+    *p++ = '-';
+    p = put_hex(p, low >> 48, 4);
+    *p++ = '-';
+    *put_hex(p, low & 0xFFFFFFFFFFFF, 12) = '\0';
 }
 
 /* May this text from a request header be sent back in one? */

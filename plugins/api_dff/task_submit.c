@@ -79,7 +79,11 @@ void call_vars_write(struct str *out, const struct call_opts *o, int64_t record_
         str_printf(out, "\"eta\":\"%s\",", iso);
     }
     if (record_limit >= 0) {
-        str_printf(out, "\"taskRecordLimit\":%lld,", (long long)record_limit);
+        add_lit(out, "\"taskRecordLimit\":"); /* no printf: this is on the way of nearly every call */
+        add_int(out, record_limit);
+        add_lit(out, ",");
     }
-    str_printf(out, "\"delay\":%u}", (unsigned)o->delay_s);
+    add_lit(out, "\"delay\":");
+    add_int(out, o->delay_s);
+    add_lit(out, "}");
 }

@@ -135,13 +135,16 @@ static char *put_headers(char *p, const char *end, struct answer *a, tn_err *err
 {
     for (uint32_t i = 0; i < a->r.nheaders; i++) {
         tn_str name = a->r.headers[i].name, value = text_trim(a->r.headers[i].value);
-        if (name.n == 0 || text_token(name.s, name.n) != name.n || text_control(value)) {
+        bool usual = answer_usual(name);
+        if (name.n == 0 || (!usual && text_token(name.s, name.n) != name.n) || text_control(value)) {
             const char *why = text_header_refused(name, a->r.headers[i].value);
             answer_refused(name, why != NULL ? why : "it is malformed", err);
             return NULL;
         }
-        answer_note(a, name, value);
-        if (value.n == 0 || answer_managed(name)) {
+        if (!usual) {
+            answer_note(a, name, value);
+        }
+        if (value.n == 0 || (!usual && answer_managed(name))) {
             continue; /* an empty one means the same as none */
         }
         if (name.n > (size_t)(end - p) || value.n + 4 > (size_t)(end - p) - name.n) {

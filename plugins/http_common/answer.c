@@ -7,10 +7,14 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* Fields that belong to the connection or that the engine writes itself. */
-static const char *const managed[] = {
-    "connection", "content-length", "transfer-encoding", "keep-alive", "upgrade",
-    "te",         "trailer",        "proxy-connection",
+/* Fields that belong to the connection or that the engine writes itself, by the length of their names. */
+static const char *const managed[][2] = {
+    [2] = {"te"},
+    [7] = {"upgrade", "trailer"},
+    [10] = {"connection", "keep-alive"},
+    [14] = {"content-length"},
+    [16] = {"proxy-connection"},
+    [17] = {"transfer-encoding"},
 };
 
 /* Media types that shrink. "x/" stands for the whole family. */
@@ -33,13 +37,34 @@ void answer_drop(const tn_http_reply *r)
     }
 }
 
+bool answer_usual(tn_str name)
+{
+    /* by length; a length has at most three */
+    static const char *const usual[][3] = {
+        [10] = {"X-Trace-Id"},
+        [13] = {"X-Client-Time", "X-Dff-Version", "Last-Modified"},
+        [14] = {"X-Request-Time", "X-Request-Cost"},
+        [15] = {"X-Response-Time"},
+        [23] = {"X-Dff-Release-Timestamp"},
+    };
+    if (name.n >= sizeof usual / sizeof usual[0]) {
+        return false;
+    }
+    for (size_t i = 0; i < 3 && usual[name.n][i] != NULL; i++) {
+        if (memcmp(name.s, usual[name.n][i], name.n) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool answer_managed(tn_str name)
 {
-    if (name.n == 0 || strchr("ckptu", name.s[0] | 0x20) == NULL) {
-        return false; /* most names of an answer begin with X- */
+    if (name.n >= sizeof managed / sizeof managed[0]) {
+        return false;
     }
-    for (size_t i = 0; i < sizeof managed / sizeof managed[0]; i++) {
-        if (text_equal_ci(name, managed[i])) {
+    for (size_t i = 0; i < 2 && managed[name.n][i] != NULL; i++) {
+        if (text_equal_ci(name, managed[name.n][i])) {
             return true;
         }
     }

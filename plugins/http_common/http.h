@@ -181,6 +181,9 @@ tn_rc answer_init(struct answer *a, const tn_http_reply *r, tn_err *err);
 bool answer_has_body(uint32_t status);
 /* Does a header of that name belong to the connection, so that the engine writes it? */
 bool answer_managed(tn_str name);
+/* Is it, letter by letter, a name that nearly every answer has: a token, not managed, of no interest to
+ * answer_note()? Spares looking at it more closely. */
+bool answer_usual(tn_str name);
 /* Remembers a header that matters here. */
 void answer_note(struct answer *a, tn_str name, tn_str value);
 /* Fills err for a header that may not be sent; returns TN_E_INVAL. */

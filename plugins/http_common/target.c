@@ -9,11 +9,31 @@ static bool refuse(struct text_refusal *why, uint32_t status, const char *text)
     return false;
 }
 
+/* Is the path what it means: visible ASCII, nothing to decode, no segment that begins with a dot? */
+static bool path_is_clean(tn_str raw)
+{
+    static const char ends[256] = {['%'] = 1, ['#'] = 1, ['/'] = 2};
+    char before = 0;
+    for (size_t i = 0; i < raw.n; i++) {
+        unsigned char c = (unsigned char)raw.s[i];
+        if (c - 0x21u > 0x7E - 0x21u || ends[c] == 1 || (c == '.' && before == 2)) {
+            return false;
+        }
+        before = ends[c];
+    }
+    return true;
+}
+
 /* Decodes and cleans a path in one pass: "%XX" once, except that an encoded slash stays as text so
  * that it never separates segments; then "." and ".." segments vanish (RFC 3986 section 5.2.4). */
 static bool clean_path(tn_str raw, char *out, size_t *ret_n, struct text_refusal *why)
 {
     size_t n = 0;
+    if (path_is_clean(raw)) {
+        memcpy(out, raw.s, raw.n);
+        *ret_n = raw.n;
+        return true;
+    }
     for (size_t i = 0; i < raw.n; i++) {
         unsigned char c = (unsigned char)raw.s[i];
         if (c == '%') {
@@ -71,6 +91,27 @@ static bool clean_path(tn_str raw, char *out, size_t *ret_n, struct text_refusal
     return true;
 }
 
+/* Neither blank nor control character in it? */
+static bool is_visible(tn_str s)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    size_t i = 0;
+    for (uint64_t w; s.n - i >= 8; i += 8) {
+        memcpy(&w, s.s + i, 8);
+        uint64_t del = w ^ (ones * 0x7F);
+        if ((((w - ones * 0x21) & ~w) | ((del - ones) & ~del)) & high) {
+            break; /* perhaps: false alarms are possible, misses are not */
+        }
+    }
+    for (; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.s[i];
+        if (c <= 0x20 || c == 0x7F) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* absolute-form: scheme "://" authority path. Leaves *rest at the path. */
 static bool split_absolute(tn_str *rest, struct text_target *t, struct text_refusal *why)
 {
@@ -104,11 +145,8 @@ bool text_target(tn_str method, tn_str target, char *room, struct text_target *r
 {
     struct text_target t = {.query = {"", 0}};
     tn_str rest = target;
-    for (size_t i = 0; i < target.n; i++) {
-        unsigned char c = (unsigned char)target.s[i];
-        if (c <= 0x20 || c == 0x7F) {
-            return refuse(why, 400, "the request target has a blank or control character");
-        }
+    if (!is_visible(target)) {
+        return refuse(why, 400, "the request target has a blank or control character");
     }
     if (rest.n == 0) {
         return refuse(why, 400, "the request target is empty");

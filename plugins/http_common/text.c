@@ -62,10 +62,17 @@ static bool maybe_control(uint64_t w)
 bool text_control(tn_str s)
 {
     size_t i = 0;
-    for (uint64_t w; s.n - i >= 8; i += 8) {
+    uint64_t w;
+    for (; s.n - i >= 8; i += 8) {
         memcpy(&w, s.s + i, 8);
         if (maybe_control(w)) {
             break;
+        }
+    }
+    if (s.n >= 8 && s.n - i < 8) { /* the rest, with some that were looked at */
+        memcpy(&w, s.s + s.n - 8, 8);
+        if (!maybe_control(w)) {
+            return false;
         }
     }
     for (; i < s.n; i++) {
