@@ -21,7 +21,8 @@ from servers import ROOT, Server, Tenon  # noqa: E402
 
 from support import procs  # noqa: E402
 
-ROLES = {'tenon-hub': 'hub', 'tenon-call': 'worker', 'tenon-zygote': 'worker'}  # by the name of the process
+ROLES = {'tenon-hub': 'hub', 'tenon-call': 'worker', 'tenon-zygote': 'worker',  # by the name of the process
+         'bare_mhd': 'hub'}  # the anchor has one
 
 
 class Usage(NamedTuple):
@@ -108,7 +109,7 @@ class Build(Tenon):
         return os.path.join(self.tree, *parts)
 
 
-HEAD = ('| build | c | hub user+system | worker user+system | both | wrk | sleeps a request: hub, worker | req/s | p50 µs |\n'
+HEAD = ('| server | c | hub user+system | worker user+system | both | wrk | sleeps a request: hub, worker | req/s | p50 µs |\n'
         '|---|---|---|---|---|---|---|---|---|')
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """wrk and h2load, the rotation, and what comes of it: per-round ratios, medians, ranges."""
 
+import math
 import re
 import statistics
 import subprocess
+import time
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from servers import Server
@@ -90,17 +92,22 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 class Rotation:
-    """Rounds at one concurrency. `most`: rounds that are tried at all to get `rounds` steady ones."""
+    """Rounds at one concurrency."""
 
     def __init__(self, anchor: Server, servers: List[Server], connections: int) -> None:
         self.anchor, self.servers, self.connections = anchor, servers, connections
         self.rounds: List[Round] = []
         self.discarded = 0
+        self.unsteady = 0  # of rounds: those that are only there because too few were steady
         self.bad: Dict[str, int] = {}
 
-    def run(self, rounds: int, seconds: float, warm: float, say=print) -> 'Rotation':
-        """Rotates until enough steady rounds are there, at most twice as many in all."""
-        while len(self.rounds) < rounds and self.discarded < rounds:
+    def run(self, rounds: int, seconds: float, warm: float, say=print, until: float = math.inf) -> 'Rotation':
+        """Rotates until enough steady rounds are there, at most twice as many in all, and begins none that
+        would end behind `until` (time.monotonic()). With less than three steady ones the least unsteady count, too."""
+        took, shaky = 0.0, []
+        while len(self.rounds) < rounds and self.discarded < rounds and (
+                took == 0 or time.monotonic() + took <= until):
+            started = time.monotonic()
             # every round begins with another server, so that none always follows the same one
             turn = (len(self.rounds) + self.discarded) % len(self.servers)
             before = measure(self.anchor, self.connections, seconds, warm)
@@ -116,6 +123,13 @@ class Rotation:
                 self.rounds.append(r)
             else:
                 self.discarded += 1
+                shaky.append(r)
+            took = time.monotonic() - started
+        shaky.sort(key=lambda r: max(r.before.rate, r.after.rate) / min(r.before.rate, r.after.rate))
+        more = shaky[:max(0, 3 - len(self.rounds))]
+        self.rounds += more
+        self.unsteady = len(more)
+        self.discarded -= len(more)
         return self
 
     def rates(self, name: str) -> Spread:

@@ -5,12 +5,14 @@ import dataclasses
 import statistics
 from typing import Dict, List, Optional, Tuple
 
+from costs import HEAD, Cost, row
 from load import Rotation, Run
 
 # what is asked for: concurrency, against whom ('' = the anchor), minimum, aim
 GOALS = [
     (64, '', 0.45, 0.60), (256, '', 0.45, 0.60),
     (64, 'nginx+uWSGI', 2.2, 3.0), (64, 'FastAPI async', 2.0, 3.0), (64, 'uvicorn ASGI', 1.0, 1.4),
+    (256, 'nginx+uWSGI', 2.2, 3.0), (256, 'FastAPI async', 2.0, 3.0), (256, 'uvicorn ASGI', 1.0, 1.4),
 ]
 
 
@@ -36,6 +38,7 @@ class Result:
     scripts: int = 0
     parts: List[str] = dataclasses.field(default_factory=list)
     starts: List[float] = dataclasses.field(default_factory=list)
+    costs: Dict[Tuple[str, int], List[Cost]] = dataclasses.field(default_factory=dict)
 
 
 def _verdict(value: float, minimum: float, aim: float) -> str:
@@ -96,6 +99,10 @@ def _figures(r: Result) -> List[str]:
     if r.memory:
         rows.append('| private memory of a worker, fresh / after 1,000 calls | %.2f / %.2f MB | ≤ 2 MB | %s |' % (
             r.memory[0] / 1e6, r.memory[1] / 1e6, _at_most(r.memory[1], 2e6)))
+    inside = [float(line.rsplit(None, 1)[1]) for line in r.parts if 'ten decorators' in line]
+    if inside:
+        rows.append('| full call in the worker, ten decorators / bare exec and call without any | %.2f | ≤ 1.5, aim 1.2 '
+                    '| %s |' % (inside[0], _verdict(-inside[0], -1.5, -1.2)))
     if r.replacement:
         p99 = _percentile(r.replacement, 0.99)
         rows.append('| SIGKILL of a worker → replacement has answered (n=%d) | median %.1f, p99 %.1f, worst %.1f ms '
@@ -113,12 +120,17 @@ def _figures(r: Result) -> List[str]:
 
 def markdown(r: Result) -> str:
     """The report."""
-    rounds = {c: '%d (%d discarded)' % (len(x.rounds), x.discarded) for c, x in sorted(r.rotations.items())}
+    rounds = {c: '%d (%d discarded%s)' % (len(x.rounds) - x.unsteady, x.discarded,
+                                          ', %d unsteady ones used' % x.unsteady if x.unsteady else '')
+              for c, x in sorted(r.rotations.items())}
     parts = ['%s; %d CPUs, Linux %s, load before the start %.2f, %.1f s stolen; runs of %g s; steady rounds: %s.%s' % (
         r.started, r.cpus, r.kernel, r.load, r.steal, r.seconds,
         ', '.join('c=%d %s' % x for x in rounds.items()) or 'none',
         ' **Quick run: these figures mean nothing.**' if r.quick else '')]
     parts += ['\n'.join(rows) for rows in (_goals(r), _rates(r), _figures(r)) if rows]
+    if r.costs:
+        parts.append('CPU time a request in µs (medians of three runs; the anchor has one process):\n\n' + HEAD + '\n' +
+                     '\n'.join(row(name, c, runs) for (name, c), runs in r.costs.items()))
     if r.parts:
         parts.append('Parts alone, CPU time in one process:\n\n```\n%s\n```' % '\n'.join(r.parts))
     if r.h2load:
