@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one sink for text: level, line form, one write(2) a line. Masking is in log_mask.c. */
+/* The one sink for text: level, one write(2) a line. Forms are in log_form.c, masking in log_mask.c. */
 #include "kernel/base/log.h"
 
 #include "kernel/base/buf.h"
 #include "kernel/base/clock.h"
+#include "kernel/base/log_form.h"
 #include "kernel/base/log_mask.h"
 #include "kernel/base/str.h"
 
@@ -12,13 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_TEXT_MAX (1u << 20)  /* bytes of a message that are looked at */
+#define LOG_TEXT_MAX (1u << 20) /* bytes of a message that are looked at */
 #define LOG_LINE_MAX (64u << 10) /* bytes of a line */
+#define JOURNAL      "/run/systemd/journal/socket"
 
+enum { FORM_TEXT, FORM_JSON, FORM_JOURNAL };
 static _Atomic int log_fd = -1;
 static _Atomic int log_limit = TN_LOG_INFO;
+static _Atomic int line_form = FORM_TEXT;
+static _Atomic int journal_fd = -1;
 static char log_area[32] = "tenon"; /* written once, before threads start */
 
 void log_open(const char *area, int level, int fd)
@@ -26,6 +32,10 @@ void log_open(const char *area, int level, int fd)
     snprintf(log_area, sizeof log_area, "%s", area);
     atomic_store(&log_limit, level);
     atomic_store(&log_fd, fd);
+    if (fd >= 0 && atomic_load(&line_form) == FORM_JOURNAL) {
+        atomic_store(&line_form, FORM_TEXT); /* a worker: the journal's socket was closed */
+        atomic_store(&journal_fd, -1);
+    }
 }
 
 void log_level(int level)
@@ -33,40 +43,28 @@ void log_level(int level)
     atomic_store(&log_limit, level);
 }
 
-static const char *level_name(int level)
+/* Is standard error a stream of the journal? systemd says so as "device:inode". */
+static bool stderr_is_journal(void)
 {
-    static const char *const names[] = {"ALERT",   "ALERT",  "ALERT", "ERROR",
-                                        "WARNING", "NOTICE", "INFO",  "DEBUG"};
-    return level < 0 || level > 7 ? "DEBUG" : names[level];
+    const char *said = getenv("JOURNAL_STREAM");
+    unsigned long long dev = 0, ino = 0;
+    struct stat st;
+    return said != NULL && sscanf(said, "%llu:%llu", &dev, &ino) == 2 &&
+           fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
-/* Appends s with control characters (C0, DEL, C1) and bytes that are not UTF-8 escaped, so that no
- * message can start a line of its own or talk to a terminal. */
-static void add_escaped(struct buf *line, tn_str s)
+void log_form(const char *name, const char *journal)
 {
-    size_t clean = 0, i = 0;
-    while (i < s.n) {
-        unsigned char c = (unsigned char)s.s[i];
-        int step = c < 0x80 ? 1 : str_utf8_step(s.s + i, s.n - i);
-        int c1 = step == 2 && c == 0xC2 && (unsigned char)s.s[i + 1] < 0xA0;
-        if (step > 0 && !c1 && c >= 0x20 && c != 0x7F) {
-            i += (size_t)step;
-            continue;
-        }
-        buf_add(line, s.s + clean, i - clean);
-        if (c == '\n' || c == '\r' || c == '\t') {
-            buf_addc(line, '\\');
-            buf_addc(line, c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-        } else if (c1) {
-            buf_printf(line, "\\u%04x", (unsigned char)s.s[i + 1]);
-            i++;
-        } else {
-            buf_printf(line, "\\x%02x", c);
-        }
-        i++;
-        clean = i;
+    int form = strcmp(name, "json") == 0                          ? FORM_JSON
+               : strcmp(name, "journal") == 0                     ? FORM_JOURNAL
+               : strcmp(name, "auto") == 0 && stderr_is_journal() ? FORM_JOURNAL
+                                                                  : FORM_TEXT;
+    int fd = form == FORM_JOURNAL ? log_journal_open(journal != NULL ? journal : JOURNAL) : -1;
+    int old = atomic_exchange(&journal_fd, fd);
+    if (old >= 0) {
+        close(old);
     }
-    buf_add(line, s.s + clean, i - clean);
+    atomic_store(&line_form, form == FORM_JOURNAL && fd < 0 ? FORM_TEXT : form);
 }
 
 static void write_line(const struct buf *line)
@@ -90,9 +88,6 @@ void log_vat(int level, const char *fmt, va_list ap)
         buf_clear(&text);
         buf_printf(&text, "(a message too long for the log, format \"%.200s\")", fmt);
     }
-    char when[32];
-    clock_iso(clock_wall_us(), when);
-    buf_printf(&line, "%s %s %s[%ld] ", when, level_name(level), log_area, (long)getpid());
     tn_str shown = buf_str(&text);
     while (shown.n != 0 && shown.s[shown.n - 1] == '\n') {
         shown.n--;
@@ -101,13 +96,18 @@ void log_vat(int level, const char *fmt, va_list ap)
         shown = buf_str(&masked);
     }
     size_t fits = str_utf8_cut(shown, LOG_LINE_MAX); /* after masking: no half secret is left */
-    add_escaped(&line, (tn_str){shown.s, fits});
-    if (fits < shown.n) {
-        buf_printf(&line, " ... (%zu more bytes)", shown.n - fits);
-    }
-    buf_addc(&line, '\n');
-    if (line.data != NULL && line.len != 0) {
-        write_line(&line);
+    const struct log_event e = {.wall_us = clock_wall_us(),
+                                .level = level,
+                                .area = log_area,
+                                .pid = (long)getpid(),
+                                .message = {shown.s, fits},
+                                .more = shown.n - fits};
+    int form = atomic_load_explicit(&line_form, memory_order_relaxed);
+    if (form != FORM_JOURNAL || !log_to_journal(atomic_load(&journal_fd), &e)) {
+        (form == FORM_JSON ? log_as_json : log_as_text)(&line, &e);
+        if (line.data != NULL && line.len != 0) {
+            write_line(&line);
+        }
     }
     buf_finish(&line);
     buf_finish(&masked);

@@ -8,6 +8,10 @@
 
 void log_open(const char *area, int level, int fd);  /* fd stays the caller's; -1 = stderr */
 void log_level(int level);
+/* How lines are written from now on: "text", "json" (one object a line), "journal" (systemd's native
+ * protocol, text when it does not answer), "auto" (journal when standard error is one of its streams).
+ * journal: path of its socket, NULL = systemd's. */
+void log_form(const char *name, const char *journal);
 void log_at(int level, const char *fmt, ...) TN_PRINTF(2, 3);
 void log_vat(int level, const char *fmt, va_list ap);
 /* Registers a secret of at least 6 bytes; it and its JSON-escaped, URL-encoded and base64 forms

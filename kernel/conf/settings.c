@@ -22,6 +22,8 @@
 static const char *const sandbox_modes[] = {"required", "on", "off", NULL};
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 
+static const char *const log_formats[] = {"auto", "text", "json", "journal", NULL};
+
 const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, data), .dflt = "tenon-data",
      .doc = "Folder of everything the platform keeps; created with mode 0700."},
@@ -33,6 +35,9 @@ const tn_field settings_fields[] = {
      .doc = "Least important messages that are logged."},
     {TN_FIELD(struct settings, log_file), .dflt = "",
      .doc = "File that log lines are appended to; empty: standard error."},
+    {TN_FIELD(struct settings, log_format), .dflt = "auto", .choices = log_formats,
+     .doc = "Form of log lines: text, json (an object a line), journal (fields for systemd), or auto: "
+            "journal when standard error leads there, else text."},
     {TN_FIELD(struct settings, dev), .dflt = "false",
      .doc = "Development mode: error answers carry details."},
     {TN_FIELD(struct settings, timezone), .dflt = "Asia/Shanghai", .min = 1, .max = 64,
@@ -384,6 +389,13 @@ static char *default_plugins(void)
         }
     }
     return buf_take(&out, NULL);
+}
+
+const char *settings_log_form(const struct settings *s)
+{
+    const char *form = s->log_format != NULL ? s->log_format : "auto";
+    bool file = s->log_file != NULL && s->log_file[0] != '\0';
+    return file && strcmp(form, "auto") == 0 ? "text" : form;
 }
 
 /* Defaults that depend on other things, and the secrets that no log line may show. */

@@ -9,6 +9,7 @@ struct settings {
     const char *listen;         /* --listen ADDR:PORT, several comma separated */
     const char *plugins;        /* folders of *.so, ":"-separated; default: beside the binary, then libdir */
     const char *log_level;      /* error warning notice info debug */
+    const char *log_format;     /* auto text json journal */
     const char *log_file;       /* "" = stderr */
     bool dev;                   /* --dev or DFF_MODE=dev */
     const char *timezone;       /* Asia/Shanghai */
@@ -67,6 +68,8 @@ extern const tn_field settings_fields[];
  * given to settings_finish() in both cases. Secrets are registered with log_mask(). */
 tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
                     struct conf_problems *p);
+/* What log_form() is to be told: a log file is never the journal. */
+const char *settings_log_form(const struct settings *s);
 /* After settings_load(), before other threads and processes are: TENON_* and DFF_* variables whose name
  * says password, secret, token or key are wiped from the environment of this process. */
 void settings_hide_environment(void);

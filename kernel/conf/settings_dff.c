@@ -29,7 +29,7 @@ static const struct dff_row {
     {"SECRET", SECRET, NULL, "secret"},
     {"LOG_LEVEL", TEXT, "WARNING", "log_level"},
     {"LOG_FILE_PATH", TEXT, "/data/logs/dataflux-func.log", "log_file"},
-    {"LOG_FILE_FORMAT", TEXT, "text", NULL},
+    {"LOG_FILE_FORMAT", TEXT, "text", "log_format"},
     {"LOG_CONSOLE_COLOR", BOOL, "false", NULL},
     {"TIMEZONE", TEXT, "Asia/Shanghai", "timezone"},
     {"DB_AUTO_BACKUP_LIMIT", INT, "168", NULL},

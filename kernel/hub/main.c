@@ -452,6 +452,7 @@ int main(int argc, char **argv)
     tn_rc rc = settings_load(&h->settings, NULL, nrest, rest, &problems);
     settings_hide_environment();
     log_open("hub", rc == TN_OK ? level_of(h->settings.log_level) : TN_LOG_INFO, -1);
+    log_form(settings_log_form(&h->settings), NULL);
     if (rc != TN_OK) {
         log_alert("configuration: %s", problems.text.data ? problems.text.data : "unreadable");
         return 1;

@@ -442,6 +442,7 @@ int supervisor_main(int argc, char **argv)
         fprintf(stderr, "%s", problems.text.data); /* warnings */
     }
     log_open("tenond", level_of(s.settings.log_level), -1);
+    log_form(settings_log_form(&s.settings), NULL);
     reopen_log(&s);
     if (prepare(&s, &err)) {
         fprintf(stderr, "tenond: %s\n", err.msg);

@@ -603,6 +603,7 @@ int zygote_main(int argc, char **argv, const struct lang_host *const *langs)
     }
     settings_hide_environment();
     log_open("worker", level_of(z.settings.log_level), -1);
+    log_form(settings_log_form(&z.settings), NULL);
     int rc = 1;
     if (prepare(&z, &err)) {
         log_alert("the worker zygote cannot start: %s", err.msg);

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int64_t fixed_wall(void)
@@ -122,6 +125,68 @@ static void secrets_are_masked(void **state)
     buf_finish(&out);
 }
 
+static void lines_as_json(void **state)
+{
+    char want[256];
+    log_form("json", NULL);
+    log_warn("a \"quoted\" text\nof two lines and \xff");
+    log_warn("%s", "\"quoted\"\n中");
+    log_form("text", NULL);
+    snprintf(want, sizeof want,
+             "{\"time\":\"2026-01-01T00:00:00.123Z\",\"level\":\"WARNING\",\"area\":\"unit\",\"pid\":%ld,"
+             "\"message\":\"a \\\"quoted\\\" text\\\\nof two lines and \\\\xff\"}\n",
+             (long)getpid());
+    const char *lines = logged(*state);
+    assert_memory_equal(lines, want, strlen(want));
+    assert_non_null(strstr(lines + strlen(want), "\"message\":\"\\\"quoted\\\"\\n中\"}\n"));
+}
+
+/* The native protocol: text with a length, so that no message can make a field of its own. */
+static void lines_for_the_journal(void **state)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char got[4096];
+    snprintf(a.sun_path, sizeof a.sun_path, "%s/tn-journal-%ld", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp",
+             (long)getpid());
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    log_form("journal", a.sun_path);
+    log_error("two\nPRIORITY=7");
+    ssize_t n = recv(fd, got, sizeof got - 1, MSG_DONTWAIT);
+    assert_true(n > 0);
+    static const char head[] = "MESSAGE\n\x0e\0\0\0\0\0\0\0two\nPRIORITY=7\nPRIORITY=3\n";
+    assert_memory_equal(got, head, sizeof head - 1);
+    got[n] = '\0';
+    assert_non_null(strstr(got + sizeof head - 1, "\nTENON_AREA=unit\n"));
+    assert_string_equal(logged(*state), "");
+    close(fd);
+    unlink(a.sun_path);
+    log_error("nobody listens"); /* then the line is written */
+    assert_non_null(strstr(logged(*state), "ERROR unit["));
+    log_form("journal", "/nonexistent");
+    log_error("nor there");
+    assert_non_null(strstr(logged(*state), "] nor there\n"));
+    char stream[64];
+    struct stat st;
+    assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    log_form("auto", a.sun_path);
+    log_error("found");
+    assert_true(recv(fd, got, sizeof got, MSG_DONTWAIT) > 0);
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    log_form("auto", a.sun_path);
+    log_error("elsewhere");
+    assert_true(recv(fd, got, sizeof got, MSG_DONTWAIT) < 0);
+    unsetenv("JOURNAL_STREAM");
+    log_form("text", NULL);
+    close(fd);
+    unlink(a.sun_path);
+    logged(*state);
+}
+
 static void long_lines_are_cut(void **state)
 {
     char *big = malloc(200001);
@@ -172,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(line_form),          cmocka_unit_test(lines_cannot_be_forged),
+        cmocka_unit_test(lines_as_json), cmocka_unit_test(lines_for_the_journal),
         cmocka_unit_test(secrets_are_masked), cmocka_unit_test(long_lines_are_cut),
         cmocka_unit_test(threads_do_not_mix),
     };
