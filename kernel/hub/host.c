@@ -89,6 +89,11 @@ static const char *core_setting(void *ctx, const char *name)
     if (strcmp(name, "TENON_TRUSTED_PROXIES") == 0) {
         return s->trusted_proxies;
     }
+    if (strcmp(name, "TENON_CLEAN_EVERY_MS") == 0) {
+        static _Thread_local char text[24];
+        snprintf(text, sizeof text, "%lld", (long long)s->clean_every.ms);
+        return text;
+    }
     return settings_dff(s, name);
 }
 

@@ -236,6 +236,7 @@ static tn_rc start(void *inst, tn_err *err)
         snapshot_reload,
         call_start,
         record_start,
+        cleaner_start,
         series_start,
         cron_state_start,
         cron_sync_start,

@@ -13,7 +13,9 @@ void service_refuse(void *token, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4)
 void service_refuse_err(void *token, const tn_err *err);
 
 /* start(): registers what scripts may ask. */
-tn_rc store_service(tn_err *err);  /* service_store.c: "store.run" and the cleaner */
+tn_rc store_service(tn_err *err);  /* service_store.c: "store.run" */
+tn_rc store_clean(int64_t *n, tn_err *err); /* removes what has expired */
+tn_rc cleaner_start(tn_err *err);  /* cleaner.c */
 tn_rc entity_services(tn_err *err); /* service_entity.c: "entity.list", "env.save", "env.delete" */
 tn_rc sysdb_service(tn_err *err);  /* service_sysdb.c: "sysdb.run" */
 tn_rc task_services(tn_err *err);  /* service_task.c: "task.submit", "task.progress" */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DFF.STORE (spec 3.5): durable values by scope and key; and the cleaner of those whose time is up.
+/* DFF.STORE (spec 3.5): durable values by scope and key, and the end of those whose time is up.
  * Values travel as JSON text inside text, so that nothing about them changes on the way. */
 #include "service.h"
 
@@ -10,8 +10,6 @@
 #define ENT       api.host->entities
 #define NAME_MAX_ 256         /* characters of a scope and of a key */
 #define VALUE_MAX (16u << 20) /* bytes of a value's JSON text */
-#define CLEAN_NS  (300ull * 1000000000)
-#define FIRST_NS  (15ull * 1000000000)
 
 /* Still there at that time; the second is rounded up when it is set, so never too early. */
 #define LIVE "(expireAt IS NULL OR expireAt > ?)"
@@ -276,43 +274,15 @@ static void store_run(void *user, tn_str payload, void *token)
     json_decref(ask);
 }
 
-/* ---- the cleaner (spec 5.7) ------------------------------------------------------------------------- */
+/* ---- the cleaner's step (spec 5.7) ------------------------------------------------------------------ */
 
-static tn_timer *clean_timer;
-
-static void clean_run(void *user)
+tn_rc store_clean(int64_t *n, tn_err *err)
 {
-    tn_err err = TN_ERR_INIT;
-    int64_t n = 0;
-    (void)user;
-    if (run_sql(NULL, "DELETE FROM biz_main_func_store WHERE NOT " LIVE,
-                json_pack("[I]", (json_int_t)now_s()), NULL, &n, &err) != TN_OK) {
-        api.host->log(CTX, TN_LOG_WARNING, "expired values of DFF.STORE stay for now: %s", err.msg);
-    } else if (n > 0) {
-        api.host->log(CTX, TN_LOG_INFO, "%lld expired values of DFF.STORE removed", (long long)n);
-    }
-}
-
-static void clean_due(void *user)
-{
-    (void)user;
-    api.host->loop->timer_set(CTX, clean_timer, api.host->now_ns() + CLEAN_NS);
-    (void)api.host->loop->defer(CTX, clean_run, NULL, NULL); /* busy: the next time will do */
-}
-
-static void clean_begin(void *user)
-{
-    tn_err err = TN_ERR_INIT;
-    (void)user;
-    if (api.host->loop->timer(CTX, clean_due, NULL, &clean_timer, &err) != TN_OK) {
-        api.host->log(CTX, TN_LOG_ERROR, "no cleaner of DFF.STORE: %s", err.msg);
-        return;
-    }
-    api.host->loop->timer_set(CTX, clean_timer, api.host->now_ns() + FIRST_NS);
+    return run_sql(NULL, "DELETE FROM biz_main_func_store WHERE NOT " LIVE,
+                   json_pack("[I]", (json_int_t)now_s()), NULL, n, err);
 }
 
 tn_rc store_service(tn_err *err)
 {
-    api.host->loop->post(CTX, clean_begin, NULL);
     return api.host->calls->service(CTX, "store.run", 0, store_run, NULL, err);
 }
