@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gates: instances of authentication methods, shared by snapshots and running calls. */
 #include "gate.h"
+#include "gate_slow.h"
 
 #include <sodium.h>
 #include <stdatomic.h>

@@ -47,9 +47,3 @@ const char *gate_method(const char *type);
 char *gate_config(const json_t *row, const char *realm, tn_err *err);
 /* Seals (or opens) one secret of a row; bound to row and name. New reference or NULL. */
 json_t *gate_crypt(const char *id, const char *name, const char *value, bool seal, tn_err *err);
-
-/* gate_slow.c: failed attempts, per API and address and per API. Seconds the caller has to wait, 0 =
- * may try. */
-int64_t slow_wait(tn_str api_id, tn_str address, uint64_t now_ns);
-void slow_failed(tn_str api_id, tn_str address, uint64_t now_ns);
-void slow_passed(tn_str api_id, tn_str address, uint64_t now_ns);

@@ -3,6 +3,7 @@
 #include "connector.h"
 #include "cron.h"
 #include "entities.h"
+#include "gate_slow.h"
 #include "integration.h"
 #include "localhost.h"
 #include "operation.h"
@@ -242,6 +243,7 @@ static tn_rc start(void *inst, tn_err *err)
         cron_sync_start,
         flags_start,
         autorun_start,
+        slow_start,
     };
     /* clang-format on */
     tn_rc rc = TN_OK;
@@ -256,6 +258,7 @@ static void detach(void *inst)
 {
     (void)inst;
     sysdb_stop();
+    slow_stop();
 }
 
 static const char *const prefixes[] = {"/", NULL};

@@ -14,6 +14,8 @@ import pytest
 import requests
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
+from support.server import wait_for
+
 SCRIPT = '''
 import time
 
@@ -520,6 +522,36 @@ def test_failed_attempts_are_slowed(server, api, protect, script):
     time.sleep(int(got[-1].headers['Retry-After']) + 0.1)
     assert requests.get(url(server, sapi), auth=('u', 'p')).status_code == 200
     assert requests.get(url(server, sapi), auth=('u', 'x')).status_code == 401  # forgiven
+
+
+@pytest.mark.parametrize('how', ['stop', 'kill'])
+def test_failed_attempts_survive_a_restart(new_server, how):
+    """A restart gives nobody ten new tries; who was right meanwhile starts at nothing."""
+    s = new_server()
+    s.start()
+    client = s.client()
+    script = client.script('@DFF.API("f")\ndef f():\n    return 1\n@DFF.API("kept")\ndef kept():\n'
+                           '    return DFF.SYS_DB.query("SELECT failures FROM wat_main_sign_in_guard WHERE id LIKE \'gate-%\' ORDER BY 1")\n')
+    auth = client.post('/api-auth/do/add', {'data': {'type': 'httpBasic', 'configJSON': users(('u', 'p'))}})['id']
+    bad, good = (client.add_sync_api(script + '.f', apiAuthId=auth) for _ in range(2))
+    kept = client.add_sync_api(script + '.kept')
+
+    def status(api_id, password):
+        return requests.get(url(s, api_id), auth=('u', password)).status_code
+    assert [status(bad, 'x') for _ in range(9)] == [401] * 9
+    assert [status(good, 'x') for _ in range(9)] + [status(good, 'p')] == [401] * 9 + [200]
+    if how == 'kill':
+        assert wait_for(lambda: s.client().result(kept) == [{'failures': 9}], 20, 0.2)
+        s.kill()
+    else:
+        assert s.stop() == 0
+    s.start()
+    assert s.client().result(kept) == [{'failures': 9}]
+    assert [status(bad, 'x') for _ in range(2)] == [401, 429]
+    assert [status(good, 'x') for _ in range(4)] + [status(good, 'p')] == [401] * 4 + [200]
+    time.sleep(1.1)
+    assert status(bad, 'p') == 200
+    assert wait_for(lambda: s.client().result(kept) == [], 20, 0.2)
 
 
 def test_order_of_checks(server, api, protect):
