@@ -25,7 +25,7 @@ struct batch {
 };
 
 static tn_timer *timer;
-static bool busy;              /* a batch is waiting or being written */
+static bool busy;               /* a batch is waiting or being written */
 static _Atomic bool complained; /* about the store; once */
 
 /* ---- writing --------------------------------------------------------------------------------- */
