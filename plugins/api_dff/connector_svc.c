@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What DFF.CONN asks for: configurations with opened secrets, lists, and changes made by scripts. */
 #include "connector.h"
+#include "service.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CTX api.host->ctx
-
-static void answer_json(void *token, json_t *v)
-{
-    char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    json_decref(v);
-    if (text != NULL) {
-        api.host->calls->answer(CTX, token, TN_OK, text_of(text));
-        explicit_bzero(text, strlen(text));
-    } else {
-        api.host->calls->answer(CTX, token, TN_E_NOMEM, TN_STR("no memory"));
-    }
-    free(text);
-}
-
-static void answer_err(void *token, const tn_err *err)
-{
-    api.host->calls->answer(CTX, token, err->rc != TN_OK ? err->rc : TN_E_INTERNAL,
-                            text_of(err->msg));
-}
 
 /* {"id"} -> {"id", "type", "config"}; NOTFOUND. */
 static void conn_get(void *user, tn_str payload, void *token)
@@ -35,10 +17,10 @@ static void conn_get(void *user, tn_str payload, void *token)
     json_t *config = row != NULL ? connector_config(row, &err) : NULL;
     (void)user;
     if (config != NULL) {
-        answer_json(token, json_pack("{s:O, s:O, s:o}", "id", json_object_get(row, "id"), "type",
+        service_answer(token, json_pack("{s:O, s:O, s:o}", "id", json_object_get(row, "id"), "type",
                                      json_object_get(row, "type"), "config", config));
     } else {
-        answer_err(token, &err);
+        service_refuse_err(token, &err);
     }
     json_decref(row);
     json_decref(ask);
@@ -56,7 +38,7 @@ static void conn_list(void *user, tn_str payload, void *token)
     (void)payload;
     if (rows == NULL) {
         json_decref(out);
-        answer_err(token, &err);
+        service_refuse_err(token, &err);
         return;
     }
     json_array_foreach(rows, i, row)
@@ -66,7 +48,7 @@ static void conn_list(void *user, tn_str payload, void *token)
                                              json_object_get(row, "type")));
     }
     json_decref(rows);
-    answer_json(token, out);
+    service_answer(token, out);
 }
 
 static tn_rc save(const json_t *ask, tn_err *err)
@@ -126,7 +108,7 @@ static void conn_save(void *user, tn_str payload, void *token)
         api.host->calls->data_changed(CTX);
         api.host->calls->answer(CTX, token, TN_OK, TN_STR("{}"));
     } else {
-        answer_err(token, &err);
+        service_refuse_err(token, &err);
     }
     json_decref(ask);
 }
@@ -147,7 +129,7 @@ static void conn_delete(void *user, tn_str payload, void *token)
         api.host->calls->data_changed(CTX);
         api.host->calls->answer(CTX, token, TN_OK, TN_STR("{}"));
     } else {
-        answer_err(token, &err);
+        service_refuse_err(token, &err);
     }
     json_decref(row);
     json_decref(ask);

@@ -2,6 +2,7 @@
 /* Environment variables (spec 1.7): CRUD with sealed passwords, and what DFF.ENV asks for. */
 #include "rows.h"
 #include "secret.h"
+#include "service.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,19 +151,6 @@ tn_rc env_put(const json_t *ask, tn_err *err)
 }
 
 /* ---- services for scripts -------------------------------------------------------------------- */
-static void answer_json(void *token, json_t *v)
-{
-    char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    json_decref(v);
-    if (text != NULL) {
-        api.host->calls->answer(CTX, token, TN_OK, text_of(text));
-        explicit_bzero(text, strlen(text));
-    } else {
-        api.host->calls->answer(CTX, token, TN_E_NOMEM, TN_STR("no memory"));
-    }
-    free(text);
-}
-
 /* "env.get": the id, as it is or as {"id": …} -> {"id", "type", "value"}; passwords
  * arrive in clear because the script's cast needs them. */
 static void env_get(void *user, tn_str payload, void *token)
@@ -188,7 +176,7 @@ static void env_get(void *user, tn_str payload, void *token)
         api.host->calls->answer(CTX, token, TN_E_INTERNAL,
                                 TN_STR("the value of this env variable cannot be opened"));
     } else {
-        answer_json(token, json_pack("{s:s, s:s, s:o}", "id", name, "type", type, "value", value));
+        service_answer(token, json_pack("{s:s, s:s, s:o}", "id", name, "type", type, "value", value));
     }
     json_decref(row);
 }
@@ -211,7 +199,7 @@ static void env_keys(void *user, tn_str payload, void *token)
         json_array_append(ids, json_object_get(json_array_get(rows, i), "id"));
     }
     json_decref(rows);
-    answer_json(token, ids);
+    service_answer(token, ids);
 }
 
 tn_rc env_services(tn_err *err)

@@ -33,6 +33,7 @@ void service_answer(void *token, json_t *v_take)
     json_decref(v_take);
     if (text != NULL) {
         api.host->calls->answer(CTX, token, TN_OK, text_of(text));
+        explicit_bzero(text, strlen(text)); /* passwords and configurations are among them */
     } else {
         service_refuse(token, TN_E_NOMEM, "no memory for the answer");
     }

@@ -5,14 +5,13 @@ import re
 
 import _tenon
 from .errors import ConfigError, ConnectorNotSupport, EntityNotFound
+from .service import Known
 
 CAP_QUERY, CAP_TXN, CAP_STREAM = 1, 2, 8  # TN_CAP_* of <tenon/connector.h>
 
 # type -> (class, {setting: (text, default, required)}); the plugins of a process do not change.
 _classes: dict = {}
-# id -> (type, config) or None; counts for one generation of the platform's data.
-_known: dict = {}
-_generation = -1
+_known = Known("conn.get")
 
 
 class Connector(_tenon.Conn):
@@ -112,16 +111,8 @@ def _make_class(type_name: str):
 
 def fetch(name: str):
     """(type, config with opened secrets) of a connector, None when it does not exist."""
-    global _generation
-    generation = _tenon.task()[1]
-    if generation != _generation:
-        _known.clear()
-        _generation = generation
-    if name not in _known:
-        answer = _tenon.ask("conn.get", _tenon.dumps({"id": name}))
-        row = json.loads(answer) if answer is not None else None
-        _known[name] = (row["type"], row["config"]) if row else None
-    return _known[name]
+    row = _known.get(name)
+    return (row["type"], row["config"]) if row else None
 
 
 def connect(name: str, type_name: str, config: dict, strict: bool = False):
@@ -171,12 +162,12 @@ class Connectors:
         """Adds the connector or replaces its configuration; secrets are kept sealed."""
         _tenon.ask("conn.save", _tenon.dumps({"id": id, "type": type, "config": config, "title": title,
                                               "description": description}))
-        _known.pop(str(id), None)
+        _known.forget(str(id))
 
     def delete(self, id):
         """Deletes the connector, if there is one."""
         _tenon.ask("conn.delete", _tenon.dumps({"id": id}))
-        _known.pop(str(id), None)
+        _known.forget(str(id))
 
     def query(self, connector_type=None):
         """[{id, title, type}] of all connectors, or those of one type."""

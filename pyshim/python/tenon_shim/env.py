@@ -4,24 +4,9 @@ import json
 
 import _tenon
 from . import toolkit
+from .service import Known, ask
 
-# id -> (type, text) or None; counts for one generation of the platform's data.
-_known: dict = {}
-_generation = -1
-
-
-def _fetch(name: str):
-    """(type, text) of a variable, None when it does not exist."""
-    global _generation
-    generation = _tenon.task()[1]
-    if generation != _generation:
-        _known.clear()
-        _generation = generation
-    if name not in _known:
-        answer = _tenon.ask("env.get", _tenon.dumps({"id": name}))
-        row = _tenon.loads(answer) if answer is not None else None
-        _known[name] = (row.get("type"), row.get("value")) if row else None
-    return _known[name]
+_known = Known("env.get")
 
 
 def _boolean(text: str):
@@ -53,10 +38,10 @@ class Env:
 
     def get(self, id):
         """The casted value; None when there is no such variable or it has no value."""
-        row = _fetch(str(id))
-        if row is None or row[1] is None:
+        row = _known.get(str(id))
+        if row is None or row.get("value") is None:
             return None
-        kind, text = row
+        kind, text = row.get("type"), row["value"]
         if kind == "password":
             _hide(text)
         cast = _CASTS.get(kind)
@@ -69,7 +54,6 @@ class Env:
 
     def save(self, id, value, title=None, description=None, type=None) -> None:
         """Makes or changes a variable; the type is guessed from the value when it is not given."""
-        from .service import ask
         if type is None:
             type = "boolean" if isinstance(value, bool) else "integer" if isinstance(value, int) else \
                 "float" if isinstance(value, float) else "string" if isinstance(value, str) else "json"
@@ -79,11 +63,10 @@ class Env:
             _hide(text)
         ask("env.save", {"id": str(id), "value": text, "title": title, "description": description,
                          "type": type})
-        _known.pop(str(id), None)
+        _known.forget(str(id))
 
     def delete(self, id) -> None:
-        from .service import ask
         ask("env.delete", {"id": str(id)})
-        _known.pop(str(id), None)
+        _known.forget(str(id))
 
     list = keys
