@@ -89,7 +89,7 @@ def test_console_blocks(document: str, request: pytest.FixtureRequest, tmp_path)
         script.append('printf "\\n::%d::\\n"\n%s' % (n, command))
     env = dict(os.environ, PATH=os.path.join(BUILD, 'bin') + ':' + os.environ['PATH'], HOME=str(tmp_path))
     run = subprocess.run(['bash', '-c', '\n'.join(script)], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=170, check=False)
     outputs = re.split(r'\n::\d+::\n', '\n' + run.stdout)[1:]
     assert len(outputs) == len(todo), run.stdout[-2000:]
     for step, got in zip(todo, outputs):
