@@ -2,6 +2,7 @@
 /* Helper threads of the event loop: a bounded queue of jobs that may block. */
 #include "kernel/hub/loop_helpers.h"
 #include "kernel/base/err.h"
+#include "kernel/base/proc.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct helpers {
 static void *helper_main(void *arg)
 {
     struct helpers *h = arg;
+    proc_title("tn-helper");
     pthread_mutex_lock(&h->lock);
     for (;;) {
         while (!h->n && !h->stop) {

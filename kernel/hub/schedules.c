@@ -4,6 +4,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/err.h"
 #include "kernel/base/log.h"
+#include "kernel/base/proc.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/schedules_int.h"
 #include <errno.h>
@@ -173,6 +174,7 @@ void schedules_trigger(struct schedules *s, const tn_trigger_ops *ops, void *ins
 static void *trigger_thread(void *user)
 {
     struct schedules *s = user;
+    proc_title("tn-schedules");
     while (!atomic_load(&s->stopping)) {
         tn_err err = TN_ERR_INIT;
         tn_rc rc = s->ops->run(s->inst, s->stop_fd, &err);

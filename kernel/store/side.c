@@ -6,6 +6,7 @@
 #include "kernel/base/err.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
+#include "kernel/base/proc.h"
 #include "kernel/store/internal.h"
 #include "kernel/store/migrate.h"
 
@@ -178,6 +179,7 @@ static void *writer_main(void *arg)
 {
     struct side *d = arg;
     struct list todo;
+    proc_title("tn-writer");
     list_init(&todo);
     pthread_mutex_lock(&d->lock);
     for (;;) {

@@ -5,12 +5,13 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CTX   api.host->ctx
 #define SCHED api.host->schedules
-#define CHUNK 512
+#define CHUNK 1024 /* schedules that are handed over together, rows that are read at a time */
 #define TICK  1000000000ull
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -19,8 +20,8 @@ static _Atomic int64_t next_change; /* when something that scripts set runs out,
 static bool started;                /* (lock) cron_sync_start() was here */
 static bool told;                   /* (lock) that there is no trigger */
 
-#define COLUMNS                                                                                    \
-    "SELECT id, funcId, funcCallKwargsJSON, cronExpr, timezone, expireTime, taskRecordLimit, "     \
+#define COLUMNS                                                                                     \
+    "SELECT seq, id, funcId, funcCallKwargsJSON, cronExpr, timezone, expireTime, taskRecordLimit, " \
     "isDisabled, overlapPolicy, catchUpPolicy, catchUpWindow FROM biz_main_cron_job"
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -99,20 +100,17 @@ static void sign(const struct cron_plan *p, char ret[33])
     const tn_str texts[] = {s->expr, s->timezone, t->script,      t->func,    t->origin,
                             t->args, t->vars,     t->overlap_key, t->retry_on};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        str_printf(&b, "%zu:", texts[i].n);
+        str_add(&b, (const char *)&texts[i].n, sizeof texts[i].n);
         str_add(&b, texts[i].s != NULL ? texts[i].s : "", texts[i].n);
     }
     const int64_t numbers[] = {s->flags,      s->catchup,         s->catchup_window_s,
                                s->spread_s,   s->paused_until_us, s->expires_us,
                                t->flags,      t->queue,           t->timeout_ms,
                                t->expires_ms, t->max_attempts,    t->backoff_ms,
-                               t->jitter_pct, t->overlap,         t->backoff_max_ms};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        str_printf(&b, " %lld", (long long)numbers[i]);
-    }
-    for (uint32_t i = 0; i < s->ndelays; i++) {
-        str_printf(&b, " %u", s->delays_s[i]);
-    }
+                               t->jitter_pct, t->overlap,         t->backoff_max_ms,
+                               s->ndelays};
+    str_add(&b, (const char *)numbers, sizeof numbers);
+    str_add(&b, (const char *)s->delays_s, s->ndelays * sizeof *s->delays_s);
     md5_hex(str_view(&b).s, str_view(&b).n, ret);
     str_free(&b);
 }
@@ -238,6 +236,34 @@ static struct chunk *sync_begin(tn_err *err)
     return c;
 }
 
+/* The jobs of the store, page after page: whoever changes one meanwhile waits for the lock and
+ * brings it up to date after us. */
+static tn_rc add_rows(struct chunk *c, const struct snapshot *snap, json_t *seen, tn_err *err)
+{
+    json_int_t last = -1;
+    for (bool more = true; more;) {
+        char sql[512];
+        json_t *row;
+        size_t i;
+        snprintf(sql, sizeof sql, COLUMNS " WHERE seq > %lld ORDER BY seq LIMIT %d",
+                 (long long)last, CHUNK);
+        json_t *rows = rows_of(sql, NULL, err);
+        if (rows == NULL) {
+            return err->rc;
+        }
+        more = json_array_size(rows) == CHUNK;
+        json_array_foreach(rows, i, row)
+        {
+            struct cron_job j = cron_job_of(row);
+            chunk_add(c, &j, snap, seen, err);
+            last = json_integer_value(json_object_get(row, "seq"));
+        }
+        chunk_flush(c, err); /* what waits in it borrows from these rows */
+        json_decref(rows);
+    }
+    return TN_OK;
+}
+
 tn_rc cron_sync(tn_err *err)
 {
     struct snapshot *snap = NULL;
@@ -248,29 +274,26 @@ tn_rc cron_sync(tn_err *err)
         return TN_OK;
     }
     atomic_store(&next_change, 0);
-    json_t *rows = rows_of(COLUMNS, NULL, err), *row, *seen = json_object();
-    struct chunk *c = rows != NULL ? sync_begin(err) : NULL;
+    struct chunk *c = sync_begin(err);
     tn_rc rc = c != NULL ? snapshot_load(api.host, &snap, err) : err->rc; /* our own: no lock */
+    /* The first time there is nothing to forget. */
+    json_t *seen = json_object_size(known) > 0 ? json_object() : NULL;
+    rc = rc == TN_OK ? add_rows(c, snap, seen, err) : rc;
+    for (size_t i = 0; rc == TN_OK && snapshot_each_auto(snap, &i, &f);) {
+        if (f->auto_cron.n > 0) {
+            chunk_add_auto(c, f, snap, seen, err);
+        }
+    }
     if (rc == TN_OK) {
-        size_t i;
-        json_array_foreach(rows, i, row)
-        {
-            struct cron_job j = cron_job_of(row);
-            chunk_add(c, &j, snap, seen, err);
-        }
-        for (i = 0; snapshot_each_auto(snap, &i, &f);) {
-            if (f->auto_cron.n > 0) {
-                chunk_add_auto(c, f, snap, seen, err);
-            }
-        }
         rc = sync_end(c, err);
         c = NULL;
+    }
+    if (rc == TN_OK && seen != NULL) {
         forget(seen);
     }
     free(c);
     snapshot_free(snap);
     json_decref(seen);
-    json_decref(rows);
     pthread_mutex_unlock(&lock);
     return rc;
 }

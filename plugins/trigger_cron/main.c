@@ -13,6 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* After something was handed over, the next looks are this far apart: many schedules with phases of
+ * their own then share wake-ups and transactions. A lone one is never kept waiting. */
+#define TOGETHER_US 20000
+
 static const tn_host *host;
 
 static const tn_field fields[] = {
@@ -148,6 +152,7 @@ static void account(struct cron *c, int64_t now_us, const struct wheel_batch *b)
                 slot++;
             }
             c->lateness[slot]++;
+            c->latest_us = late > c->latest_us ? late : c->latest_us;
         }
     }
 }
@@ -190,6 +195,7 @@ static bool deliver(struct cron *c)
         if (rc == TN_OK) {
             b->n = 0;
             c->refused = 0;
+            c->handed_us = host->wall_us();
             continue;
         }
         if (c->refused++ == 0) { /* kept and offered again: nothing is lost */
@@ -209,6 +215,8 @@ static bool sleep_until(struct cron *c, int32_t stop_fd, bool ready)
     int64_t due = wheel_due(&c->wheel);
     pthread_mutex_unlock(&c->lock);
     int64_t now = host->wall_us(), wait = !ready ? US / 20 : due - now;
+    int64_t apart = c->handed_us + TOGETHER_US - now;
+    wait = wait < apart && apart <= TOGETHER_US ? apart : wait;
     wait = wait < US ? (wait > 0 ? wait : 0) : US;
     struct timespec real;
     clock_gettime(CLOCK_REALTIME, &real);
@@ -280,11 +288,12 @@ static tn_rc schedule_status(void *inst, char *ret, size_t cap, tn_err *err)
                      ",\"ran\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"late\":%" PRIu64
                      ",\"missed\":%" PRIu64 ",\"clockJumps\":%" PRIu64 ",\"lastJumpMs\":%" PRId64
                      ",\"overslept\":%" PRIu64 ",\"pausedUntilMs\":%" PRId64
-                     ",\"errorP50Us\":%" PRId64 ",\"errorP99Us\":%" PRId64 "}",
+                     ",\"errorP50Us\":%" PRId64 ",\"errorP99Us\":%" PRId64
+                     ",\"errorMaxUs\":%" PRId64 "}",
                      w->count, w->n, due == INT64_MAX ? 0 : due / 1000, w->by_outcome[TN_OCCUR_RUN],
                      w->by_outcome[TN_OCCUR_SKIP], w->by_outcome[TN_OCCUR_LATE],
                      w->by_outcome[TN_OCCUR_MISSED], c->jumps, c->last_jump_us / 1000, c->overslept,
-                     w->pause_until_us / 1000, quantile(c, 0.5), quantile(c, 0.99));
+                     w->pause_until_us / 1000, quantile(c, 0.5), quantile(c, 0.99), c->latest_us);
     pthread_mutex_unlock(&c->lock);
     return n > 0 && (size_t)n < cap ? TN_OK
                                     : host->fail(err, TN_E_LIMIT, "no room for the status of cron");

@@ -29,10 +29,12 @@ struct cron {
     uint64_t jumps;
     int64_t last_jump_us;
     uint64_t lateness[CRON_SLOTS], overslept;
+    int64_t latest_us; /* the largest lateness of all that ran */
     bool open;
     /* the thread's own */
     struct wheel_batch *batch; /* not empty: the platform did not take it yet */
     int timer_fd, wake_fd;
-    int64_t apart_us; /* wall clock minus monotonic clock */
+    int64_t handed_us; /* when occurrences were last handed over */
+    int64_t apart_us;  /* wall clock minus monotonic clock */
     uint64_t refused;
 };

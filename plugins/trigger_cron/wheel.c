@@ -102,14 +102,15 @@ static struct sched **find(struct wheel *w, const char *id)
     return tfind(&key, &w->tree, by_id);
 }
 
-/* The same for an id always, spread evenly (FNV-1a). */
+/* Microseconds below spread_s, the same for an id always, evenly spread (FNV-1a) over whole milliseconds:
+ * by seconds, each second would begin with a burst. */
 static int64_t share(tn_str id, uint32_t spread_s)
 {
     uint64_t h = 14695981039346656037ull;
     for (size_t i = 0; i < id.n; i++) {
         h = (h ^ (uint8_t)id.s[i]) * 1099511628211ull;
     }
-    return spread_s != 0 ? (int64_t)((h >> 16) % spread_s) * US : 0;
+    return spread_s != 0 ? (int64_t)((h >> 16) % (spread_s * 1000ull)) * 1000 : 0;
 }
 
 static int64_t seconds(int64_t us)

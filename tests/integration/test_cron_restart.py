@@ -240,3 +240,17 @@ def test_deleted_while_due(new_server) -> None:
     assert wait_for(lambda: nothing_is_left(server), 10)
     assert sql(server, 'SELECT schedule FROM tn_cursor') == [(kept,)] and occurrences(server, gone) == []
     proved(server, [kept])
+
+
+def test_spreading(new_server) -> None:
+    """_FUNC_TASK_DISTRIBUTION_RANGE: each job has a phase of its own, always the same; the occurrence stays what it is."""
+    server, client, script = make(new_server, DFF__FUNC_TASK_DISTRIBUTION_RANGE='2')
+    jobs = [add(client, script, '*/3 * * * * *', overlapPolicy='allowAll') for _ in range(12)]
+    assert wait_for(lambda: all(len(occurrences(server, job)) >= 2 for job in jobs), 15)
+    phases = {}
+    for job in jobs:
+        rows = sql(server, 'SELECT dueTimeMs, triggerTimeMs, occurrenceUs, createTime FROM tn_task WHERE schedule = ? ORDER BY seq LIMIT 2', job)
+        assert len(rows) == 2 and {due - trigger for due, trigger, _, _ in rows} == {rows[0][0] - rows[0][1]}
+        assert all(trigger * 1000 == at and at % 3000000 == 0 and created >= due * 1000 for due, trigger, at, created in rows)
+        phases[job] = rows[0][0] - rows[0][1]
+    assert 0 <= min(phases.values()) and max(phases.values()) < 2000 and len(set(phases.values())) > 6, phases

@@ -278,7 +278,7 @@ static void test_spread(void **state)
         put_at((tn_schedule){.spread_s = 60}, id, "0 * * * *", (due / 3600) * 3600);
     }
     int64_t hour = (due / 3600 + 1) * 3600, most = 0, all = 0;
-    for (int64_t s = hour; s < hour + 60; s++) {
+    for (int64_t s = hour; s <= hour + 60; s++) {
         int64_t n = (int64_t)take(s).n[TN_OCCUR_RUN];
         most = n > most ? n : most;
         all += n;
