@@ -88,7 +88,7 @@ def sys_cache():
     c.rpush('sc:l', ['x', 'y'])
     return [c.get('sc:a'), 0 < c.ttl('sc:a') <= 100, sorted(c.keys('sc:*')), c.type('sc:h'), c.hgetall('sc:h'), c.lrange('sc:l'),
             c.query('LLEN sc:l'), c.query('GET', 'sc:a'), c.run('exists', 'sc:a'), c.dbsize() >= 3, c.check(), c.incr('sc:n') >= 1,
-            sorted(c.get_pattern('sc:a*').items()), c.delete_pattern('sc:*')]
+            sorted(c.get_pattern('sc:a*').items()), len(c.keys('sc:*', limit=2)), c.hget_pattern('sc:h', 'f*'), c.delete_pattern('sc:*')]
 '''
 NAMES = ('members', 'defaults', 'ctx', 'thread', 'small', 'guance', 'missing', 'sys_cache')
 
@@ -169,4 +169,4 @@ def test_what_is_not_here_says_so(call, name):
 
 def test_sys_cache(call):
     assert call('sys_cache') == ['ä', True, ['sc:a', 'sc:h', 'sc:l'], 'hash', {'f': '1'}, ['x', 'y'], 2, 'ä', 1, True, None, True,
-                                 [['sc:a', 'ä']], 4]
+                                 [['sc:a', 'ä']], 2, {'f': '1'}, 4]

@@ -353,6 +353,15 @@ class SysCache(Commands):
 
     __slots__ = ()
 
+    def keys(self, pattern="*", limit=None) -> list:
+        """Names that match, at most `limit` of them."""
+        found = super().keys(pattern)
+        return found if limit is None else found[:limit]
+
+    def hget_pattern(self, key, pattern="*") -> dict:
+        """{field: text} of the fields that match."""
+        return self.hkeys(key, pattern, with_values=True)
+
     def dbsize(self) -> int:
         return ask("DBSIZE")
 

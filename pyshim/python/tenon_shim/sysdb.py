@@ -31,9 +31,12 @@ def finish(state: dict) -> None:
 
 
 class SysDb:
-    """query, non_query, start_trans, trans_query, trans_non_query, commit, rollback, check."""
+    """query, non_query, start_trans, trans_query, trans_non_query, commit, rollback, check, clear_table."""
 
-    __slots__ = ()
+    __slots__ = ("skip_log",)  # scripts of the original set it; nothing is logged here anyway
+
+    def __init__(self):
+        self.skip_log = False
 
     def _run(self, op: str, text: str, params, trans=None):
         return ask("sysdb.run", {"op": op, "sql": sql.sql(text, params, sql.STANDARD),
@@ -70,6 +73,12 @@ class SysDb:
 
     def rollback(self, trans_conn) -> None:
         self._end("rollback", trans_conn)
+
+    def clear_table(self, table) -> int:
+        """Removes all rows of a table; how many there were."""
+        if not isinstance(table, str) or not table.isidentifier():
+            raise ValueError("clear_table() needs the name of a table, not %r" % (table,))
+        return self.non_query('DELETE FROM ??', ['"%s"' % table])
 
     def check(self) -> None:
         self.query("SELECT 1")
