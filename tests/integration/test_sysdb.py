@@ -101,6 +101,49 @@ def test_non_query_changes_what_others_see(db):
     assert db('non_query', sql='UPDATE biz_main_sync_api SET isDisabled = 1 WHERE id = ?', params=[api_id]).json() == 1
     assert db.client.sync(api_id, {}).status_code == 403
     assert db('non_query', sql='DELETE FROM biz_main_env_variable WHERE id = ?', params=['none']).json() == 0
+    made = db('non_query', sql='CREATE TABLE IF NOT EXISTS my_table (a INTEGER, b TEXT)')
+    assert made.status_code == 200, made.text
+    assert db('non_query', sql='INSERT INTO my_table VALUES ?', params=[[[1, 'x'], [2, "y'"]]]).json() == 2
+    assert db('query', sql='SELECT * FROM my_table ORDER BY a').json() == [{'a': 1, 'b': 'x'}, {'a': 2, 'b': "y'"}]
+
+
+def test_transactions(db):
+    """Commit and rollback; forgotten, failed and killed ones are undone."""
+    id = fresh_env(db.client, 'sysdb_trans')
+    assert db('trans', end='commit', id=id).json() == [1, [{'title': 'commit'}]]
+    assert title(db.client, id) == 'commit'
+    for end in ('rollback', 'forget'):
+        assert db('trans', end=end, id=id).json() == [1, [{'title': end}]]
+        assert title(db.client, id) == 'commit'
+    assert db('trans', end='raise', id=id).status_code == 599
+    assert title(db.client, id) == 'commit'
+    db('trans', end='exit', id=id)
+    assert wait_for(lambda: db('trans', end='rollback', id=id).status_code == 200, 10)
+    assert title(db.client, id) == 'commit'
+    late = db('trans', end='commit', id=id, pause=4)
+    assert late.status_code == 599 and 'SYS_DB transaction has ended' in late.text
+    assert title(db.client, id) == 'commit'
+    assert 'SYS_DB transaction has ended' in db('after', id=id).text
+
+
+@pytest.mark.parametrize('sql', [
+    "ATTACH DATABASE '/tmp/x.db' AS x", 'PRAGMA user_version', 'VACUUM INTO \'/tmp/x.db\'', 'DETACH main', 'BEGIN', 'COMMIT',
+    'SELECT 1; DELETE FROM wat_main_user', '/* c */ PRAGMA journal_mode', '-- c\nATTACH x', '', ';', 'SELECT * FROM tn_meta',
+    'SELECT * FROM "TN_META"', 'SELECT * FROM `tn_session`', 'SELECT * FROM [tn_meta]', "SELECT * FROM 'tn_meta'",
+    "SELECT * FROM wat_main_user, 'tn_meta'", 'DROP TABLE main.tn_meta', 'WITH x AS (SELECT 1) DELETE FROM tn_session',
+    'CREATE TRIGGER t AFTER INSERT ON wat_main_user BEGIN DELETE FROM wat_main_user; END',
+    'CREATE VIRTUAL TABLE v USING fts5(a)', 'SELECT 1 /* ; */ ; PRAGMA x'])
+def test_refused(db, sql):
+    """Nothing that opens files, changes the connection or reaches the kernel's tables."""
+    for name in ('query', 'non_query'):
+        answer = db(name, sql=sql)
+        assert answer.status_code == 599 and 'SYS_DB' in answer.text, answer.text
+    assert db('query', sql='SELECT count(*) AS n FROM wat_main_user').json()[0]['n'] >= 1
+
+
+def test_clear_table(db):
+    """All rows go, the number is told; only tables of the vocabulary, only a name."""
+    db('clear', table='biz_main_func_store')
     made = db('non_query', sql='INSERT INTO biz_main_func_store (id, scope, key, valueJSON, createTime, updateTime) VALUES ?',
               params=[[[id, 's', id, '1', 0, 0] for id in 'ab']])
     assert made.text == '2'
