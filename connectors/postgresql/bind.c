@@ -3,6 +3,8 @@
  * would have in SQL; texts have none, so the server takes them for what the place needs. */
 #include "postgresql.h"
 
+#include "common/civil.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -28,13 +30,10 @@ enum {
 
 static int date(char *out, size_t cap, int64_t days)
 {
-    int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
-    int64_t doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t d = doy - (153 * mp + 2) / 5 + 1, m = mp < 10 ? mp + 3 : mp - 9;
-    return snprintf(out, cap, "%04" PRId64 "-%02d-%02d", yoe + era * 400 + (m <= 2), (int)m,
-                    (int)d);
+    int64_t y;
+    int m, d;
+    civil_date(days, &y, &m, &d);
+    return snprintf(out, cap, "%04" PRId64 "-%02d-%02d", y, m, d);
 }
 
 static int clock_text(char *out, size_t cap, int64_t us)

@@ -2,6 +2,7 @@
 /* Texts of the server as values with types; what has no type of ours stays the text it is. */
 #include "postgresql.h"
 
+#include "common/civil.h"
 #include "common/utf8.h"
 
 #include <stdlib.h>
@@ -82,83 +83,15 @@ void pg_scratch_finish(struct pg_scratch *s)
 
 /* ---- numbers and times ------------------------------------------------------------------------------- */
 
-/* A run of digits; *pp moves behind it. -1: there is none. */
-static int64_t digits(const char **pp, const char *end)
-{
-    const char *p = *pp;
-    int64_t v = 0;
-    while (p < end && *p >= '0' && *p <= '9' && v < 1000000000000000) {
-        v = v * 10 + (*p++ - '0');
-    }
-    v = p == *pp ? -1 : v;
-    *pp = p;
-    return v;
-}
-
-static int take(const char **pp, const char *end, char c)
-{
-    if (*pp < end && **pp == c) {
-        (*pp)++;
-        return 1;
-    }
-    return 0;
-}
-
-/* ".123456" as microseconds. */
-static int64_t fraction(const char **pp, const char *end)
-{
-    int64_t us = 0, unit = 100000;
-    if (take(pp, end, '.')) {
-        for (; *pp < end && **pp >= '0' && **pp <= '9'; (*pp)++) {
-            us += (**pp - '0') * unit;
-            unit /= 10;
-        }
-    }
-    return us;
-}
-
-static int64_t days_of(int64_t y, int64_t m, int64_t d)
-{
-    y -= m <= 2;
-    int64_t era = y / 400, yoe = y - era * 400;
-    int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-/* "2026-01-31"; years 1 to 9999 (Python's), others stay text. */
-static int read_date(const char **pp, const char *end, int64_t *ret_days)
-{
-    int64_t y = digits(pp, end), m, d;
-    if (y < 1 || y > 9999 || !take(pp, end, '-') || (m = digits(pp, end)) < 1 || m > 12 ||
-        !take(pp, end, '-') || (d = digits(pp, end)) < 1 || d > 31) {
-        return 0;
-    }
-    *ret_days = days_of(y, m, d);
-    return 1;
-}
-
-/* "08:30:00.25" */
-static int read_clock(const char **pp, const char *end, int64_t *ret_us)
-{
-    int64_t h = digits(pp, end), m, s;
-    if (h < 0 || !take(pp, end, ':') || (m = digits(pp, end)) < 0 || !take(pp, end, ':') ||
-        (s = digits(pp, end)) < 0) {
-        return 0;
-    }
-    *ret_us = ((h * 60 + m) * 60 + s) * 1000000;
-    *ret_us += fraction(pp, end);
-    return 1;
-}
-
 /* "+08", "-03:30", "+05:53:28" as microseconds */
 static int read_zone(const char **pp, const char *end, int64_t *ret_us)
 {
     int minus = *pp < end && **pp == '-';
-    if (!take(pp, end, '+') && !take(pp, end, '-')) {
+    if (!civil_take(pp, end, '+') && !civil_take(pp, end, '-')) {
         return 0;
     }
-    int64_t h = digits(pp, end), m = take(pp, end, ':') ? digits(pp, end) : 0;
-    int64_t s = take(pp, end, ':') ? digits(pp, end) : 0;
+    int64_t h = civil_digits(pp, end), m = civil_take(pp, end, ':') ? civil_digits(pp, end) : 0;
+    int64_t s = civil_take(pp, end, ':') ? civil_digits(pp, end) : 0;
     *ret_us = ((h * 60 + m) * 60 + s) * (minus ? -1000000 : 1000000);
     return h >= 0 && m >= 0 && s >= 0;
 }
@@ -166,8 +99,8 @@ static int read_zone(const char **pp, const char *end, int64_t *ret_us)
 static int read_time(const char *p, const char *end, int zoned, tn_val *ret)
 {
     int64_t days, us, zone = 0;
-    if (!read_date(&p, end, &days) || !take(&p, end, ' ') || !read_clock(&p, end, &us) ||
-        (zoned && !read_zone(&p, end, &zone)) || p != end) {
+    if (!civil_read_date(&p, end, &days) || !civil_take(&p, end, ' ') ||
+        !civil_read_clock(&p, end, &us) || (zoned && !read_zone(&p, end, &zone)) || p != end) {
         return 0; /* "infinity", years before Christ or beyond 9999 */
     }
     *ret = (tn_val){
@@ -185,20 +118,20 @@ static int read_span(const char *p, const char *end, tn_val *ret)
     } units[] = {{"year", 365}, {"mon", 30}, {"day", 1}};
     int64_t total = 0;
     while (p < end) {
-        int minus = take(&p, end, '-');
-        (void)(minus || take(&p, end, '+'));
+        int minus = civil_take(&p, end, '-');
+        (void)(minus || civil_take(&p, end, '+'));
         const char *word = p;
-        int64_t v = digits(&word, end), us = 0;
+        int64_t v = civil_digits(&word, end), us = 0;
         if (v < 0) {
             return 0;
         }
         if (word < end && *word == ':') {
-            if (!read_clock(&p, end, &us)) {
+            if (!civil_read_clock(&p, end, &us)) {
                 return 0;
             }
         } else {
             p = word;
-            if (!take(&p, end, ' ')) {
+            if (!civil_take(&p, end, ' ')) {
                 return 0;
             }
             size_t i = 0;
@@ -211,10 +144,10 @@ static int read_span(const char *p, const char *end, tn_val *ret)
             }
             us = v * units[i].days * 86400000000;
             p += strlen(units[i].word);
-            take(&p, end, 's');
+            civil_take(&p, end, 's');
         }
         total += minus ? -us : us;
-        take(&p, end, ' ');
+        civil_take(&p, end, ' ');
     }
     *ret = (tn_val){.type = TN_T_SPAN, .u.i = total};
     return 1;
@@ -222,7 +155,7 @@ static int read_span(const char *p, const char *end, tn_val *ret)
 
 static int read_int(const char *p, const char *end, tn_val *ret)
 {
-    int minus = take(&p, end, '-');
+    int minus = civil_take(&p, end, '-');
     uint64_t v = 0;
     for (; p < end; p++) {
         v = v * 10 + (uint64_t)(*p - '0'); /* at most 20 digits of an int8 or oid */
@@ -297,11 +230,11 @@ static int scalar(struct pg_scratch *s, const struct row *r, const char *p, size
     case TN_T_BYTES:
         return read_bytes(s, p, n, ret);
     case TN_T_DATE:
-        ok = read_date(&at, end, &i) && at == end;
+        ok = civil_read_date(&at, end, &i) && at == end;
         *ret = (tn_val){.type = TN_T_DATE, .u.i = ok ? i : 0};
         break;
     case TN_T_CLOCK:
-        ok = read_clock(&at, end, &i) && at == end && i < 86400000000;
+        ok = civil_read_clock(&at, end, &i) && at == end && i < 86400000000;
         *ret = (tn_val){.type = TN_T_CLOCK, .u.i = ok ? i : 0};
         break;
     case TN_T_TIME:
@@ -332,12 +265,12 @@ static int read_item(struct array *a, tn_val *ret)
 {
     char *to = a->s->mem + a->s->used;
     size_t n = 0;
-    int quoted = take(&a->p, a->end, '"');
+    int quoted = civil_take(&a->p, a->end, '"');
     while (a->p < a->end && (quoted ? *a->p != '"' : *a->p != ',' && *a->p != '}')) {
         a->p += *a->p == '\\' && a->p + 1 < a->end;
         to[n++] = *a->p++;
     }
-    if (quoted && !take(&a->p, a->end, '"')) {
+    if (quoted && !civil_take(&a->p, a->end, '"')) {
         return 0;
     }
     to[n] = '\0';
@@ -356,7 +289,7 @@ static int read_array(struct array *a, tn_val *ret)
     struct pg_scratch *s = a->s;
     uint32_t count = 1;
     int depth = 0, quoted = 0;
-    if (!take(&a->p, a->end, '{') || ++a->depth > 6) {
+    if (!civil_take(&a->p, a->end, '{') || ++a->depth > 6) {
         return 0;
     }
     for (const char *q = a->p; q < a->end && (depth > 0 || quoted || *q != '}'); q++) {
@@ -365,7 +298,7 @@ static int read_array(struct array *a, tn_val *ret)
         depth += quoted ? 0 : (*q == '{') - (*q == '}');
         count += !quoted && depth == 0 && *q == ',';
     }
-    if (take(&a->p, a->end, '}')) {
+    if (civil_take(&a->p, a->end, '}')) {
         count = 0;
     }
     if (count > s->cap_items - s->nitems) {
@@ -375,7 +308,7 @@ static int read_array(struct array *a, tn_val *ret)
     s->nitems += count;
     for (uint32_t i = 0; i < count; i++) {
         int ok = a->p < a->end && *a->p == '{' ? read_array(a, &items[i]) : read_item(a, &items[i]);
-        if (!ok || !take(&a->p, a->end, i + 1 < count ? ',' : '}')) {
+        if (!ok || !civil_take(&a->p, a->end, i + 1 < count ? ',' : '}')) {
             return 0;
         }
     }

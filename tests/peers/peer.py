@@ -2,6 +2,7 @@
 """What all peers share: a folder, a port, a process that is gone at the end whatever happens."""
 
 import contextlib
+import ctypes
 import os
 import pwd
 import shutil
@@ -11,6 +12,10 @@ import subprocess
 import tempfile
 import time
 from typing import List, Optional
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class Missing(Exception):
@@ -51,6 +56,7 @@ class Peer:
             os.setgid(self.account.pw_gid)
             os.setgroups([])
             os.setuid(self.account.pw_uid)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # also when the tests are killed
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.dir, *parts)
