@@ -2,6 +2,7 @@
 /* What running scripts ask for: published code (kept here) and the services of api plugins. Also
  * the host's view of the broker. */
 #include "kernel/base/err.h"
+#include "kernel/base/killpoint.h"
 #include "kernel/base/list.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
@@ -115,6 +116,7 @@ static tn_rc calls_code_put(void *ctx, tn_str script, tn_str source, tn_str mars
 {
     struct hub *h = host_hub(ctx);
     struct entry *e = calloc(1, sizeof *e);
+    TN_KILLPOINT("publish");
     if (e != NULL) {
         e->source = str_dup(source);
         e->source_n = source.n;
@@ -224,6 +226,7 @@ static uint64_t calls_code_commit(void *ctx)
         free(s);
     }
     pthread_mutex_unlock(&c->lock);
+    TN_KILLPOINT("published");
     return generation;
 }
 

@@ -3,6 +3,7 @@
 #include "kernel/store/store.h"
 #include "kernel/base/clock.h"
 #include "kernel/base/err.h"
+#include "kernel/base/killpoint.h"
 #include "kernel/base/str.h"
 #include "kernel/store/internal.h"
 #include "kernel/store/migrate.h"
@@ -131,7 +132,9 @@ tn_rc store_commit(struct store *s, struct store_txn *t, tn_err *err)
 {
     struct lease l;
     tn_rc rc = lease_take(s, t, 1, &l, err);
+    TN_KILLPOINT("store-commit");
     rc = rc ? rc : lease_commit(&l, err);
+    TN_KILLPOINT("store-committed");
     if (rc) {
         lease_rollback(&(struct lease){.s = s, .slot = &s->writer, .writing = 1});
     }

@@ -27,9 +27,10 @@ def _micros(text: str) -> float:
     return float(m.group(1)) * UNITS[m.group(2)] if m else float('nan')
 
 
-def wrk(url: str, connections: int, seconds: float) -> Run:
-    """One wrk thread (two would steal a core), `seconds` long."""
-    text = subprocess.run(['wrk', '-t1', '-c%d' % connections, '-d%gs' % seconds, '--latency', '--timeout', '10s', url],
+def wrk(url: str, connections: int, seconds: float, script: str = '') -> Run:
+    """One wrk thread (two would steal a core), `seconds` long; a Lua script may say what is sent."""
+    more = ['-s', script] if script else []
+    text = subprocess.run(['wrk', '-t1', '-c%d' % connections, '-d%gs' % seconds, '--latency', '--timeout', '10s', *more, url],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout.decode()
     rate = re.search(r'Requests/sec:\s+([\d.]+)', text)
     latency = {p: _micros(v) for p, v in re.findall(r'^\s+(50|99)%\s+(\S+)', text, re.M)}

