@@ -319,8 +319,7 @@ tn_rc tasks_create(struct hub *h, tn_err *err)
         queue_init(&t->queues[i]);
     }
     h->tasks = t;
-    tn_rc rc = jobs_open(h->store, &conf, &t->jobs, err);
-    rc = rc ? rc : jobs_count(t->jobs, &counts, err);
+    tn_rc rc = jobs_open(h->store, &conf, &t->jobs, &counts, err);
     rc = rc ? rc : loop_timer(h->loop, care_tick, t, &t->timer, err);
     if (rc) {
         return rc;

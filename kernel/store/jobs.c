@@ -125,11 +125,39 @@ static tn_rc recover_run(struct side_txn *t, void *user, tn_err *err)
     return rc ? rc : side_exec(t, takeover[1], b.v, b.n, ret, err);
 }
 
+/* ---- how much there is -------------------------------------------------------------------------- */
+
+static tn_rc count_row(void *user, const tn_val *cells)
+{
+    struct jobs_counts *c = user;
+    int64_t wait = cell_int(&cells[0]), queue = cell_int(&cells[1]);
+    if (wait < 0) {
+        c->occurrences = cell_int(&cells[2]);
+    } else if (wait == JOB_WAIT_NOT) {
+        c->ended = cell_int(&cells[2]);
+    } else if (wait <= JOB_WAIT_LATER && queue >= 0 && queue < JOB_QUEUES) {
+        c->waiting[queue][wait] = cell_int(&cells[2]);
+    }
+    return TN_OK;
+}
+
+static tn_rc count_all(struct jobs *j, struct jobs_counts *ret, tn_err *err)
+{
+    *ret = (struct jobs_counts){.ended = 0};
+    return rows_read(
+        j->side,
+        "SELECT 1, queue, count(*) FROM tn_task WHERE wait = 1 GROUP BY queue UNION ALL "
+        "SELECT 2, queue, count(*) FROM tn_task WHERE wait = 2 GROUP BY queue UNION ALL "
+        "SELECT 0, 0, count(*) FROM tn_task WHERE pruneTimeMs IS NOT NULL UNION ALL "
+        "SELECT -1, 0, count(*) FROM tn_occurrence",
+        NULL, count_row, ret, err);
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
-tn_rc jobs_open(struct store *s, const struct jobs_conf *conf, struct jobs **ret, tn_err *err)
+tn_rc jobs_open(struct store *s, const struct jobs_conf *conf, struct jobs **ret,
+                struct jobs_counts *ret_counts, tn_err *err)
 {
-    struct jobs_counts counts;
     int64_t recovered = 0;
     struct jobs *j = calloc(1, sizeof *j);
     if (!j) {
@@ -140,13 +168,13 @@ tn_rc jobs_open(struct store *s, const struct jobs_conf *conf, struct jobs **ret
     tn_rc rc = side_open(s, "jobs", 1, jobs_migrations, &j->side, err);
     rc = rc ? rc : entity_register(s, jobs_entities, err);
     rc = rc ? rc : side_run(j->side, recover_run, &recovered, err);
-    rc = rc ? rc : jobs_count(j, &counts, err);
+    rc = rc ? rc : count_all(j, ret_counts, err);
     if (rc) {
         jobs_close(j);
         return rc;
     }
-    j->ended = counts.ended;
-    j->occurrences = counts.occurrences;
+    j->ended = ret_counts->ended;
+    j->occurrences = ret_counts->occurrences;
     if (recovered > 0) {
         log_at(TN_LOG_NOTICE,
                "tasks: %lld were running when the platform ended and are queued again",
@@ -167,30 +195,4 @@ void jobs_close(struct jobs *j)
 struct side *jobs_side(struct jobs *j)
 {
     return j->side;
-}
-
-static tn_rc count_row(void *user, const tn_val *cells)
-{
-    struct jobs_counts *c = user;
-    int64_t wait = cell_int(&cells[0]), queue = cell_int(&cells[1]);
-    if (wait < 0) {
-        c->occurrences = cell_int(&cells[2]);
-    } else if (wait == JOB_WAIT_NOT) {
-        c->ended = cell_int(&cells[2]);
-    } else if (wait <= JOB_WAIT_LATER && queue >= 0 && queue < JOB_QUEUES) {
-        c->waiting[queue][wait] = cell_int(&cells[2]);
-    }
-    return TN_OK;
-}
-
-tn_rc jobs_count(struct jobs *j, struct jobs_counts *ret, tn_err *err)
-{
-    *ret = (struct jobs_counts){.ended = 0};
-    return rows_read(
-        j->side,
-        "SELECT 1, queue, count(*) FROM tn_task WHERE wait = 1 GROUP BY queue UNION ALL "
-        "SELECT 2, queue, count(*) FROM tn_task WHERE wait = 2 GROUP BY queue UNION ALL "
-        "SELECT 0, 0, count(*) FROM tn_task WHERE pruneTimeMs IS NOT NULL UNION ALL "
-        "SELECT -1, 0, count(*) FROM tn_occurrence",
-        NULL, count_row, ret, err);
 }

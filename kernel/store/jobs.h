@@ -52,17 +52,18 @@ struct jobs_conf {
     int64_t keep_dead_s;                    /* dead letters */
 };
 struct jobs;
-/* Opens jobs.db, registers the entity "task". What a former hub left as running is queued again
- * without having used an attempt; with at_most_once it stays for jobs_lost(). */
-tn_rc jobs_open(struct store *s, const struct jobs_conf *conf, struct jobs **ret, tn_err *err);
-void jobs_close(struct jobs *j);
-struct side *jobs_side(struct jobs *j);
 /* Rows that wait, by queue and JOB_WAIT_*; and those that have ended. */
 struct jobs_counts {
     int64_t waiting[JOB_QUEUES][3];
     int64_t ended, occurrences;
 };
-tn_rc jobs_count(struct jobs *j, struct jobs_counts *ret, tn_err *err);
+/* Opens jobs.db, registers the entity "task". What a former hub left as running is queued again
+ * without having used an attempt; with at_most_once it stays for jobs_lost(). ret_counts: what is there
+ * then; counting a million rows takes a while, so it is done once. */
+tn_rc jobs_open(struct store *s, const struct jobs_conf *conf, struct jobs **ret,
+                struct jobs_counts *ret_counts, tn_err *err);
+void jobs_close(struct jobs *j);
+struct side *jobs_side(struct jobs *j);
 
 /* ---- moves (writer thread) ----------------------------------------------------------------------- */
 /* All or nothing; duplicates are marked, not errors. */
