@@ -41,7 +41,7 @@ struct record {
 static PyTypeObject api_type, deco_type;
 static Py_ssize_t extra_index = -1;
 static PyObject *fold_mark; /* fold.MARK */
-static struct deco *spare; /* one decorator object at a time is the rule */
+static struct deco *spare;  /* one decorator object at a time is the rule */
 
 static void record_free(void *p)
 {
@@ -245,8 +245,8 @@ static PyObject *deco_of_mark(PyObject *mark)
     Py_ssize_t nargs;
     PyObject *options = PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(text),
                                                        PyBytes_GET_SIZE(text));
-    if (options == NULL ||
-        !PyArg_ParseTuple(options, "O!nO!", &PyTuple_Type, &values, &nargs, &PyTuple_Type, &names)) {
+    if (options == NULL || !PyArg_ParseTuple(options, "O!nO!", &PyTuple_Type, &values, &nargs,
+                                             &PyTuple_Type, &names)) {
         Py_XDECREF(options);
         return NULL;
     }
@@ -268,7 +268,8 @@ static PyObject *deco_of_mark(PyObject *mark)
 static bool is_mark(PyObject *v)
 {
     return PyTuple_CheckExact(v) && PyTuple_GET_SIZE(v) == 2 &&
-           PyUnicode_CheckExact(PyTuple_GET_ITEM(v, 0)) && PyBytes_CheckExact(PyTuple_GET_ITEM(v, 1)) &&
+           PyUnicode_CheckExact(PyTuple_GET_ITEM(v, 0)) &&
+           PyBytes_CheckExact(PyTuple_GET_ITEM(v, 1)) &&
            PyUnicode_Compare(PyTuple_GET_ITEM(v, 0), fold_mark) == 0;
 }
 

@@ -105,8 +105,10 @@ static int keep_numbers(struct script *s, const struct task *t)
         PyObject *key;
         int64_t value;
     } rows[SCRIPT_NUMBERS] = {
-        {N.trigger_time, c->trigger_us / 1000000}, {N.trigger_time_ms, c->trigger_us / 1000},
-        {N.start_time, t->start_us / 1000000},     {N.start_time_ms, t->start_us / 1000},
+        {N.trigger_time, c->trigger_us / 1000000},
+        {N.trigger_time_ms, c->trigger_us / 1000},
+        {N.start_time, t->start_us / 1000000},
+        {N.start_time_ms, t->start_us / 1000},
         {N.queue, c->queue},
     };
     for (size_t i = 0; i < SCRIPT_NUMBERS; i++) {
@@ -251,7 +253,8 @@ static PyObject *task_values(struct task *t)
     if (d == NULL || set_take(d, N.task_id, str_py(c->task_id)) < 0 ||
         set_take(d, N.func_chain, call_chain(s, plain ? NULL : vars)) < 0 ||
         PyDict_SetItem(d, N.http_request, t->http) < 0 ||
-        (t->debug && PyDict_SetItem(d, N.debug, Py_True) < 0) || (!plain && set_vars(d, vars) < 0)) {
+        (t->debug && PyDict_SetItem(d, N.debug, Py_True) < 0) ||
+        (!plain && set_vars(d, vars) < 0)) {
         Py_CLEAR(d);
     }
     Py_XDECREF(vars);

@@ -103,8 +103,18 @@ static struct map_slot *find(const struct map *m, tn_str key, uint64_t hash)
     }
 }
 
+#define SMALL 8 /* a table of that many slots is looked through faster than a key is hashed */
+
 void *map_get(const struct map *m, tn_str key)
 {
+    if (m->cap == SMALL) {
+        for (size_t i = 0; i < SMALL; i++) {
+            if (m->slots[i].key.n == key.n && slot_live(&m->slots[i]) && str_eq(m->slots[i].key, key)) {
+                return m->slots[i].value;
+            }
+        }
+        return NULL;
+    }
     const struct map_slot *slot = find(m, key, m->cap != 0 ? map_hash(key.s, key.n) : 0);
     return slot != NULL ? slot->value : NULL;
 }
@@ -112,7 +122,7 @@ void *map_get(const struct map *m, tn_str key)
 /* Moves everything into a table of at least twice the live keys; tombstones vanish. */
 static int rehash(struct map *m)
 {
-    size_t cap = 8;
+    size_t cap = SMALL;
     while (cap < (m->used + 1) * 2) {
         cap *= 2;
     }

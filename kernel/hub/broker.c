@@ -23,6 +23,15 @@
 #define TIMEOUT_MIN_MS 1u
 #define TIMEOUT_MAX_MS 3600000u
 
+int64_t broker_wall(struct broker *b, uint64_t now)
+{
+    if (b->wall_read_ns == 0 || now - b->wall_read_ns > NS_PER_S) {
+        b->wall_read_ns = now;
+        b->wall_offset_us = clock_wall_us() - (int64_t)(now / 1000);
+    }
+    return (int64_t)(now / 1000) + b->wall_offset_us;
+}
+
 /* ---- call objects ----------------------------------------------------------------------------------- */
 
 static tn_call *call_new(struct broker *b)
@@ -202,8 +211,8 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
     c->user = req->user;
     c->done = req->done;
     c->timeout_ms = req->timeout_ms;
-    c->trigger_us = clock_wall_us();
     c->queued_ns = clock_mono_ns();
+    c->trigger_us = broker_wall(b, c->queued_ns);
     c->expires_ns = req->expires_ms ? c->queued_ns + req->expires_ms * NS_PER_MS : 0;
     uint64_t h = map_hash(req->script.s, req->script.n);
     h = (h << 7 | h >> 57) ^ map_hash(req->func.s, req->func.n);
@@ -222,7 +231,7 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
     list_push_back(&g->pending, &c->node);
     g->npending++;
     b->nqueued++;
-    group_dispatch(g);
+    group_dispatch_at(g, c->queued_ns);
     if (c->state == CALL_QUEUED) {
         deadline_call(c);
     }
@@ -295,7 +304,7 @@ void call_complete(tn_call *c, const struct outcome *o)
                             .logs = buf_str(&c->logs),
                             .trigger_us = c->trigger_us,
                             .start_us = o->start_us,
-                            .end_us = clock_wall_us(),
+                            .end_us = o->end_us ? o->end_us : clock_wall_us(),
                             .peak_bytes = o->peak_bytes,
                             .outside = (uint32_t)c->outside};
         if (r.start_us && (r.start_us < r.trigger_us || r.start_us > r.end_us)) {

@@ -183,6 +183,8 @@ struct broker {
     uint64_t grace_ns;
     uint32_t worker_calls;
     uint64_t young_ns;
+    uint64_t wall_read_ns; /* when wall_offset_us was looked at, see broker_wall() */
+    int64_t wall_offset_us;
     struct group *groups;
     unsigned ngroups;
     struct group *by_queue[10];
@@ -224,7 +226,7 @@ struct outcome {
     tn_str value, control, error;
     int value_fd; /* used when value_len > 0 && value.s == NULL */
     uint64_t value_len, peak_bytes;
-    int64_t start_us;
+    int64_t start_us, end_us; /* end_us 0: now */
 };
 /* Unlinked call -> done(), free. */
 void call_complete(tn_call *call, const struct outcome *o);
@@ -235,6 +237,8 @@ void call_fail(tn_call *call, uint32_t status, const char *type, const char *tra
 void call_requeue_front(tn_call *call);
 uint32_t call_estimate(const struct broker *b, uint32_t cell);
 void broker_check_drained(struct broker *b);
+/* The wall clock at that monotonic time: one clock is read for both, their distance once a second. */
+int64_t broker_wall(struct broker *b, uint64_t now);
 
 /* ---- broker_deadline.c --------------------------------------------------------------------------------- */
 tn_rc deadline_init(struct broker *b, tn_err *err);
@@ -253,6 +257,7 @@ tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_co
                  tn_err *err);
 void group_finish(struct group *g); /* completes what waits */
 void group_dispatch(struct group *g);
+void group_dispatch_at(struct group *g, uint64_t now); /* the same when the time is known; 0: it is not */
 void group_link_idle(struct group *g, struct link *l); /* it has nothing to do (any more) */
 void group_link_busy(struct group *g, struct link *l);
 void group_link_slow(struct group *g, struct link *l);
@@ -272,7 +277,7 @@ void link_forked(struct link *l, pid_t pid, int pidfd, int error);
 void link_exited(struct link *l, const struct zyg_msg *m);
 void link_ring(struct link *l); /* wakes the worker if it sleeps */
 int link_room(const struct link *l, uint32_t est_ns);
-int link_send(struct link *l, tn_call *call); /* 0: no room now */
+int link_send(struct link *l, tn_call *call, uint64_t now); /* 0: no room now */
 unsigned link_drain(struct link *l);          /* takes all replies; how many */
 void link_look(struct link *l, uint64_t now); /* the check timer's look at a busy worker */
 unsigned link_revoke(struct link *l);         /* takes back what has not started; how many */

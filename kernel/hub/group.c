@@ -89,7 +89,11 @@ static struct link *pick(struct group *g, const tn_call *c, uint64_t now)
 
 void group_dispatch(struct group *g)
 {
-    uint64_t now = 0;
+    group_dispatch_at(g, 0);
+}
+
+void group_dispatch_at(struct group *g, uint64_t now)
+{
     while (!list_empty(&g->pending)) {
         tn_call *c = list_entry(g->pending.next, tn_call, node);
         now = now ? now : clock_mono_ns();
@@ -103,7 +107,7 @@ void group_dispatch(struct group *g)
         list_del(&c->node);
         g->npending--;
         g->b->nqueued--;
-        if (!link_send(l, c)) {
+        if (!link_send(l, c, now)) {
             list_push_front(&g->pending, &c->node);
             g->npending++;
             g->b->nqueued++;

@@ -165,7 +165,7 @@ void link_ring(struct link *l)
     }
 }
 
-int link_send(struct link *l, tn_call *c)
+int link_send(struct link *l, tn_call *c, uint64_t now)
 {
     uint64_t tail = l->calls_tail;
     unsigned char *p = ipc_ring_reserve(&l->page->calls, &tail, c->size);
@@ -187,7 +187,7 @@ int link_send(struct link *l, tn_call *c)
     memcpy(p + offsetof(struct ipc_frame, seq), &c->seq, sizeof(c->seq));
     l->calls_tail = tail;
     if (l->nsent++ == 0) {
-        l->head_ns = clock_mono_ns();
+        l->head_ns = now;
         l->check_ns = l->head_ns + WINDOW_NS;
         l->started = 0;
         l->slow = c->est_ns >= WINDOW_NS;
@@ -224,7 +224,7 @@ static void learn_cost(struct broker *b, const tn_call *c, uint32_t cost_us)
 }
 
 /* The first of sent is through: takes it out, the next one is first now. */
-static tn_call *pop_head(struct link *l)
+static tn_call *pop_head(struct link *l, uint64_t now)
 {
     tn_call *c = list_entry(list_pop_front(&l->sent), tn_call, node);
     l->nsent--;
@@ -235,7 +235,7 @@ static tn_call *pop_head(struct link *l)
     l->started = 0;
     l->soft_tries = 0;
     l->cancel_ns = 0;
-    l->head_ns = clock_mono_ns();
+    l->head_ns = now;
     l->check_ns = l->head_ns + WINDOW_NS;
     free(l->stack);
     l->stack = NULL;
@@ -247,7 +247,7 @@ static tn_call *pop_head(struct link *l)
 
 tn_call *link_pop_head(struct link *l)
 {
-    return pop_head(l);
+    return pop_head(l, clock_mono_ns());
 }
 
 /* 0, or -1: not what an honest worker sends. */
@@ -285,7 +285,9 @@ static int take_reply(struct link *l, const unsigned char *frame, size_t n)
     }
     l->peak = r.peak_bytes;
     l->first_peak = l->first_peak ? l->first_peak : r.peak_bytes;
-    pop_head(l);
+    uint64_t now = clock_mono_ns();
+    o.end_us = broker_wall(l->b, now);
+    pop_head(l, now);
     learn_cost(l->b, c, r.cost_us);
     call_complete(c, &o);
     fd_close(&o.value_fd);

@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ERROR_MAX   (48u << 10)  /* bytes of control or error: both fit into one frame */
-#define KEEP_MAX    (1u << 20)   /* a larger reply buffer is given back after the call */
-#define EXIT_BROKEN 70           /* the hub broke the protocol, or nothing could be set up */
+#define ERROR_MAX   (48u << 10) /* bytes of control or error: both fit into one frame */
+#define KEEP_MAX    (1u << 20)  /* a larger reply buffer is given back after the call */
+#define EXIT_BROKEN 70          /* the hub broke the protocol, or nothing could be set up */
 
 volatile int *worker_self;
 
@@ -170,8 +170,7 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     }
     *self = 1;
     worker_self = self;
-    tn_rc rc =
-        worker_confine(w->conf, &w->slot, &w->sock, &w->scratch, err); /* closes pagefd */
+    tn_rc rc = worker_confine(w->conf, &w->slot, &w->sock, &w->scratch, err); /* closes pagefd */
     if (rc) {
         return rc;
     }

@@ -95,7 +95,7 @@ void record_last(tn_str origin_id, const tn_call_result *r)
     if (l != NULL) {
         char *old_type = l->type, *old_text = l->text;
         l->status = status;
-        l->at_us = api.host->wall_us();
+        l->at_us = r != NULL && r->end_us != 0 ? r->end_us : api.host->wall_us();
         l->type = type;
         l->text = text;
         type = old_type;

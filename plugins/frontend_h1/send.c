@@ -136,7 +136,8 @@ static char *put_headers(char *p, const char *end, struct answer *a, tn_err *err
     for (uint32_t i = 0; i < a->r.nheaders; i++) {
         tn_str name = a->r.headers[i].name, value = text_trim(a->r.headers[i].value);
         bool usual = answer_usual(name);
-        if (name.n == 0 || (!usual && text_token(name.s, name.n) != name.n) || text_control(value)) {
+        if (name.n == 0 || (!usual && text_token(name.s, name.n) != name.n) ||
+            text_control(value)) {
             const char *why = text_header_refused(name, a->r.headers[i].value);
             answer_refused(name, why != NULL ? why : "it is malformed", err);
             return NULL;
