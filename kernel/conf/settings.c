@@ -92,6 +92,8 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, worker_age), .dflt = "1m", .min = 0, .max = 86400000,
      .doc = "A worker that has had worker_calls calls before it is this old goes on for as many again, unless "
             "its memory has grown by 16M since its first calls; 0: it is replaced at once."},
+    {TN_FIELD(struct settings, worker_idle), .dflt = "1m", .min = 100, .max = 86400000,
+     .doc = "A worker beyond workers_min leaves after so long without a call."},
     {TN_FIELD(struct settings, queue_workers), .dflt = "16", .max = 256,
      .doc = "Worker processes at most for each queue but 1 and 5, which have their own: a number, and "
             "exceptions as QUEUE=NUMBER, comma separated: 16,3=64."},

@@ -34,6 +34,7 @@ struct settings {
     tn_dur drain;               /* longest graceful stop */
     int64_t worker_calls;       /* a worker is replaced after so many calls, +-10 % */
     tn_dur worker_age;          /* but not before that age, unless it has grown */
+    tn_dur worker_idle;         /* one beyond the least number leaves after */
     int64_t helper_threads;
     bool auto_setup;
     const char *auto_setup_admin_username;

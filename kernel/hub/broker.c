@@ -424,6 +424,7 @@ tn_rc broker_create(struct loop *l, const struct broker_conf *conf,
     b->metrics = conf->metrics;
     b->worker_calls = conf->worker_calls;
     b->young_ns = conf->young_ns;
+    b->idle_ns = conf->idle_ns ? conf->idle_ns : IDLE_NS;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     b->processors = cores > 2 ? (unsigned)cores - 1 : 1;
     b->zygote = -1;

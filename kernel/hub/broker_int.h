@@ -37,7 +37,7 @@
 #define LEAVE_NS     5000000000ull  /* EXIT to gone */
 #define CLOSED_NS    50000000ull    /* end of its socket to end of the process */
 #define STACK_NS     50000000ull    /* stacks are asked for that long before the hard deadline */
-#define SHRINK_NS    60000000000ull
+#define IDLE_NS      60000000000ull
 #define RETRIES      3u    /* starts of a call whose worker died without having claimed it */
 #define SMALL_FRAME  1024u /* frames up to this are kept inside the call */
 #define STACK_MAX    (32u << 10)
@@ -182,7 +182,7 @@ struct broker {
     struct broker_hooks hooks;
     uint64_t grace_ns;
     uint32_t worker_calls;
-    uint64_t young_ns;
+    uint64_t young_ns, idle_ns;
     uint64_t wall_read_ns; /* when wall_offset_us was looked at, see broker_wall() */
     int64_t wall_offset_us;
     struct group *groups;

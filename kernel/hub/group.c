@@ -158,7 +158,7 @@ static void set_idle(struct group *g, struct link *l, uint64_t now)
     g->nidle++;
     if (g->nworkers > g->conf.workers_min) {
         const struct link *oldest = list_entry(g->idle.prev, struct link, node);
-        loop_timer_set(g->b->loop, g->shrink, oldest->idle_ns + SHRINK_NS);
+        loop_timer_set(g->b->loop, g->shrink, oldest->idle_ns + g->b->idle_ns);
     }
 }
 
@@ -371,8 +371,8 @@ void group_shrink(void *group)
     uint64_t now = loop_now(g->b->loop);
     while (g->nworkers > g->conf.workers_min && g->nidle) {
         struct link *l = list_entry(g->idle.prev, struct link, node);
-        if (l->idle_ns + SHRINK_NS > now) {
-            loop_timer_set(g->b->loop, g->shrink, l->idle_ns + SHRINK_NS);
+        if (l->idle_ns + g->b->idle_ns > now) {
+            loop_timer_set(g->b->loop, g->shrink, l->idle_ns + g->b->idle_ns);
             return;
         }
         link_leave(l);

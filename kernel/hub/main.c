@@ -295,6 +295,7 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
                                          .worker_calls = (uint32_t)h->settings.worker_calls,
                                          .grace_ns = NS_PER_S,
                                          .young_ns = (uint64_t)h->settings.worker_age.ms * NS_PER_MS,
+                                         .idle_ns = (uint64_t)h->settings.worker_idle.ms * NS_PER_MS,
                                          .metrics = h->metrics};
         rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
     }
