@@ -17,7 +17,8 @@ struct call_opts {
     int64_t eta_us;                                /* 0 = not given */
     enum call_return return_type;
     int unbox; /* -1 = not given */
-    bool async, save_result;
+    bool async, save_result, has_priority;
+    int32_t priority; /* of a durable call among those of its queue */
 };
 
 /* Why a call is refused; handed to whatever answers this kind of call. */

@@ -6,7 +6,15 @@
 #include <math.h>
 #include <stdio.h>
 
-enum option_type { OPT_INT, OPT_BOOL, OPT_ANY_BOOL, OPT_RETURN, OPT_TIME, OPT_EXEC_MODE };
+enum option_type {
+    OPT_INT,
+    OPT_BOOL,
+    OPT_ANY_BOOL,
+    OPT_RETURN,
+    OPT_TIME,
+    OPT_EXEC_MODE,
+    OPT_PRIORITY
+};
 
 /* One row per documented option; `to` is the member it fills. */
 static const struct option {
@@ -19,6 +27,7 @@ static const struct option {
     {"timeout", OPT_INT, offsetof(struct call_opts, timeout_s), 1, 3600},
     {"expires", OPT_INT, offsetof(struct call_opts, expires_s), 1, 86400},
     {"delay", OPT_INT, offsetof(struct call_opts, delay_s), 1, INT32_MAX},
+    {"priority", OPT_PRIORITY, offsetof(struct call_opts, priority), -100, 100},
     {"eta", OPT_TIME, offsetof(struct call_opts, eta_us), 0, 0},
     {"returnType", OPT_RETURN, offsetof(struct call_opts, return_type), 0, 0},
     {"unbox", OPT_BOOL, offsetof(struct call_opts, unbox), 0, 0},
@@ -65,7 +74,7 @@ static bool bad_value(struct call_refusal *why, const char *option, tn_str value
     return call_refuse_field(why, name, value, type);
 }
 
-static bool take_int(const struct option *o, const tn_json_member *m, uint32_t *ret,
+static bool take_int(const struct option *o, const tn_json_member *m, int64_t *ret,
                      struct call_refusal *why)
 {
     char text[40];
@@ -92,7 +101,7 @@ static bool take_int(const struct option *o, const tn_json_member *m, uint32_t *
         return call_refuse(why, EClientBadRequest, NULL, "Invalid options, %s is too large",
                            o->name);
     }
-    *ret = (uint32_t)d;
+    *ret = (int64_t)d;
     return true;
 }
 
@@ -124,9 +133,20 @@ static bool take(const struct option *o, const tn_json_member *m, struct call_op
 {
     char *to = (char *)ret + o->to;
     tn_str text = plain_text(m);
+    int64_t number = 0;
     switch (o->type) {
     case OPT_INT:
-        return take_int(o, m, (uint32_t *)(void *)to, why);
+    case OPT_PRIORITY:
+        if (!take_int(o, m, &number, why)) {
+            return false;
+        }
+        if (o->type == OPT_INT) {
+            *(uint32_t *)(void *)to = (uint32_t)number;
+        } else {
+            *(int32_t *)(void *)to = (int32_t)number;
+            ret->has_priority = true;
+        }
+        return true;
     case OPT_RETURN:
         return take_return(m, (enum call_return *)(void *)to, why);
     case OPT_TIME:

@@ -42,6 +42,7 @@ struct snap_func {
     uint32_t timeout_s; /* of DFF.API, 0 = none given; the same for the next two */
     uint32_t expires_s;
     uint32_t queue;
+    int32_t priority; /* of durable calls */
     uint32_t cache_s; /* cache_result, 0 = off */
     /* Delivery and retries of durable calls; zeroed: once failed stays failed. */
     struct snap_retry {

@@ -44,6 +44,12 @@ static uint32_t option_ms(const json_t *o, const char *key)
     return d > 0 && d <= 86400 ? (uint32_t)(d * 1000) : 0;
 }
 
+static int32_t row_priority(const json_t *extra)
+{
+    json_int_t v = json_integer_value(json_object_get(extra, "priority"));
+    return v >= -100 && v <= 100 ? (int32_t)v : 0;
+}
+
 /* delivery= and retry= of DFF.API; what publishing checked is not checked again, only bounded. */
 static bool add_retry(struct snapshot *s, const json_t *extra, struct snap_retry *ret)
 {
@@ -116,6 +122,7 @@ tn_rc snap_add_func(const tn_host *host, struct snapshot *s, const json_t *row)
     f->timeout_s = row_option(extra, "timeout", 3600);
     f->expires_s = row_option(extra, "expires", 86400);
     f->queue = row_option(extra, "queue", 9);
+    f->priority = row_priority(extra);
     f->cache_s = row_option(extra, "cacheResult", INT32_MAX);
     bool ok = add_retry(s, extra, &f->retry) && add_cron(s, row, extra, f);
     json_decref(extra);

@@ -53,6 +53,7 @@ void task_req_of_func(const struct snap_func *f, const struct call_kind *kind, t
         .origin = kind->origin,
         .origin_id = origin_id,
         .queue = limits.queue,
+        .priority = o->has_priority ? o->priority : f->priority,
         .timeout_ms = limits.timeout_ms,
         .expires_ms = limits.expires_ms,
         .trigger_us = api.host->wall_us(),

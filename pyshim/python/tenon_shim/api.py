@@ -9,7 +9,7 @@ _PARAMS = ("title", "fixed_cron_expr", "delayed_cron_job", "timeout", "api_timeo
            "cache_result", "queue", "category", "tags", "integration", "integration_config",
            "is_hidden", "fixed_crontab", "delayed_crontab")
 # Only by keyword: ours, and the 1.x option that is accepted and ignored.
-_KEYWORDS = ("delivery", "retry", "hint")
+_KEYWORDS = ("delivery", "retry", "priority", "hint")
 _INTEGRATIONS = {"signin": "signIn", "sign_in": "signIn", "login": "signIn", "log_in": "signIn",
                  "autorun": "autoRun", "auto_run": "autoRun"}
 _CONFIG_KEYS = {
@@ -239,6 +239,7 @@ _OPTIONS = {
     "integration_config": ("integrationConfig", _integration_config),
     "delivery": ("delivery", _delivery),
     "retry": ("retry", _retry),
+    "priority": ("priority", _int_range("priority", -100, 100)),
 }
 
 
