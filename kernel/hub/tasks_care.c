@@ -9,8 +9,9 @@
 #include <stdlib.h>
 
 #define TICK_NS       (1 * NS_PER_S)
-#define SWEEP         200   /* overdue tasks in one round */
-#define PRUNE_MS      10000 /* pause when there is nothing more to remove */
+#define QUEUE_API     1
+#define SWEEP         200 /* overdue tasks in one round */
+#define PRUNE_MS      10000 /* pause when there is nothing more to remove; or clean_every if shorter */
 #define PRUNE_CHUNK   500
 #define PRUNE_TIME_NS (15 * NS_PER_MS) /* a round that takes longer makes the next one smaller */
 
@@ -160,7 +161,7 @@ void care_lost(struct tasks *t)
 struct prune {
     struct tk_op op;
     int64_t removed;
-    int more;
+    int more, freed;
     uint64_t took;
 };
 
@@ -169,9 +170,24 @@ static tn_rc prune_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
     struct prune *p = container_of(op, struct prune, op);
     uint64_t begin = clock_mono_ns();
     tn_rc rc = jobs_prune(op->t->jobs, txn, tk_now_ms(), op->t->prune_chunk, &p->removed, &p->more,
-                          err);
+                          &p->freed, err);
     p->took = clock_mono_ns() - begin;
     return rc;
+}
+
+static int64_t prune_ms(const struct tasks *t)
+{
+    int64_t every = t->hub->settings.clean_every.ms;
+    return every < PRUNE_MS ? every : PRUNE_MS;
+}
+
+static void checkpoint(void *user)
+{
+    struct tasks *t = user;
+    tn_err err = TN_ERR_INIT;
+    if (jobs_checkpoint(t->jobs, &err) != TN_OK) {
+        log_warn("tasks: shortening jobs.db: %s", err.msg);
+    }
 }
 
 static void prune_after(struct tk_op *op)
@@ -180,6 +196,7 @@ static void prune_after(struct tk_op *op)
     struct tasks *t = op->t;
     t->pruning = 0;
     t->pruned_ms = tk_now_ms();
+    t->freed |= op->rc == TN_OK && p->freed;
     if (p->took > PRUNE_TIME_NS) {
         t->prune_chunk = t->prune_chunk > 20 ? t->prune_chunk / 2 : 10;
     } else if (t->prune_chunk < PRUNE_CHUNK && p->took < PRUNE_TIME_NS / 4) {
@@ -188,8 +205,10 @@ static void prune_after(struct tk_op *op)
     if (op->rc) {
         log_warn("tasks: pruning: %s", op->err.msg);
     } else if (p->more) {
-        t->pruned_ms -= PRUNE_MS; /* a round every now and then until nothing is left to do */
+        t->pruned_ms -= prune_ms(t); /* a round every now and then until nothing is left to do */
         queue_wake_at(t, tk_now_ms() + 20);
+    } else if (t->freed && loop_defer(t->hub->loop, checkpoint, t, &op->err) == TN_OK) {
+        t->freed = 0;
     }
     free(p);
 }
@@ -197,7 +216,8 @@ static void prune_after(struct tk_op *op)
 static void prune(struct tasks *t, int64_t now)
 {
     tn_err err = TN_ERR_INIT;
-    struct prune *p = !t->pruning && now - t->pruned_ms >= PRUNE_MS ? calloc(1, sizeof *p) : NULL;
+    struct prune *p = !t->pruning && now - t->pruned_ms >= prune_ms(t) ? calloc(1, sizeof *p)
+                                                                       : NULL;
     if (p) {
         t->pruning = 1;
         if (tk_submit(t, &p->op, prune_run, prune_after, &err) != TN_OK) {
@@ -228,7 +248,8 @@ static void look_at_groups(struct tasks *t)
     for (uint32_t i = 0; i < JOB_QUEUES; i++) {
         unsigned max;
         atomic_store(&t->queues[i].workers, broker_workers(t->hub->broker, i, &max));
-        atomic_store(&t->queues[i].limit, max);
+        /* On the queue of the APIs somebody waits for the other calls: tasks leave them a quarter. */
+        atomic_store(&t->queues[i].limit, i == QUEUE_API && max > 1 ? max - (max + 3) / 4 : max);
     }
 }
 

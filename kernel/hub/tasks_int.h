@@ -7,7 +7,8 @@
  *   tasks_run.c      claim, broker, start
  *   tasks_end.c      the outcome: retries, terminal states, what is kept
  *   tasks_watch.c    live events
- *   tasks_admin.c    cancel, why, dead letters, status, pause
+ *   tasks_admin.c    cancel, why, progress, status, pause
+ *   tasks_letters.c  dead letters
  *   tasks_care.c     leases, expiry, pruning
  *   tasks_disk.c     what a failing jobs.db means */
 #pragma once
@@ -97,7 +98,7 @@ struct tasks {
     uint64_t wake_ns;   /* it is set for */
     int64_t stalled_ms; /* nothing is claimed before */
     int64_t renewed_ms, cared_ms, pruned_ms;
-    int started, draining, pruning, sweeping;
+    int started, draining, pruning, sweeping, freed;
     _Atomic int paused;
     uint64_t drain_at;
     unsigned prune_chunk;
@@ -191,8 +192,6 @@ void tk_unwatch(void *ctx, tn_task_watch *w);
 tn_rc tk_cancel(void *ctx, tn_str id, uint32_t grace_ms,
                 void (*done)(void *user, tn_rc rc, const tn_err *err), void *user, tn_err *err);
 tn_rc tk_why(void *ctx, tn_str id, void (*done)(void *user, tn_str json), void *user, tn_err *err);
-tn_rc tk_redrive(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err);
-tn_rc tk_purge(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err);
 tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err);
 tn_rc tk_status(void *ctx, tn_text *ret, tn_err *err);
 void tk_pause(void *ctx, int32_t queue, int32_t on);
@@ -203,6 +202,12 @@ void tk_pause(void *ctx, int32_t queue, int32_t on);
 tn_rc tk_refusal(struct tasks *t, tn_rc rc, tn_err *err);
 /* Any thread. A warning, at most every five seconds. */
 void tk_complain(struct tasks *t, const char *what, const char *why);
+
+/* ---- tasks_letters.c */
+tn_rc tk_redrive(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err);
+tn_rc tk_purge(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err);
+tn_rc tk_redrive_once(void *ctx, const tn_filter *f, uint32_t n, tn_str scope, tn_str key,
+                      tn_str fingerprint, int64_t *ret_count, uint32_t *ret_replayed, tn_err *err);
 
 /* ---- tasks_care.c */
 void care_tick(void *tasks);

@@ -57,11 +57,19 @@ static tn_rc remove_old(struct side_txn *t, const char *sql, int64_t until, int6
     return side_exec(t, sql, b.v, b.n, ret, err);
 }
 
+/* How many rows it takes to get below keep_bytes, if all were of the same size: a guess on the low side
+ * is made good by the next round, one on the high side would cost results. */
+static int64_t over_bytes(const struct jobs *j, int64_t used)
+{
+    int64_t over = j->conf.keep_bytes ? used - j->conf.keep_bytes : 0;
+    return over > 0 && j->ended > 0 ? over / (used / j->ended + 1) + 1 : 0;
+}
+
 tn_rc jobs_prune(struct jobs *j, struct side_txn *t, int64_t now_ms, uint32_t limit,
-                 int64_t *ret_removed, int *ret_more, tn_err *err)
+                 int64_t *ret_removed, int *ret_more, int *ret_freed, tn_err *err)
 {
     int64_t removed = 0, others = 0, more = 0, pages = 0, spare = 0, size = 0;
-    *ret_more = 0;
+    *ret_more = *ret_freed = 0;
     tn_rc rc = number_of(t, "SELECT page_count FROM pragma_page_count", &pages, err);
     rc = rc ? rc : number_of(t, "SELECT freelist_count FROM pragma_freelist_count", &spare, err);
     rc = rc ? rc : number_of(t, "SELECT page_size FROM pragma_page_size", &size, err);
@@ -70,10 +78,8 @@ tn_rc jobs_prune(struct jobs *j, struct side_txn *t, int64_t now_ms, uint32_t li
     }
     rc = remove_ended(t, now_ms, limit, &removed, err);
     if (rc == TN_OK && removed == 0) {
-        int64_t over = j->ended - j->conf.keep_count;
-        if (j->conf.keep_bytes && (pages - spare) * size > j->conf.keep_bytes && over < limit) {
-            over = j->ended < limit ? j->ended : limit;
-        }
+        int64_t over = j->ended - j->conf.keep_count, bytes = over_bytes(j, (pages - spare) * size);
+        over = bytes > over ? bytes : over;
         if (over > 0) {
             rc = remove_ended(t, INT64_MAX, over < limit ? over : limit, &removed, err);
         }
@@ -102,9 +108,21 @@ tn_rc jobs_prune(struct jobs *j, struct side_txn *t, int64_t now_ms, uint32_t li
     /* Some free pages are kept for what comes next. */
     if (rc == TN_OK && spare > pages / 8 && spare > VACUUM_PAGES) {
         rc = side_exec(t, "PRAGMA incremental_vacuum(512)", NULL, 0, NULL, err);
-        *ret_more = 1;
+        *ret_more = *ret_freed = 1;
     }
     *ret_removed = removed;
     *ret_more |= removed + more > 0;
     return rc;
+}
+
+static tn_rc ignore_row(void *user, const tn_val *cells)
+{
+    (void)user;
+    (void)cells;
+    return TN_OK;
+}
+
+tn_rc jobs_checkpoint(struct jobs *j, tn_err *err)
+{
+    return rows_read(j->side, "PRAGMA wal_checkpoint", NULL, ignore_row, NULL, err);
 }

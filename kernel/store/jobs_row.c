@@ -154,7 +154,11 @@ tn_rc job_insert(struct side_txn *t, struct job *j, int64_t now_us, tn_err *err)
         if (columns[i].type == INT) {
             int64_t v;
             memcpy(&v, at, sizeof v);
-            bind_int(&b, v);
+            if (v == 0 && columns[i].at == offsetof(struct job, start_ms)) {
+                bind_text(&b, NULL); /* has not started */
+            } else {
+                bind_int(&b, v);
+            }
         } else {
             tn_str s;
             memcpy(&s, at, sizeof s);
