@@ -428,4 +428,5 @@ const tn_host_tasks tasks_ops = {
     .listen = host_listen,
     .status = tk_status,
     .pause = tk_pause,
+    .redrive_once = tk_redrive_once,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people ask of tasks: cancel, why one waits, dead letters, progress, status, pause. */
+/* What people ask of tasks: cancel, why one waits, progress, status, pause. */
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/tasks_int.h"
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUND        500         /* dead letters in one transaction */
 #define PROGRESS_MAX (64u << 10) /* bytes */
 
 /* ---- cancel ---------------------------------------------------------------------------------- */
@@ -154,6 +153,9 @@ static void answer(void *user)
         say(w, "due", "its time has not come", figures);
     } else if (t->paused || q->paused || !t->started || t->draining) {
         say(w, "paused", "nothing of this queue starts at the moment", figures);
+    } else if (now < t->stalled_ms || !list_empty(&t->failed)) {
+        say(w, "store", "jobs.db cannot be written at the moment; it is tried twice a second",
+            figures);
     } else if (y->overlap != TN_OVERLAP_ALLOW && overlap_holds(t, y->overlap_hash, y->seq)) {
         say(w, "overlap", "an earlier task with the same overlap key has not ended", figures);
     } else if (q->inflight >= atomic_load(&q->limit)) {
@@ -187,92 +189,6 @@ tn_rc tk_why(void *ctx, tn_str id, void (*done)(void *user, tn_str json), void *
         free(w);
     }
     return rc;
-}
-
-/* ---- dead letters ---------------------------------------------------------------------------- */
-
-struct letters {
-    struct tasks *t;
-    int64_t seqs[ROUND];
-    struct job_key keys[ROUND]; /* redriven; rsvd: the queue */
-    uint32_t n, nkeys;
-    int64_t count;
-};
-
-static tn_rc redrive_run(struct side_txn *txn, void *user, tn_err *err)
-{
-    struct letters *l = user;
-    l->nkeys = 0;
-    return jobs_redrive(txn, l->seqs, l->n, tk_now_ms(), l->keys, &l->nkeys, err);
-}
-
-static tn_rc purge_run(struct side_txn *txn, void *user, tn_err *err)
-{
-    struct letters *l = user;
-    int64_t count = 0;
-    tn_rc rc = jobs_purge(txn, l->seqs, l->n, &count, err);
-    l->count += rc == TN_OK ? count : 0;
-    return rc;
-}
-
-static void redriven(void *user)
-{
-    struct letters *l = user;
-    for (uint32_t i = 0; i < l->nkeys; i++) {
-        uint32_t queue = l->keys[i].rsvd;
-        l->keys[i].rsvd = 0;
-        queue_add(l->t, queue, &l->keys[i], JOB_WAIT_READY);
-    }
-    queue_dispatch_all(l->t);
-    free(l);
-}
-
-static tn_rc dead_letters(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count,
-                          int redrive, tn_err *err)
-{
-    struct tasks *t = host_tasks(ctx);
-    int64_t after = 0;
-    tn_rc rc = TN_OK;
-    *ret_count = 0;
-    if (n == 0) {
-        return err_set(err, TN_E_INVAL,
-                       "no filter: this would mean all dead letters; name them, or "
-                       "filter by \"state\" to mean all");
-    }
-    for (;;) {
-        struct letters *l = calloc(1, sizeof *l);
-        if (!l) {
-            return err_set(err, TN_E_NOMEM, "no memory for dead letters");
-        }
-        l->t = t;
-        rc = jobs_find_dead(t->jobs, f, n, after, l->seqs, ROUND, &l->n, err);
-        if (rc == TN_OK && l->n) {
-            after = l->seqs[l->n - 1];
-            rc = side_run(t->side, redrive ? redrive_run : purge_run, l, err);
-        }
-        int more = l->n == ROUND;
-        if (rc == TN_OK) {
-            *ret_count += redrive ? l->nkeys : l->count;
-        }
-        if (rc == TN_OK && l->nkeys) {
-            loop_post(t->hub->loop, redriven, l);
-        } else {
-            free(l);
-        }
-        if (rc || !more) {
-            return rc;
-        }
-    }
-}
-
-tn_rc tk_redrive(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err)
-{
-    return dead_letters(ctx, f, n, ret_count, 1, err);
-}
-
-tn_rc tk_purge(void *ctx, const tn_filter *f, uint32_t n, int64_t *ret_count, tn_err *err)
-{
-    return dead_letters(ctx, f, n, ret_count, 0, err);
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */

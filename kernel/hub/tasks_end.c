@@ -108,8 +108,40 @@ static tn_rc keep_result(struct tk_run *r, const tn_call_result *theirs)
 
 /* ---- deciding -------------------------------------------------------------------------------- */
 
-/* Does the task's policy name this kind of failure? */
-static int wanted(const struct job *j, uint32_t status, tn_str type)
+/* ["OSError",...] of {"exceptionBases":["OSError",...], ...} */
+static tn_str bases_of(tn_str error)
+{
+    tn_json_member m[8];
+    uint32_t kind, n = 0;
+    if (error.n && json_scan(error, &kind, m, 8, &n, NULL) == TN_OK && kind == TN_JSON_OBJECT) {
+        for (uint32_t i = 0; i < n && i < 8; i++) {
+            if (str_is(m[i].key, "exceptionBases") && m[i].kind == TN_JSON_ARRAY) {
+                return m[i].value;
+            }
+        }
+    }
+    return (tn_str){NULL, 0};
+}
+
+/* One of these names, as they stand there in quotes? */
+static int names_one_of(tn_str list, tn_str names)
+{
+    const char *p = names.s, *end = names.s + names.n;
+    while (p && p < end && (p = memchr(p, '"', (size_t)(end - p)))) {
+        const char *q = memchr(p + 1, '"', (size_t)(end - p) - 1);
+        if (!q) {
+            break;
+        }
+        if (memmem(list.s, list.n, p, (size_t)(q + 1 - p))) {
+            return 1;
+        }
+        p = q + 1;
+    }
+    return 0;
+}
+
+/* Does the task's policy name this kind of failure? A class stands for those derived from it. */
+static int wanted(const struct job *j, uint32_t status, tn_str type, tn_str error)
 {
     tn_json_member unused;
     uint32_t kind, n = 0;
@@ -122,11 +154,12 @@ static int wanted(const struct job *j, uint32_t status, tn_str type)
     }
     const char *word = status == TN_CALL_TIMEOUT   ? "\"timeout\""
                        : status == TN_CALL_CRASHED ? "\"crash\""
-                                                   : "\"*\"";
+                                                   : "\"Exception\"";
     buf_quote(&quoted, type);
     int found = memmem(j->retry_on.s, j->retry_on.n, "\"*\"", 3) ||
                 memmem(j->retry_on.s, j->retry_on.n, word, strlen(word)) ||
-                (type.n && memmem(j->retry_on.s, j->retry_on.n, quoted.data, quoted.len));
+                (type.n && memmem(j->retry_on.s, j->retry_on.n, quoted.data, quoted.len)) ||
+                names_one_of(j->retry_on, bases_of(error));
     buf_finish(&quoted);
     return found;
 }
@@ -198,7 +231,7 @@ static void decide(struct tk_run *r, uint32_t status)
                (j->max_attempts > 1 || r->result.outside)) {
         state = TN_TASK_DEAD; /* it takes workers with it: no further one */
     } else if (failed && !once && j->attempt < j->max_attempts &&
-               wanted(j, status, r->end.exception_type)) {
+               wanted(j, status, r->end.exception_type, r->result.error)) {
         again(r, 1, now + backoff_ms(j));
     } else if (failed && (j->flags & TN_TASK_DEAD_LETTER)) {
         state = TN_TASK_DEAD;

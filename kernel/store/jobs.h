@@ -95,10 +95,24 @@ tn_rc jobs_progress(struct side_txn *t, int64_t seq, int64_t epoch, tn_str json,
 tn_rc jobs_renew(struct side_txn *t, tn_str owner, int64_t lease_ms, tn_err *err);
 /* Dead letters: wait again with fresh attempts (ret: their keys, rsvd is the queue), or gone. */
 struct job_key;
-tn_rc jobs_redrive(struct side_txn *t, const int64_t *seqs, uint32_t n, int64_t now_ms,
+tn_rc jobs_redrive(struct jobs *j, struct side_txn *t, const int64_t *seqs, uint32_t n, int64_t now_ms,
                    struct job_key *ret, uint32_t *ret_n, tn_err *err);
-tn_rc jobs_purge(struct side_txn *t, const int64_t *seqs, uint32_t n, int64_t *ret_count,
-                 tn_err *err);
+tn_rc jobs_purge(struct jobs *j, struct side_txn *t, const int64_t *seqs, uint32_t n,
+                 int64_t *ret_count, tn_err *err);
+/* A request in several transactions under one idempotency key. */
+struct job_once {
+    tn_str scope, name, fingerprint;
+    int64_t now_ms;
+    /* out */
+    int known, complete; /* it was used before; that request went through */
+    int64_t since_ms;    /* when it was used first */
+    int64_t count;       /* what was done under it */
+};
+/* TN_E_CONFLICT: used with another fingerprint. */
+tn_rc jobs_once_take(struct side_txn *t, struct job_once *o, tn_err *err);
+/* n more; last: it is complete. */
+tn_rc jobs_once_add(struct side_txn *t, const struct job_once *o, uint32_t n, int last,
+                    tn_err *err);
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 /* What the order of a queue needs of a row. */
@@ -152,6 +166,10 @@ tn_rc jobs_history(struct jobs *j, tn_str schedule, int64_t limit, int64_t offse
                    tn_err *err);
 
 /* ---- keeping it small (writer thread) ---------------------------------------------------------------- */
-/* Removes at most `limit` old rows and gives free pages back; ret_more: there is more to do. */
+/* Removes at most `limit` old rows and frees pages; ret_more: there is more to do, ret_freed: the file
+ * gets shorter with the next checkpoint. */
 tn_rc jobs_prune(struct jobs *j, struct side_txn *t, int64_t now_ms, uint32_t limit,
-                 int64_t *ret_removed, int *ret_more, tn_err *err);
+                 int64_t *ret_removed, int *ret_more, int *ret_freed, tn_err *err);
+/* Helper thread. Carries the log into the file, which is cut to what it holds; without it an idle
+ * platform would keep the freed pages for ever. */
+tn_rc jobs_checkpoint(struct jobs *j, tn_err *err);

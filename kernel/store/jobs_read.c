@@ -91,7 +91,8 @@ tn_rc jobs_why(struct jobs *j, tn_str id, struct job_why *ret, tn_err *err)
     tn_rc rc = rows_read(
         j->side,
         "SELECT seq, state, queue, dueTimeMs, overlap, overlapKey, (SELECT count(*) "
-        "FROM tn_task b WHERE b.wait = 1 AND b.queue = a.queue AND b.rank < a.rank) "
+        "FROM tn_task b WHERE b.wait = 1 AND b.queue = a.queue AND b.rank <= a.rank "
+        "AND (b.rank < a.rank OR b.seq < a.seq)) "
         "FROM tn_task a WHERE id = ?",
         &b, why_row, ret, err);
     return rc || ret->state >= 0 ? rc : err_set(err, TN_E_NOTFOUND, "there is no such task");

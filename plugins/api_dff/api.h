@@ -150,6 +150,7 @@ struct api_req {
     char *cookie; /* Set-Cookie value to send, malloc, or NULL */
     json_t *sent; /* the body as it came, masked, when the operation is recorded */
     void *state;  /* the handler's, free()d with the request */
+    bool replayed; /* the answer says that its Idempotency-Key was known */
 };
 
 /* Exactly one of these per managed request, any thread. `data` is taken (NULL = null). */

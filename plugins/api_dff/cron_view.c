@@ -2,6 +2,7 @@
 /* Looking at cron jobs: their next runs, what became of each occurrence, what ran lately; and running
  * one now. */
 #include "cron.h"
+#include "idempotency.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -241,21 +242,37 @@ static void status_run(struct api_req *r)
 static void run_accepted(void *user, tn_rc rc, const tn_task_receipt *receipts, uint32_t n,
                          const tn_err *err)
 {
-    (void)receipts;
-    (void)n;
+    struct api_req *r = user;
+    struct call_refusal why = {0};
     if (rc == TN_OK) {
-        api_ok(user, NULL);
+        if (n == 1 && receipts[0].duplicate == 1) {
+            r->replayed = true;
+        }
+        api_ok(r, NULL);
+    } else if (rc == TN_E_CONFLICT) {
+        idem_conflict(&why);
+        api_fail(r, why.code, why.sub, NULL, "%s", why.message);
     } else {
-        api_fail_err(user, err);
+        api_fail_err(r, err);
     }
+    call_refusal_finish(&why);
 }
 
 static void run_now(struct api_req *r)
 {
     tn_err err = TN_ERR_INIT;
     struct snapshot *snap = NULL;
+    struct idem idem;
+    struct call_refusal why = {0};
+    char key[IDEM_HEX];
     json_t *row = job_row(r);
     if (row == NULL) {
+        return;
+    }
+    if (!idem_read(r->http, text_of(r->user.id), &idem, &why)) {
+        api_fail(r, why.code, why.sub, NULL, "%s", why.message);
+        call_refusal_finish(&why);
+        json_decref(row);
         return;
     }
     struct cron_job j = cron_job_of(row);
@@ -271,6 +288,11 @@ static void run_now(struct api_req *r)
         struct cron_plan p;
         cron_plan_manual(&j, f, &st, &p);
         p.task.label = TN_STR("{\"execMode\":\"manual\"}");
+        if (idem.given) {
+            idem_key(&idem, 0, key);
+            p.task.idempotency = text_of(key);
+            p.task.fingerprint = text_of(idem.print);
+        }
         rc = api.host->tasks->submit(CTX, &p.task, 1, run_accepted, r, &err);
         if (rc != TN_OK) { /* else run_accepted() answers, maybe before we are here */
             api_fail_err(r, &err);

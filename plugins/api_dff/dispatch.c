@@ -2,6 +2,7 @@
 /* The way of every managed request: trace, credential, privilege, validation, handler; and the way
  * of its answer back. */
 #include "form.h"
+#include "idempotency.h"
 #include "list.h"
 #include "operation.h"
 #include "schema.h"
@@ -20,6 +21,9 @@ static void stamp_req(struct api_stamp *s, struct api_req *r)
     api_stamp_as(s, r->http, r->trace);
     if (r->cookie != NULL) {
         api_stamp_header(s, TN_STR("Set-Cookie"), text_of(r->cookie));
+    }
+    if (r->replayed) {
+        api_stamp_header(s, idem_replayed.name, idem_replayed.value);
     }
 }
 

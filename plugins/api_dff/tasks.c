@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Durable tasks, dead letters and queues for those who signed in (ours; the original keeps none). What
  * only reads or writes the store runs here on a helper thread; what watches is in task_live.c. */
+#include "idempotency.h"
 #include "rows.h"
 #include "task_live.h"
 #include "task_wait.h"
@@ -75,37 +76,79 @@ static void task_logs(struct api_req *r)
 }
 
 /* ---- dead letters --------------------------------------------------------------------------------- */
+/* Keys of redrives are apart from those of calls. */
+static const tn_str redrive_scope = {"dead-letters/do/redrive", 23};
+
+static tn_rc redrive_once(struct api_req *r, const struct idem *idem, const struct filters *f,
+                          int64_t *ret_count, tn_err *err)
+{
+    char key[IDEM_HEX];
+    uint32_t replayed = 0;
+    idem_key(idem, 0, key);
+    tn_rc rc = TASKS->redrive_once(CTX, f->f, f->n, redrive_scope, text_of(key),
+                                   text_of(idem->print), ret_count, &replayed, err);
+    r->replayed = rc == TN_OK && replayed;
+    return rc;
+}
+
+static void answer_count(struct api_req *r, tn_rc rc, int64_t count, const tn_err *err)
+{
+    struct call_refusal why = {0};
+    if (rc == TN_OK) {
+        api_ok(r, json_pack("{s:I}", "count", (json_int_t)count));
+    } else if (rc == TN_E_CONFLICT) {
+        idem_conflict(&why);
+        api_fail(r, why.code, why.sub, NULL, "%s", why.message);
+    } else {
+        api_fail_err(r, err);
+    }
+    call_refusal_finish(&why);
+}
+
+/* idem: NULL without a key. */
 static void letters_change(struct api_req *r, const char *sub,
                            tn_rc (*change)(void *ctx, const tn_filter *f, uint32_t n,
-                                           int64_t *ret_count, tn_err *err))
+                                           int64_t *ret_count, tn_err *err),
+                           const struct idem *idem)
 {
     struct filters f = {0};
     tn_err err = TN_ERR_INIT;
     int64_t count = 0;
+    tn_rc rc;
     list_query_filters(r, r->route->query, &f);
     if (f.n == 0 && !f.failed) {
         api_fail(r, EBizCondition, sub, NULL, "At least one condition should been specified");
     } else if (f.failed) {
         api_fail(r, EClientBadRequest, NULL, NULL, "Too many filters");
-    } else if (r->dry_run || change(CTX, f.f, f.n, &count, &err) == TN_OK) {
-        api_ok(r, json_pack("{s:I}", "count", (json_int_t)count));
     } else {
-        api_fail_err(r, &err);
+        rc = r->dry_run     ? TN_OK
+             : idem != NULL ? redrive_once(r, idem, &f, &count, &err)
+                            : change(CTX, f.f, f.n, &count, &err);
+        answer_count(r, rc, count, &err);
     }
     filters_free(&f);
 }
 
 static void letters_redrive(struct api_req *r)
 {
-    if (kept(r)) {
-        letters_change(r, "RedriveConditionNotSpecified", TASKS->redrive);
+    struct idem idem;
+    struct call_refusal why = {0};
+    if (!kept(r)) {
+        return;
     }
+    if (!idem_read(r->http, text_of(r->user.id), &idem, &why)) {
+        api_fail(r, why.code, NULL, NULL, "%s", why.message);
+    } else {
+        letters_change(r, "RedriveConditionNotSpecified", TASKS->redrive,
+                       idem.given ? &idem : NULL);
+    }
+    call_refusal_finish(&why);
 }
 
 static void letters_purge(struct api_req *r)
 {
     if (kept(r)) {
-        letters_change(r, "PurgeConditionNotSpecified", TASKS->purge);
+        letters_change(r, "PurgeConditionNotSpecified", TASKS->purge, NULL);
     }
 }
 

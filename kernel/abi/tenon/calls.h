@@ -41,7 +41,8 @@ typedef struct tn_call_result {
     uint32_t cost_us;     /* execution time in the worker */
     uint64_t value_len;
     tn_str control;       /* JSON object of response control keys (spec 2.8), empty = none */
-    tn_str error;         /* JSON {"exception","exceptionType","traceback"}, empty on success */
+    tn_str error;         /* JSON {"exception","exceptionType","traceback"}, empty on success; with
+                             "exceptionBases" when the type is derived from others below Exception */
     tn_str logs;          /* printed lines, '\n' separated */
     int64_t trigger_us, start_us, end_us;  /* wall clock, microseconds UTC; 0 = not reached */
     uint64_t peak_bytes;  /* peak memory of the worker while it ran, 0 unknown */

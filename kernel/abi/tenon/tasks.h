@@ -59,8 +59,8 @@ typedef struct tn_task_req {
     uint32_t backoff_ms;   /* before the second attempt, doubled for each further one; 0 = 1000 */
     uint32_t backoff_max_ms; /* 0 = 300000 */
     uint32_t jitter_pct;   /* 0..100 of the backoff, added at random */
-    tn_str retry_on;       /* JSON array of exception type names, "*" any, "timeout", "crash";
-                              absent = any */
+    tn_str retry_on;       /* JSON array of exception type names (of the type or one that it is
+                              derived from), "*" any, "timeout", "crash"; absent = any */
     tn_str overlap_key;    /* absent = none */
     uint32_t overlap;      /* TN_OVERLAP_* */
     uint32_t keep_s;       /* seconds its row is kept after its end, 0 = the setting's */
@@ -133,7 +133,8 @@ typedef struct tn_host_tasks {
                    tn_err *);
     void (*unwatch)(void *ctx, tn_task_watch *);
     /* Loop thread. The one rule that holds a queued task, as JSON {rule, text, ...figures}:
-     * "due", "paused", "overlap", "queue", "workers", "retry", "running", "ended", "unknown". */
+     * "due", "paused", "overlap", "queue", "workers", "retry", "store" (jobs.db cannot be written),
+     * "running", "ended", "unknown". */
     tn_rc (*why)(void *ctx, tn_str id, void (*done)(void *user, tn_str json), void *user, tn_err *);
     /* Helper thread. Dead letters: back to queued with fresh attempts, or gone. Filters as list().
      * No filter at all is TN_E_INVAL. Redrive keeps the id. */
@@ -149,6 +150,13 @@ typedef struct tn_host_tasks {
     tn_rc (*status)(void *ctx, tn_text *ret, tn_err *);
     /* Any thread. Nothing of this queue starts while set (queue -1: none at all). */
     void (*pause)(void *ctx, int32_t queue, int32_t on);
+    /* Helper thread. redrive() under an idempotency key, unique within scope for 24 h: repeated, it
+     * redrives nothing that died later and tells the count of all its letters; *ret_replayed 1 when
+     * the key was known. TN_E_CONFLICT: it was used with another fingerprint. Keys and fingerprints
+     * as in tn_task_req. */
+    tn_rc (*redrive_once)(void *ctx, const tn_filter *, uint32_t n, tn_str scope, tn_str key,
+                          tn_str fingerprint, int64_t *ret_count, uint32_t *ret_replayed,
+                          tn_err *);
 } tn_host_tasks;
 
 #endif

@@ -118,8 +118,14 @@ def _met_limit(exc: BaseException) -> tuple:
     return "", ""
 
 
+def _bases(exc: BaseException) -> list:
+    """Names of the classes between the exception's own and Exception: what retry= may name as well."""
+    common = (Exception, BaseException, object)
+    return [c.__name__[:200] for c in type(exc).__mro__[1:17] if c not in common]
+
+
 def report(exc: BaseException, debug: bool, secrets) -> dict:
-    """-> {status: failure|timeout|skip, exception, exceptionType, traceback}, all text."""
+    """-> {status: failure|timeout|skip, exception, exceptionType, traceback}, all text; exceptionBases?: names."""
     kind = type(exc).__name__
     text = _text(exc)
     status = "failure"
@@ -140,4 +146,8 @@ def report(exc: BaseException, debug: bool, secrets) -> dict:
     while len(text) + len(trace) > 3000 and len(_tenon.dumps([text, trace]).encode()) > _MAX_REPORT:
         length //= 2
         text, trace = _cut(text, length), _cut(trace, 2 * length)
-    return {"status": status, "exception": text, "exceptionType": kind[:200], "traceback": trace}
+    ret = {"status": status, "exception": text, "exceptionType": kind[:200], "traceback": trace}
+    bases = _bases(exc)
+    if bases:
+        ret["exceptionBases"] = bases
+    return ret
