@@ -50,9 +50,9 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture(scope='module')
-def server(watch: Watch) -> Iterator[Server]:
-    """A running server, shared by the tests of a module. Must stop cleanly at the end."""
-    s = Server()
+def server(request: pytest.FixtureRequest, watch: Watch) -> Iterator[Server]:
+    """A running server, shared by the tests of a module. Must stop cleanly at the end. SERVER of the module: its options."""
+    s = Server(**getattr(request.module, 'SERVER', {}))
     try:
         s.start()
         watch.servers.append(s)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long ended tasks can be asked for (issue 3 section 1): by count, age and bytes; dead letters longer; the file shrinks;
+what still waits or runs is never touched."""
+
+import os
+import time
+from typing import List
+
+import pytest
+from support.client import ApiError, Client
+from support.server import Server, wait_for
+
+SCRIPT = '''
+@DFF.API('Big')
+def big(n=0):
+    return 'x' * n
+
+@DFF.API('Dies', retry={'max_attempts': 1, 'dead_letter': True})
+def dies():
+    raise ValueError('dead')
+'''
+
+
+def many(api: Client, aapi: str, n: int, kwargs: dict = {}, options: dict = {}) -> List[str]:
+    """Submits n calls → ids."""
+    answer = api.request('POST', '/api/v1/async/%s/do/call-many' % aapi, json={'calls': [{'kwargs': kwargs, 'options': options}] * n})
+    return answer.json()['data']['ids']
+
+
+def total(api: Client, **query: object) -> int:
+    """Tasks on record."""
+    return api.envelope('GET', '/tasks/do/list', params=dict(query, pageSize=1))['pageInfo']['totalCount']
+
+
+def made(server: Server, name: str = 'big') -> tuple:
+    """→ (client, async API)"""
+    api = server.start().client()
+    return api, api.add_async_api('%s.%s' % (api.script(SCRIPT), name))
+
+
+def test_by_count(new_server) -> None:
+    """The newest stay; dead letters are dropped no earlier than their turn; what waits is not counted."""
+    server = new_server(env={'TENON_CLEAN_EVERY': '500ms', 'TENON_TASK_KEEP_COUNT': '20'})
+    api, aapi = made(server)
+    waiting = many(api, aapi, 30, options={'delay': 3600})
+    ids = many(api, aapi, 60)
+    for i in ids[-5:]:
+        api.ended(i)
+    assert wait_for(lambda: total(api, state='succeeded') == 20, 40), total(api, state='succeeded')
+    kept = {r['id'] for r in api.get('/tasks/do/list', state='succeeded', pageSize=100)}
+    assert set(ids[-5:]) <= kept and ids[0] not in kept
+    with pytest.raises(ApiError) as gone:
+        api.get('/tasks/%s/do/get' % ids[0])
+    assert gone.value.reason == 'EClientNotFound'
+    assert total(api, state='queued') == 30 and api.get('/tasks/%s/do/get' % waiting[0])['state'] == 'queued'
+
+
+def test_redriving_does_not_eat_records(new_server) -> None:
+    """Letters that wait again are no ended tasks: whatever is redriven, the count of the others stays what it is."""
+    server = new_server(env={'TENON_CLEAN_EVERY': '500ms', 'TENON_TASK_KEEP_COUNT': '12'})
+    api, aapi = made(server)
+    dying = api.add_async_api(api.script(SCRIPT) + '.dies')
+    ids = many(api, aapi, 6)
+    dead = many(api, dying, 4)
+    for i in ids + dead:
+        api.ended(i)
+    for _ in range(4):
+        assert api.post('/dead-letters/do/redrive?originId=' + dying) == {'count': 4}
+        assert wait_for(lambda: total(api, state='dead') == 4, 20)
+    time.sleep(2)  # some rounds of the cleaner
+    assert (total(api, state='succeeded'), total(api, state='dead')) == (6, 4)
+
+
+def test_by_age(new_server) -> None:
+    """task_keep for what has ended, task_keep_dead for dead letters."""
+    server = new_server(env={'TENON_CLEAN_EVERY': '500ms', 'TENON_TASK_KEEP': '2s', 'TENON_TASK_KEEP_DEAD': '1h'})
+    api, aapi = made(server)
+    dying = api.add_async_api(api.script(SCRIPT) + '.dies')
+    waiting = api.task_id(aapi, {}, {'delay': 600})
+    ids, dead = many(api, aapi, 5), api.task_id(dying)
+    assert api.ended(dead)['state'] == 'dead'
+    assert wait_for(lambda: total(api, state='succeeded') == 0, 40)
+    assert total(api, id=','.join(ids)) == 0
+    assert [r['id'] for r in api.get('/tasks/do/list')] in ([dead, waiting], [waiting, dead])
+
+
+def test_by_bytes_and_the_file_shrinks(new_server) -> None:
+    """Beyond task_keep_bytes the oldest go, and the pages they had go back to the file system."""
+    server = new_server(env={'TENON_CLEAN_EVERY': '500ms', 'TENON_TASK_KEEP_BYTES': '4M'})
+    api, aapi = made(server)
+    ids: List[str] = []
+    for _ in range(5):
+        ids += many(api, aapi, 20, {'n': 200000})
+        for i in ids[-20:]:
+            api.ended(i)
+    path = os.path.join(server.data, 'jobs.db')
+    grown = os.path.getsize(path)
+
+    def small() -> bool:
+        return os.path.getsize(path) < 9 << 20
+    assert wait_for(small, 60, 0.5), '%d bytes, %d before' % (os.path.getsize(path), grown)
+    kept = total(api, state='succeeded')
+    assert 5 <= kept <= 25, kept  # 4 MB of 200 kB each
+    assert api.get('/tasks/%s/do/get' % ids[-1])['result'] == 'x' * 200000
