@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define PROGRESS_MAX (64u << 10) /* bytes */
+#define PROGRESS_MS  200         /* a row in that time is enough */
 
 /* ---- cancel ---------------------------------------------------------------------------------- */
 
@@ -212,6 +213,19 @@ static void progress_after(struct tk_op *op)
                       op)); /* a stale epoch records nothing, and that is right */
 }
 
+/* Watchers have it; the row gets it when the task ends, or with a later one. */
+static tn_rc keep_progress(struct tk_run *r, tn_str json, tn_err *err)
+{
+    char *text = realloc(r->unwritten, json.n + 1);
+    if (!text) {
+        return err_set(err, TN_E_NOMEM, "no memory for progress");
+    }
+    memcpy(text, json.s, json.n);
+    r->unwritten = text;
+    r->unwritten_n = json.n;
+    return TN_OK;
+}
+
 tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
 {
     struct tasks *t = host_tasks(ctx);
@@ -229,9 +243,12 @@ tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
     }
     watch_progress(r, json);
     int64_t now = tk_now_ms();
-    if (now < r->progress_ms + 200) {
-        return TN_OK; /* watchers have it; a row a fifth of a second is enough */
+    if (now < r->progress_ms + PROGRESS_MS) {
+        return keep_progress(r, json, err);
     }
+    free(r->unwritten);
+    r->unwritten = NULL;
+    r->unwritten_n = 0;
     struct progress *p = malloc(sizeof *p + json.n);
     if (!p) {
         return err_set(err, TN_E_NOMEM, "no memory for progress");

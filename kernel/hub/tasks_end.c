@@ -313,6 +313,7 @@ static void write_end(struct tk_run *r)
     e->peak_bytes = (int64_t)r->result.peak_bytes;
     e->keep_s = r->job.keep_s;
     e->flags = r->job.flags;
+    e->progress = (tn_str){r->unwritten, r->unwritten_n};
     tk_must(r->op.t, &r->op, end_run, end_after);
 }
 

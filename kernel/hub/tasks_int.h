@@ -71,6 +71,8 @@ struct tk_run {
     int64_t start_ms, progress_ms;
     uint64_t log_at; /* bytes printed so far */
     char *kept;      /* memory of what the result's texts point to */
+    char *unwritten; /* the last progress, told too soon after the one before */
+    size_t unwritten_n;
     tn_call_result result;
     struct job_end end;
     int again, counted; /* what is to be written: another attempt follows, this one counts */

@@ -16,6 +16,7 @@ void run_free(struct tk_run *r)
 {
     job_finish(&r->job);
     free(r->kept);
+    free(r->unwritten);
     free(r);
 }
 

@@ -77,6 +77,7 @@ struct job_end {
     int64_t seq, epoch, attempt, start_ms, end_ms, cost_ms, peak_bytes, keep_s, flags, crashes;
     const char *state;
     tn_str result, control, exception, exception_type, traceback, logs;
+    tn_str progress; /* absent: stays what it is */
 };
 /* running -> a terminal state. TN_E_CONFLICT: a stale epoch; nothing was recorded. */
 tn_rc jobs_end(struct jobs *j, struct side_txn *t, const struct job_end *e, tn_err *err);

@@ -84,9 +84,10 @@ tn_rc jobs_end(struct jobs *j, struct side_txn *t, const struct job_end *e, tn_e
     bind_str(&b, e->traceback);
     bind_str(&b, e->logs);
     bind_int(&b, e->crashes);
+    bind_str(&b, e->progress);
     tn_rc rc = side_exec(
         t,
-        "UPDATE tn_task SET state = ?3, wait = 0, startTimeMs = ?4, endTimeMs = ?5, "
+        "UPDATE tn_task SET state = ?3, wait = 0, progress = coalesce(?16, progress), startTimeMs = ?4, endTimeMs = ?5, "
         "pruneTimeMs = ?6, costMs = ?7, peakBytes = ?8, result = ?9, "
         "responseControl = ?10, exception = ?11, exceptionType = ?12, traceback = "
         "?13, logs = ?14, crashes = ?15, owner = NULL, leaseUntilMs = NULL, "
