@@ -25,6 +25,7 @@ def obeys():
 
 @DFF.API('Deaf')
 def deaf():
+    DFF.TASK.set_progress(1)
     return sum(range(10 ** 11))  # one call of C: no exception gets in before its end
 
 @DFF.API('Child')
@@ -116,7 +117,7 @@ def test_one_that_runs_tidies_up(api: Client, start) -> None:
 
 def test_one_that_does_not_listen_is_killed(api: Client, start) -> None:
     task = start('deaf')
-    runs(api, task)
+    assert wait_for(lambda: get(api, task)['progress'] == 1, 20)
     cancel(api, task, graceSeconds=1)
     row = api.ended(task)
     assert row['state'] == 'canceled' and row['result'] is None, row
@@ -137,7 +138,7 @@ def test_what_it_started_goes_with_it(api: Client, script: str, start) -> None:
 
 def test_twice_is_once(api: Client, start) -> None:
     task = start('deaf')
-    runs(api, task)
+    assert wait_for(lambda: get(api, task)['progress'] == 1, 20)
     cancel(api, task, graceSeconds=600)
     cancel(api, task, graceSeconds=0)  # impatient: the shorter grace counts
     assert api.ended(task)['state'] == 'canceled'
