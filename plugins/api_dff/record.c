@@ -157,7 +157,8 @@ static void tail_value(struct str *out, const tn_call_result *r)
 void record_tail(struct str *out, const struct record_end *e)
 {
     const tn_call_result *r = e->result;
-    int64_t trigger = r != NULL && r->trigger_us != 0 ? r->trigger_us : e->trigger_us;
+    /* A task was triggered by its schedule or its caller, long before its worker got it. */
+    int64_t trigger = e->trigger_us != 0 || r == NULL ? e->trigger_us : r->trigger_us;
     int64_t end = r != NULL && r->end_us != 0 ? r->end_us : api.host->wall_us();
     int64_t start = r != NULL && r->start_us != 0 ? r->start_us : end;
     member_text(out, "id", e->id);

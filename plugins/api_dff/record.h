@@ -29,7 +29,7 @@ struct record_end {
     tn_str id, root_id;           /* root_id absent: it is the root */
     tn_str cron_expr;             /* absent = none */
     tn_str call_chain;            /* JSON array, absent = none */
-    int64_t trigger_us;           /* without a result */
+    int64_t trigger_us;           /* 0 = as the result says */
     uint32_t attempt, max_attempts;
 };
 void record_tail(struct str *out, const struct record_end *e);

@@ -169,6 +169,7 @@ def test_restart_keeps_what_scripts_and_people_set(new_server) -> None:
     proved(server, [one, own])
 
 
+@pytest.mark.timeout(1800 if LONG else 180)
 @pytest.mark.parametrize('kills', [60 if LONG else 4])
 def test_sigkill(new_server, kills: int) -> None:
     """The hub is killed again and again while forty jobs have an occurrence each second."""
@@ -254,3 +255,20 @@ def test_spreading(new_server) -> None:
         assert all(trigger * 1000 == at and at % 3000000 == 0 and created >= due * 1000 for due, trigger, at, created in rows)
         phases[job] = rows[0][0] - rows[0][1]
     assert 0 <= min(phases.values()) and max(phases.values()) < 2000 and len(set(phases.values())) > 6, phases
+
+
+def test_back_pressure(new_server) -> None:
+    """Spec 5.3: a queue over its limit takes no more of schedules; what it does not take is a row that says so."""
+    server, client, script = make(new_server, DFF__WORKER_QUEUE_LIMIT_MIN='3', DFF__WORKER_QUEUE_LIMIT_SCALE_CRON_JOB='1')
+    client.post('/queues/2/do/modify', {'data': {'isPaused': True}})
+    job = add(client, script, EVERY, overlapPolicy='allowAll')
+    assert wait_for(lambda: any(o == 'skipped' for _, o, _ in occurrences(server, job)), 15)
+    rows = occurrences(server, job)
+    assert [o for _, o, _ in rows[:3]] == ['ran'] * 3 and rows[3][1:] == (
+        'skipped', 'queue 2 is over its limit: 3 tasks wait in it (at most 3 for schedules)')
+    assert client.get('/cron-status/do/get')['overLimit'] >= 1
+    client.post('/queues/2/do/modify', {'data': {'isPaused': False}})
+    assert wait_for(lambda: occurrences(server, job)[-1][1] == 'ran', 10)
+    client.post('/cron-jobs/%s/do/modify' % job, {'data': {'isDisabled': True}})
+    assert wait_for(lambda: nothing_is_left(server), 10)
+    proved(server, [job])

@@ -133,6 +133,7 @@ def test_every_occurrence_has_a_row_and_ran_once(cron: Client, job: Callable[...
     assert result_of(cron, rows[0]) == [7, times[0]]
     records = wait_for(lambda: cron.get('/task-records/func/do/list', originId=one), 10)
     assert records and records[0]['printLogsTEXT'].endswith('* * * * * * 0 cronJob cronJob') and records[0]['cronExpr'] == EVERY
+    assert {r['triggerTimeMs'] for r in records} <= {r['occurrenceTimeMs'] for r in history(cron, one)}  # the tick, not the start
     last = wait_for(lambda: cron.get('/cron-jobs/do/list', id=one)[0]['lastTaskStatus'], 5)
     assert last['status'] == 'success' and abs(last['timestamp'] - time.time()) < 60
     recent = cron.get('/cron-jobs/%s/recent-triggered/do/list' % one)
