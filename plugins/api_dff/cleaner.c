@@ -2,6 +2,7 @@
 /* The cleaner (spec 5.7): what nobody can reach any more, step by step; one that fails does not keep the
  * others from running. Age and bytes of records are the kernel's own work. */
 #include "call.h"
+#include "cron.h"
 #include "record.h"
 #include "service.h"
 #include "store.h"
@@ -132,7 +133,8 @@ static const struct {
              {"files of large results", clean_downloads},
              {"expired values of DFF.STORE", store_clean},
              {"rows of histories", clean_histories},
-             {"records of deleted APIs and jobs", clean_orphans}};
+             {"records of deleted APIs and jobs", clean_orphans},
+             {"expired expressions and pauses of cron jobs", cron_state_clean}};
 
 static tn_timer *timer;
 static uint64_t every_ns;

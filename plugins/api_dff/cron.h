@@ -18,6 +18,8 @@ tn_rc cron_state_start(tn_err *err); /* loads it, registers the services of scri
 struct cron_state cron_state_of(tn_str id);
 void cron_state_row(json_t *row); /* dynamicCronExpr, isPaused ... of a row of spec 1.9 */
 void cron_state_drop(tn_str id);  /* the job is deleted */
+/* Removes what has run out, and what belongs to no job any more. */
+tn_rc cron_state_clean(int64_t *n, tn_err *err);
 
 /* ---- cron_plan.c: a job as a schedule -------------------------------------------------------------- */
 struct cron_job {

@@ -100,6 +100,41 @@ void cron_state_drop(tn_str id)
     free(key);
 }
 
+/* A job that is not there: one of the store that was deleted. */
+static bool is_orphan(const char *id)
+{
+    tn_err err = TN_ERR_INIT;
+    if (strncmp(id, CRON_AUTO, sizeof CRON_AUTO - 1) == 0) {
+        return false;
+    }
+    json_t *row = cron_job_row(text_of(id), &err);
+    json_decref(row);
+    return row == NULL && err.rc == TN_E_NOTFOUND;
+}
+
+tn_rc cron_state_clean(int64_t *n, tn_err *err)
+{
+    const char *id;
+    json_t *row;
+    void *next;
+    tn_rc rc = TN_OK;
+    pthread_mutex_lock(&lock);
+    json_object_foreach_safe(states, next, id, row)
+    {
+        struct cron_state st = state_read(row);
+        bool spent = st.expr[0] == '\0' && st.paused_until_us == 0;
+        if (rc == TN_OK && (spent || is_orphan(id))) {
+            rc = store_delete(NULL, ENTITY, "id", text_of(id), NULL, err);
+            if (rc == TN_OK) {
+                json_object_del(states, id);
+                ++*n;
+            }
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
 /* ---- services -------------------------------------------------------------------------------- */
 /* The job must be there: a job of the store or a function that runs by itself. */
 static tn_rc job_known(const char *id, tn_err *err)

@@ -272,3 +272,25 @@ def test_back_pressure(new_server) -> None:
     client.post('/cron-jobs/%s/do/modify' % job, {'data': {'isDisabled': True}})
     assert wait_for(lambda: nothing_is_left(server), 10)
     proved(server, [job])
+
+
+def test_the_cleaner_takes_what_scripts_set(new_server) -> None:
+    """Spec 5.7: expired expressions and pauses go, and those of deleted jobs; others stay."""
+    server, client, script = make(new_server, TENON_CLEAN_EVERY='500ms')
+    own = client.script("@DFF.API('s')\ndef s(job, expr=None, expires=None, pause=None):\n"
+                        "    if expr: DFF.CRON_JOB.set_cron_expr(expr, expires=expires, entity_id=job)\n"
+                        "    if pause: DFF.CRON_JOB.pause(pause, entity_id=job)\n", name='own')
+    over, kept, paused = (add(client, script, '0 0 30 2 *') for _ in range(3))
+    for kwargs in ({'job': over, 'expr': EVERY, 'expires': 1}, {'job': kept, 'expr': '0 0 29 2 *', 'expires': 3600}, {'job': paused, 'pause': 3600}):
+        assert client.request('POST', '/api/v1/func/%s.s' % own, json={'kwargs': kwargs}).json()['ok']
+
+    def left() -> set:
+        db = sqlite3.connect(os.path.join(server.data, 'config.db'), timeout=30)
+        try:
+            return {row[0] for row in db.execute('SELECT id FROM biz_main_cron_job_state')}
+        finally:
+            db.close()
+    assert left() == {over, kept, paused}
+    assert wait_for(lambda: left() == {kept, paused}, 30)
+    rows = {r['id']: r for r in client.get('/cron-jobs/do/list', func_scriptId=script)}
+    assert rows[kept]['dynamicCronExpr'] == '0 0 29 2 *' and rows[paused]['isPaused'] and rows[over]['dynamicCronExpr'] is None
