@@ -58,17 +58,24 @@ def test_flags_of_the_user_reach_every_compiler_call() -> None:
     assert links and all('-Wl,-O1' in x for x in links)
 
 
-def test_a_missing_library_skips_its_plugin_with_one_line(tmp_path) -> None:
+@pytest.mark.parametrize('name, library', [('sqlite', 'sqlite3'), ('postgresql', 'libpq'), ('redis', 'hiredis'), ('mysql', 'libmariadb')])
+def test_a_missing_library_skips_its_plugin_with_one_line(tmp_path, name, library) -> None:
     fake = tmp_path / 'pkg-config'
-    fake.write_text('#!/bin/sh\ncase "$*" in *sqlite3*) exit 1;; esac\nexec pkg-config "$@"\n')
+    fake.write_text('#!/bin/sh\ncase "$*" in *%s*) exit 1;; esac\nexec pkg-config "$@"\n' % library)
     fake.chmod(0o755)
     result = run('scons', '-Q', '-n', 'variant=cov', 'PKG_CONFIG=%s' % fake)
     assert result.returncode == 0, result.stdout[-2000:]
-    lines = [x for x in result.stdout.splitlines() if 'connector_sqlite' in x]
-    assert lines == ['scons: skipping connector_sqlite, not found: sqlite3 (Debian: libsqlite3-dev)']
-    refused = run('scons', '-Q', '-n', 'variant=cov', 'require=connector_sqlite', 'PKG_CONFIG=%s' % fake)
+    plugin = 'connector_' + name
+    package = library if library.startswith('lib') else 'lib' + library
+    lines = [x for x in result.stdout.splitlines() if plugin in x]
+    assert lines == ['scons: skipping %s, not found: %s (Debian: %s-dev)' % (plugin, library, package)]
+    others = [x for x in result.stdout.splitlines() if 'link' in x and 'plugins/connector_' in x]
+    assert len(others) >= 3, 'the other connectors are built'
+    if name != 'sqlite':
+        return
+    refused = run('scons', '-Q', '-n', 'variant=cov', 'require=' + plugin, 'PKG_CONFIG=%s' % fake)
     assert refused.returncode == 2
-    assert 'connector_sqlite is required and needs sqlite3' in refused.stdout
+    assert '%s is required and needs %s' % (plugin, library) in refused.stdout
 
 
 def test_a_library_of_the_kernel_is_named_with_its_package(tmp_path) -> None:
