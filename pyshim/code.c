@@ -83,6 +83,9 @@ static PyObject *compile_script(PyObject *source, PyObject *id)
             return code;
         }
         Py_XDECREF(code);
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+            return NULL; /* the call's time is over */
+        }
     }
     PyErr_Clear();
     return code_compile(source, id);
