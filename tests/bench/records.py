@@ -67,8 +67,8 @@ def main() -> None:
             got = {limit: measure(server, ids[limit], a.connections, a.seconds) for limit in order}
             rates.append(got[100][0] / got[0][0])
             costs.append(got[0][1] / got[100][1])
-            print('pair %d: %7.0f/s without, %7.0f/s with records, ratio %.3f; processor time ratio %.3f' % (
-                i + 1, got[0][0], got[100][0], rates[-1], costs[-1]), flush=True)
+            print('pair %d: %7.0f/s and %5.1f us of processor time without, %7.0f/s and %5.1f us with records; ratios %.3f, %.3f' % (
+                i + 1, got[0][0], got[0][1] * 1e6, got[100][0], got[100][1] * 1e6, rates[-1], costs[-1]), flush=True)
         kept = api.get('/task-records/func/do/get-count', groupField='originId', groupIds=ids[100])
         assert kept[ids[100]]['count'] == 100, kept
         server.stop()

@@ -45,6 +45,7 @@ int main(void)
         "{\"id\":\"fixed\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{\\\"z\\\":1}\"},"
         "{\"id\":\"slow\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{}\","
         "\"throttlingJSON\":\"{\\\"byYear\\\":1000000000}\"},"
+        "{\"id\":\"noted\",\"funcId\":\"t__s.f\",\"funcCallKwargsJSON\":\"{}\",\"taskRecordLimit\":100},"
         "{\"id\":\"kept\",\"funcId\":\"t__s.kept\",\"funcCallKwargsJSON\":\"{}\"}]");
     test_recording = false;
     const char *host = "host: 127.0.0.1:8088";
@@ -54,6 +55,8 @@ int main(void)
         TN_VALUE_JSON, "{\"result\":3}", 1);
     one("POST normal", "POST", "/api/v1/sync/sync-bench", json, "{\"kwargs\":{\"x\":1,\"y\":2}}",
         TN_VALUE_JSON, "{\"result\":3}", 1);
+    one("POST normal, with a record", "POST", "/api/v1/sync/noted", json,
+        "{\"kwargs\":{\"x\":1,\"y\":2}}", TN_VALUE_JSON, "{\"result\":3}", 1);
     one("POST normal, fixed", "POST", "/api/v1/sync/fixed", json, "{\"kwargs\":{\"x\":1,\"y\":2}}",
         TN_VALUE_JSON, "{\"result\":3}", 1);
     one("GET, throttled", "GET", "/api/v1/sync/slow", host, NULL, TN_VALUE_NUMBER, "3", 1);

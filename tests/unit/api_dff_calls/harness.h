@@ -25,7 +25,8 @@ extern struct seen_reply seen_reply;
 extern int64_t test_wall_us; /* the clock of the stub host */
 extern tn_rc test_submit_rc; /* what submit() returns */
 extern unsigned test_orphans;
-extern bool test_recording;     /* false: nothing is copied (benchmark) */
+extern bool test_recording;
+extern size_t test_records; /* rows of tasks that were put */     /* false: nothing is copied (benchmark) */
 extern char test_resources[64]; /* a fresh folder */
 
 void harness_open(void);
