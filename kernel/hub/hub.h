@@ -22,6 +22,7 @@ struct schedules;
 struct tasks;
 struct cache;
 struct metrics;
+struct pools_watch;
 
 /* An attached plugin of the hub, with the host table it was given. */
 struct hub_plugin {
@@ -54,6 +55,7 @@ struct hub {
     struct tasks *tasks;
     struct cache *cache;
     struct metrics *metrics;
+    struct pools_watch *pools_watch;
     int64_t start_us;         /* wall clock, when this process began */
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
@@ -130,6 +132,14 @@ tn_rc hostcache_create(struct hub *h, tn_err *err);
 void hostcache_ask(struct hub *h, tn_str payload, void *token);
 extern const tn_host_cache hostcache_ops;
 extern const tn_host_metrics metrics_ops; /* watching.c */
+
+/* ---- pools_watch.c ------------------------------------------------------------------------------- */
+tn_rc pools_watch_create(struct hub *h);
+void pools_watch_destroy(struct hub *h);
+/* {"pid", "pools": as pools_status() gives them}, from a worker. Any thread. */
+void pools_watch_put(struct hub *h, tn_str text);
+/* {"<pool>": {figures}}, summed over all workers; counters over those that have ended, too. */
+void pools_watch_write(struct hub *h, struct buf *out);
 
 extern const tn_host_entities entities_ops;
 

@@ -289,6 +289,9 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
     if (rc == TN_OK) {
         rc = metrics_create(&h->metrics, err);
     }
+    if (rc == TN_OK && (rc = pools_watch_create(h)) != TN_OK) {
+        err_set(err, rc, "no memory for the figures of pools");
+    }
     if (rc == TN_OK) {
         const struct broker_conf conf = {.groups = g.groups,
                                          .ngroups = g.n,
@@ -388,6 +391,7 @@ static void hub_stop(struct hub *h)
     cache_stop(h->cache);
     broker_destroy(h->broker);
     metrics_destroy(h->metrics);
+    pools_watch_destroy(h);
     h->metrics = NULL;
     suplink_close(h->suplink);
     loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store */

@@ -342,6 +342,11 @@ void services_ask(void *user, tn_str service, tn_str payload, void *token)
         buf_finish(&out);
         return;
     }
+    if (str_is(service, "pools.put")) {
+        pools_watch_put(h, payload);
+        broker_answer(h->broker, token, TN_OK, TN_STR(""));
+        return;
+    }
     if (str_is(service, "cache.run")) {
         hostcache_ask(h, payload, token);
         return;

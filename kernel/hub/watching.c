@@ -89,6 +89,8 @@ static tn_rc met_read(void *ctx, tn_text *ret, tn_err *err)
     metrics_write(h->metrics, &out);
     buf_adds(&out, ",\"records\":");
     records_status(h, &out);
+    buf_adds(&out, ",\"pools\":");
+    pools_watch_write(h, &out);
     buf_adds(&out, ",\"files\":");
     write_files(h, &out);
     buf_adds(&out, ",\"process\":");

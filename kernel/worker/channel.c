@@ -218,6 +218,15 @@ static tn_rc ask_send(struct worker *w, uint64_t id, const char *service, tn_str
     return r ? err_sys(err, e, "asking \"%s\"", service) : TN_OK;
 }
 
+int channel_tell(struct worker *w, const char *service, tn_str payload)
+{
+    tn_err err = TN_ERR_INIT;
+    pthread_mutex_lock(&w->ask_lock);
+    tn_rc rc = ask_send(w, ++w->ask_id, service, payload, &err); /* the answer finds nobody */
+    pthread_mutex_unlock(&w->ask_lock);
+    return rc == TN_OK ? 0 : -1;
+}
+
 tn_rc channel_ask(void *ctx, const char *service, tn_str payload, struct buf *ret, tn_err *err)
 {
     struct worker *w = ctx;

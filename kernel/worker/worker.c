@@ -13,9 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ERROR_MAX   (48u << 10) /* bytes of control or error: both fit into one frame */
-#define KEEP_MAX    (1u << 20)  /* a larger reply buffer is given back after the call */
-#define EXIT_BROKEN 70          /* the hub broke the protocol, or nothing could be set up */
+#define POOLS_TEXT_MAX (48u << 10) /* more pools than that are not told */
+#define ERROR_MAX      (48u << 10) /* bytes of control or error: both fit into one frame */
+#define KEEP_MAX       (1u << 20)  /* a larger reply buffer is given back after the call */
+#define EXIT_BROKEN    70          /* the hub broke the protocol, or nothing could be set up */
 
 volatile int *worker_self;
 
@@ -187,6 +188,29 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     return w->conf->lang->child(&w->env, err);
 }
 
+/* Between two calls: closes idle connections, and tells the hub the figures of the pools when they have
+ * changed, once a second at most. When to come again, 0 = never. */
+static uint64_t care_for_pools(struct worker *w)
+{
+    uint64_t again = pools_sweep(w->conf->pools), now = clock_mono_ns();
+    struct buf b = BUF_INIT(POOLS_TEXT_MAX);
+    if (!pools_used(w->conf->pools)) {
+        return again;
+    }
+    if (now < w->pools_at) {
+        return again && again < w->pools_at ? again : w->pools_at;
+    }
+    buf_printf(&b, "{\"pid\":%d,\"pools\":", (int)w->pid);
+    uint64_t sum = pools_status(w->conf->pools, &b);
+    buf_addc(&b, '}');
+    if (sum != w->pools_told && !b.failed && channel_tell(w, "pools.put", buf_str(&b)) == 0) {
+        w->pools_told = sum;
+        w->pools_at = now + NS_PER_S;
+    }
+    buf_finish(&b);
+    return again;
+}
+
 _Noreturn void worker_main(const struct worker_conf *conf, const struct jail_slot *slot, int sock,
                            int pagefd)
 {
@@ -212,7 +236,7 @@ _Noreturn void worker_main(const struct worker_conf *conf, const struct jail_slo
     do {
         while (step(&w, frame, &r)) {}
         reply_flush(&w);
-    } while (channel_wait_frame(&w, conf->pools ? pools_sweep(conf->pools) : 0));
+    } while (channel_wait_frame(&w, conf->pools ? care_for_pools(&w) : 0));
     conf->lang->finish();
     pools_destroy(conf->pools); /* says goodbye to the servers */
     _exit(0);

@@ -46,6 +46,9 @@ struct worker {
     struct buf *ask_ret;
     tn_err *ask_err;
 
+    /* Figures of the pools: when they may be told again, and the number of what was told. */
+    uint64_t pools_at, pools_told;
+
     /* For the signal handlers. */
     pid_t pid;
     _Atomic uint64_t soft_at; /* CLOCK_MONOTONIC of the running call's soft deadline, 0 = no call */
@@ -68,6 +71,8 @@ int channel_wait_frame(struct worker *w, uint64_t until_ns);
 /* The descriptor with the sections of call seq; -1: the hub has gone. Drops older ones. */
 int channel_call_fd(struct worker *w, uint64_t seq);
 tn_rc channel_ask(void *ctx, const char *service, tn_str payload, struct buf *ret, tn_err *err);
+/* A question whose answer does not matter; 0, or -1 when it was not sent. */
+int channel_tell(struct worker *w, const char *service, tn_str payload);
 void channel_bell(struct worker *w);
 
 /* ---- reply.c ---------------------------------------------------------------------------------------- */

@@ -204,6 +204,41 @@ static void write_queues(struct out *o, const json_t *status)
     }
 }
 
+static void write_pools(struct out *o, const json_t *pools)
+{
+    static const struct {
+        const char *name, *type, *help, *label;
+        const char *members[9];
+    } f[] = {
+        {"tenon_pool_connections",
+         "gauge",
+         "Connections that workers hold",
+         "state",
+         {"opening", "idle", "leased"}},
+        {"tenon_pool_waiting", "gauge", "Calls that wait for a connection", NULL, {"waiting"}},
+        {"tenon_pool_leases_total", "counter", "Connections lent to calls", NULL, {"leases"}},
+        {"tenon_pool_queries_total", "counter", "Operations on connections", NULL, {"queries"}},
+        {"tenon_pool_events_total",
+         "counter",
+         "What happened to connections",
+         "event",
+         {"opened", "failed", "waits", "acquireTimeouts", "broken", "resetFailures", "leaked",
+          "queryErrors", "breakerTrips"}}};
+    const char *id;
+    json_t *pool;
+    for (size_t k = 0; k < sizeof f / sizeof f[0] && json_object_size(pools) > 0; k++) {
+        out_family(o, f[k].name, f[k].type, f[k].help);
+        json_object_foreach((json_t *)(uintptr_t)pools, id, pool)
+        {
+            for (size_t i = 0; i < 9 && f[k].members[i] != NULL; i++) {
+                struct label l[2] = {{"pool", id}, {f[k].label, f[k].members[i]}};
+                out_sample(o, f[k].name, NULL, l, f[k].label != NULL ? 2 : 1,
+                           number(json_object_get(pool, f[k].members[i])));
+            }
+        }
+    }
+}
+
 /* Resident memory and processor time of the workers, from their pids. */
 static void write_worker_processes(struct out *o, const json_t *workers)
 {
@@ -246,6 +281,7 @@ void families_write(struct out *o, const json_t *all, const json_t *queues)
     write_members(o, at(all, "platform/broker/totals"), "tenon_calls_total", "counter",
                   "Ended calls of every kind by outcome", "status");
     write_queues(o, queues);
+    write_pools(o, json_object_get(all, "pools"));
     write_worker_processes(o, at(all, "platform/broker/workers"));
     write_members(o, json_object_get(all, "files"), "tenon_store_file_bytes", "gauge",
                   "Size of a file of the store", "file");

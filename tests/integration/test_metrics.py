@@ -9,7 +9,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.client import Client
-from support.server import Server
+from support.server import Server, wait_for
 
 CODE = '''
 import time
@@ -77,6 +77,26 @@ def test_figures_of_the_platform(api: Client, server: Server) -> None:
     api.add_script_set()
     api.get('/operation-records/do/list')
     assert of(scrape(server), 'tenon_records_written_total') > before
+
+
+def test_figures_of_pools(api: Client, server: Server, tmp_path) -> None:
+    """Workers tell them; counters outlive the worker."""
+    api.post('/connectors/do/add', {'data': {'id': 'pooled', 'type': 'mem', 'configJSON': {}}})
+    code = '@DFF.API()\ndef use(end=False):\n    c = DFF.CONN("pooled")\n    c.put("a", "b")\n    if end:\n        import os\n        os._exit(1)\n    return c.get("a")\n'
+    sapi = api.function(code, 'use', {'end': 'INPUT_BY_CALLER'})
+    assert scrape(server).get(('tenon_pool_queries_total', (('pool', 'pooled'),)), 0) == 0
+    for _ in range(3):
+        assert api.result(sapi) == 'b'
+
+    def seen(name: str, **labels: str) -> float:
+        return scrape(server).get((name, tuple(sorted(dict(labels, pool='pooled').items()))), 0)
+    assert wait_for(lambda: seen('tenon_pool_queries_total') >= 6, 10)
+    assert wait_for(lambda: seen('tenon_pool_connections', state='idle') >= 1, 5)
+    before = seen('tenon_pool_queries_total')
+    for _ in range(3):
+        api.sync(sapi, {'end': True})
+    assert seen('tenon_pool_queries_total') >= before
+    assert seen('tenon_pool_events_total', event='opened') >= 1 and seen('tenon_pool_events_total', event='failed') == 0
 
 
 def test_drafts_and_unknown_names_make_no_series(api: Client, server: Server) -> None:
