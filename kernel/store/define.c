@@ -133,6 +133,15 @@ static tn_rc run(struct lease *l, struct stmt *q, tn_err *err)
     return rc;
 }
 
+/* A time that is filled in for SQL of scripts, as the original's database does (DFF.SYS_DB). */
+static void add_stamp(struct stmt *q, const tn_column *c)
+{
+    stmt_add(q, ", ");
+    add_column(q, c, 0);
+    stmt_add(q, " DEFAULT ");
+    stmt_add(q, q->s->d->now);
+}
+
 static tn_rc create_table(struct lease *l, struct stmt *q, tn_err *err)
 {
     stmt_add(q, "CREATE TABLE ");
@@ -145,10 +154,8 @@ static tn_rc create_table(struct lease *l, struct stmt *q, tn_err *err)
         stmt_add(q, ", ");
         add_column(q, c, 0);
     }
-    stmt_add(q, ", ");
-    add_column(q, &entity_create_time, 0);
-    stmt_add(q, ", ");
-    add_column(q, &entity_update_time, 0);
+    add_stamp(q, &entity_create_time);
+    add_stamp(q, &entity_update_time);
     stmt_add(q, ")");
     return run(l, q, err);
 }

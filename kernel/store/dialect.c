@@ -30,6 +30,7 @@ static const struct dialect dialects[] = {
                   [TN_COL_BOOL] = "0",
                   [TN_COL_TIME] = "0",
                   [TN_COL_LIST] = "''"},
+        .now = "(CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000)",
         .key_type = "TEXT",
         .columns = "SELECT name FROM pragma_table_info(?)",
         .tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",

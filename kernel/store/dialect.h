@@ -12,6 +12,7 @@ struct dialect {
     const char *seq_column;           /* type of the automatic number */
     const char *types[DIALECT_TYPES]; /* by TN_COL_* */
     const char *blank[DIALECT_TYPES]; /* literal for a NOT NULL column that is added later */
+    const char *now;                  /* microseconds UTC, for rows that others insert */
     const char *key_type;             /* text that can be a primary key */
     const char *columns;              /* one parameter: rows of one column, the table's columns */
     const char *tables;               /* number of tables in the database */
