@@ -40,6 +40,8 @@ tn_rc broker_create(struct loop *l, const struct broker_conf *c, const struct br
 void broker_destroy(struct broker *b);
 /* A (new) zygote channel arrived from the supervisor; takes fd. Old workers finish and leave. */
 void broker_zygote(struct broker *b, int fd);
+/* Every worker finishes what it has and leaves; new ones take their places. */
+void broker_renew(struct broker *b);
 tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_err *err);
 void broker_orphan(struct broker *b, tn_call *call);
 /* The call ends as CANCELED, done() is called as ever: at once when it has not started, else its script

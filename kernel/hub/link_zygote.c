@@ -159,3 +159,15 @@ void broker_zygote(struct broker *b, int fd)
     }
     preload_pump(b);
 }
+
+void broker_renew(struct broker *b)
+{
+    list_for_each_safe(it, &b->links) {
+        struct link *l = list_entry(it, struct link, all);
+        link_leave(l); /* one that starts finds the message when it is up */
+    }
+    for (unsigned i = 0; i < b->ngroups; i++) {
+        group_refill(&b->groups[i]);
+    }
+    broker_refill_spares(b);
+}

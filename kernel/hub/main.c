@@ -190,6 +190,12 @@ static void on_zygote(void *user, int fd)
     broker_zygote(((struct hub *)user)->broker, fd);
 }
 
+/* Workers hold the file that was the log when they were forked. */
+static void on_reopened(void *user)
+{
+    broker_renew(((struct hub *)user)->broker);
+}
+
 static int is_used(const struct hub *h, const struct plug *p)
 {
     return p->desc.kind == TN_KIND_API || schedules_wants(p) || (p->desc.kind == TN_KIND_FRONTEND &&
@@ -351,7 +357,7 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = broker_start(h, err);
     }
     if (rc == TN_OK) {
-        const struct suplink_hooks hooks = {h, on_zygote, hub_drain};
+        const struct suplink_hooks hooks = {h, on_zygote, hub_drain, on_reopened};
         rc = suplink_open(h->loop, ctl, &hooks, &h->suplink, err);
     }
     if (rc == TN_OK) {

@@ -64,6 +64,9 @@ static void on_ctl(void *user, uint32_t events)
             s->hooks.drain(s->hooks.user);
         } else if (m.type == CTL_REOPEN && fd >= 0) {
             dup2(fd, STDERR_FILENO);
+            s->hooks.reopened(s->hooks.user);
+        } else if (m.type == CTL_PING) {
+            send_msg(s, CTL_PONG, NULL);
         }
     }
     fd_close(&fd);

@@ -16,6 +16,8 @@
 #define CTL_DRAIN  3 /* supervisor -> hub: finish what runs, then exit 0 */
 #define CTL_SWEEP  4 /* hub -> supervisor: kill everything adopted from an old zygote */
 #define CTL_REOPEN 5 /* supervisor -> child: descriptor of the new log file, to be put on stderr */
+#define CTL_PING   6 /* supervisor -> hub: does your loop turn? */
+#define CTL_PONG   7 /* hub -> supervisor: it does */
 
 #define CTL_TEXT_MAX 1024u
 struct ctl_msg {

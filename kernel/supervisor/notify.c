@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Telling systemd about our state: one datagram to $NOTIFY_SOCKET, see sd_notify(3). */
+#include "kernel/base/str.h"
 #include "kernel/supervisor/supervisor.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -26,4 +27,15 @@ void notify_send(const char *text)
                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
         close(fd);
     }
+}
+
+uint64_t notify_watchdog_ns(void)
+{
+    const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    int64_t n, who = getpid();
+    if (!usec || !str_to_i64(str_of(usec), &n) || n <= 0 || n > INT64_MAX / 1000 ||
+        (pid && (!str_to_i64(str_of(pid), &who) || who != getpid()))) {
+        return 0;
+    }
+    return (uint64_t)n * 1000;
 }

@@ -36,6 +36,7 @@ struct child {
     pid_t pid; /* 0 = not running */
     int ctl;
     int was_ready;     /* ever */
+    int ready;         /* this process */
     unsigned failures; /* quick deaths in a row */
     uint64_t started_ns, start_at;
 };
@@ -46,6 +47,8 @@ struct supervisor {
     char **args; /* settings options, for the children */
     int nargs;
     int lockfd, sigfd, stdout_told;
+    int asked; /* the hub owes us an answer */
+    uint64_t watch_ns, watch_at; /* watchdog of systemd: period of our questions; 0 = none */
     int stopping; /* 1 draining, 2 hub has gone */
     int code;
     uint64_t kill_at;  /* while stopping */
@@ -77,6 +80,9 @@ static _Noreturn void become(struct supervisor *s, int which, int ctl)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* ^C in a terminal is ours alone */
+    unsetenv("NOTIFY_SOCKET"); /* what systemd hears is ours, too */
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("WATCHDOG_PID");
     if (which == HUB) {
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0,
               0); /* the zygote ends its workers first, then itself */
@@ -116,6 +122,7 @@ static void start(struct supervisor *s, int which)
     int pair[2];
     c->started_ns = clock_mono_ns();
     c->start_at = 0;
+    c->ready = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
         log_alert("channel to %s: %s", programs[which], strerror(errno));
         c->start_at = c->started_ns + DELAY_MAX_NS;
@@ -235,7 +242,7 @@ static void start_due(struct supervisor *s)
 
 static void on_ready(struct supervisor *s, int which, const char *text)
 {
-    s->child[which].was_ready = 1;
+    s->child[which].was_ready = s->child[which].ready = 1;
     if (which == HUB && !s->stdout_told) {
         s->stdout_told = 1;
         printf("READY %s\n", text);
@@ -266,6 +273,9 @@ static void from_child(struct supervisor *s, int which)
     memcpy(&m, buf, sizeof(m));
     if (m.type == CTL_READY) {
         on_ready(s, which, buf + sizeof(m));
+    } else if (m.type == CTL_PONG && which == HUB) {
+        s->asked = 0;
+        notify_send("WATCHDOG=1");
     } else if (m.type == CTL_SWEEP && which == HUB) {
         const pid_t ours[] = {s->child[HUB].pid, s->child[ZYGOTE].pid};
         int killed = proc_kill_strays(ours, 2);
@@ -287,9 +297,40 @@ static void reopen_log(struct supervisor *s)
         return;
     }
     dup2(fd, STDERR_FILENO);
+    tell(&s->child[ZYGOTE], CTL_REOPEN, fd); /* first: the hub then has new workers forked */
     tell(&s->child[HUB], CTL_REOPEN, fd);
-    tell(&s->child[ZYGOTE], CTL_REOPEN, fd);
     fd_close(&fd);
+}
+
+static void reload(struct supervisor *s)
+{
+    char note[64];
+    snprintf(note, sizeof(note), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)(clock_mono_ns() / 1000));
+    notify_send(note);
+    reopen_log(s);
+    if (s->child[HUB].was_ready) {
+        notify_send("READY=1");
+    }
+}
+
+/* systemd ends all of us when it hears nothing for WatchdogSec, so it hears of us when the hub's loop answers. While
+ * no hub is ready, bringing it back is in our hands. */
+static void watch(struct supervisor *s)
+{
+    const struct child *hub = &s->child[HUB];
+    uint64_t now = clock_mono_ns();
+    if (!s->watch_ns || now < s->watch_at) {
+        return;
+    }
+    s->watch_at = now + s->watch_ns;
+    if (!hub->pid || !hub->ready || s->stopping) {
+        s->asked = 0;
+        notify_send("WATCHDOG=1");
+    } else if (!s->asked) {
+        s->asked = 1;
+        tell(&s->child[HUB], CTL_PING, -1);
+    }
 }
 
 static void on_signals(struct supervisor *s)
@@ -297,7 +338,7 @@ static void on_signals(struct supervisor *s)
     struct signalfd_siginfo si;
     while (read(s->sigfd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
         if (si.ssi_signo == SIGHUP) {
-            reopen_log(s);
+            reload(s);
         } else if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT) {
             if (s->stopping) {
                 s->kill_at = clock_mono_ns(); /* asked twice: now */
@@ -334,6 +375,9 @@ static int due(struct supervisor *s)
             at = s->child[i].start_at;
         }
     }
+    if (s->watch_ns && s->watch_at < at) {
+        at = s->watch_at;
+    }
     return at == UINT64_MAX ? -1 : at <= now ? 0 : (int)((at - now) / NS_PER_MS) + 1;
 }
 
@@ -341,6 +385,7 @@ static void serve(struct supervisor *s)
 {
     for (;;) {
         start_due(s);
+        watch(s);
         int wait = due(s);
         if (s->stopping == 2 && !s->child[ZYGOTE].pid) {
             return;
@@ -399,6 +444,7 @@ static tn_rc prepare(struct supervisor *s, tn_err *err)
     }
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     proc_title("tenond");
+    s->watch_ns = notify_watchdog_ns() / 4;
     /* The soft limit is 1024 nearly everywhere, for programs that use select(2); we do not, and every open
      * connection takes a descriptor. Workers set limits of their own. */
     struct rlimit files;

@@ -19,6 +19,8 @@ tn_rc lock_take(const char *data, int *ret_fd, tn_err *err);
 
 /* sd_notify(3) without its library: text as "READY=1\n..." to $NOTIFY_SOCKET; nothing without it. */
 void notify_send(const char *text);
+/* WatchdogSec of the unit in ns, when it is meant for this process (sd_watchdog_enabled(3)); 0 = none. */
+uint64_t notify_watchdog_ns(void);
 
 /* tenond --doctor: what was found about lock, addresses and limits, as lines of kernel/base/finding.h. */
 void supervisor_doctor(const struct settings *s, struct buf *out);

@@ -421,11 +421,12 @@ static void serve(struct zygote *z)
         if (p[3].revents) {
             on_oom(z);
         }
-        if (p[2].revents) {
-            from_hub(z);
-        }
+        /* Before the hub's requests: whom it lets us fork after a new log is to have that. */
         if (p[0].revents && !from_supervisor(z)) {
             return;
+        }
+        if (p[2].revents && z->hub == p[2].fd) {
+            from_hub(z);
         }
     }
 }
