@@ -498,13 +498,17 @@ static void forget_secrets(void)
 /* For `tenon doctor`: what a service may do is not what the shell of an administrator may. */
 static void keep_findings(const struct jail *j)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], fresh[PATH_MAX + 8];
     struct buf text = BUF_INIT(65536);
     jail_json(j, &text);
     snprintf(path, sizeof(path), "%s/" JAIL_FILE, j->data);
-    if (text.failed || fd_write_file(path, text.data, text.len, 0600)) {
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    /* Not synced: it is written at every start, and syncing may take long. */
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (text.failed || fd < 0 || fd_write_all(fd, text.data, text.len) || rename(fresh, path)) {
         log_warn("writing %s: %s", path, strerror(errno));
     }
+    fd_close(&fd);
     buf_finish(&text);
 }
 
