@@ -64,7 +64,7 @@ struct hub {
     unsigned nlisten;
     int apis_started;         /* api start() returned for all */
     int workers_ready;
-    int listening;            /* the frontend has been started */
+    _Atomic int listening;    /* the frontend has been started */
     int draining;
     tn_timer *drain_timer;
 };

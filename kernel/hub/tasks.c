@@ -54,10 +54,11 @@ static void op_done(void *user, tn_rc rc, const tn_err *err)
     list_push_back(&t->done, &op->node);
     int post = !t->posted;
     t->posted = 1;
-    pthread_mutex_unlock(&t->lock);
     if (post) {
+        /* Inside the lock: tasks_stop() takes it before the loop goes. */
         loop_post(t->hub->loop, drain_done, t);
     }
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void prepare(struct tasks *t, struct tk_op *op,
