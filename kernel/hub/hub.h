@@ -65,7 +65,7 @@ struct hub {
     int apis_started;         /* api start() returned for all */
     int workers_ready;
     _Atomic int listening;    /* the frontend has been started */
-    int draining;
+    _Atomic int draining; /* helpers read both */
     tn_timer *drain_timer;
 };
 

@@ -9,7 +9,7 @@ import time
 from typing import Dict, List, Tuple
 
 import pytest
-from support.server import Server
+from support.server import SANITIZED, Server
 
 WORKERS, NAP_MS, SECONDS, SENDERS = 2, 50, 4, 40
 CAPACITY = WORKERS * 1000 / NAP_MS
@@ -94,7 +94,7 @@ def test_ten_times_the_capacity(new_server) -> None:
     print(before, counts, '%.2f of the capacity for %.1f s' % (counts[b'200'] / took / CAPACITY, took), memory, resident(server))
     assert counts[b'200'] / took >= 0.8 * CAPACITY  # 0.9 and more on a machine of its own: see tests/bench
     assert counts[b'503'] > counts[b'200']
-    assert resident(server) < memory + 4096
+    assert SANITIZED or resident(server) < memory + 4096  # sanitizers keep what is freed
     begin = time.monotonic()
     while True:
         t = time.monotonic()

@@ -16,8 +16,8 @@ struct file {
 };
 
 static sqlite3_vfs *real_vfs, vfs;
-static unsigned kinds_;
-static int code_, forever_;
+static _Atomic unsigned kinds_;
+static _Atomic int code_, forever_;
 static atomic_int at_, count_;
 
 void faulty_arm(unsigned kinds, int at, int forever, int code)
