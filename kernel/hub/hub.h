@@ -66,6 +66,7 @@ struct hub {
     int workers_ready;
     _Atomic int listening;    /* the frontend has been started */
     _Atomic int draining; /* helpers read both */
+    _Atomic int ended; /* the loop runs no more: whoever waits for it waits in vain */
     tn_timer *drain_timer;
 };
 

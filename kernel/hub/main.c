@@ -476,6 +476,7 @@ int main(int argc, char **argv)
     rc = hub_start(h, ctl, &store_hp, &problems, &err);
     if (rc == TN_OK) {
         rc = loop_run(h->loop, &err);
+        atomic_store(&h->ended, 1);
     }
     if (rc != TN_OK) {
         log_alert("%s%s%s", err.msg, problems.text.len ? "; " : "",

@@ -444,7 +444,7 @@ struct status_wait {
     struct buf out;
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    int done;
+    int done, left; /* left: who asked has gone, as the loop has ended */
 };
 
 static void status_fill(struct hub *h, struct buf *out)
@@ -474,35 +474,77 @@ static void status_fill(struct hub *h, struct buf *out)
     buf_adds(out, "}}");
 }
 
+static void status_free(struct status_wait *w)
+{
+    pthread_cond_destroy(&w->cond);
+    pthread_mutex_destroy(&w->lock);
+    buf_finish(&w->out);
+    free(w);
+}
+
 static void status_run(void *user)
 {
     struct status_wait *w = user;
-    status_fill(w->hub, &w->out);
     pthread_mutex_lock(&w->lock);
-    w->done = 1;
-    pthread_cond_signal(&w->cond);
+    int left = w->left;
+    if (!left) {
+        status_fill(w->hub, &w->out);
+        w->done = 1;
+        pthread_cond_signal(&w->cond);
+    }
     pthread_mutex_unlock(&w->lock);
+    if (left) {
+        status_free(w);
+    }
+}
+
+/* From a helper thread: the loop writes it. A loop that has ended runs nothing any more until the helpers are gone, so
+ * nobody waits for it. */
+static tn_rc status_ask(struct hub *h, struct buf *out, tn_err *err)
+{
+    struct status_wait *w = calloc(1, sizeof(*w));
+    if (!w) {
+        return err_set(err, TN_E_NOMEM, "no memory for the status");
+    }
+    w->hub = h;
+    buf_init(&w->out, 0);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->cond, NULL);
+    loop_post(h->loop, status_run, w);
+    pthread_mutex_lock(&w->lock);
+    while (!w->done && !atomic_load(&h->ended)) {
+        struct timespec at;
+        clock_gettime(CLOCK_REALTIME, &at);
+        at.tv_nsec += 50000000;
+        at.tv_sec += at.tv_nsec / 1000000000;
+        at.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&w->cond, &w->lock, &at);
+    }
+    int done = w->done;
+    w->left = !done;
+    pthread_mutex_unlock(&w->lock);
+    if (!done) {
+        return err_set(err, TN_E_UNAVAIL, "the platform stops"); /* status_run() frees it */
+    }
+    *out = w->out;
+    buf_init(&w->out, 0);
+    status_free(w);
+    return TN_OK;
 }
 
 static tn_rc calls_status(void *ctx, tn_text *ret, tn_err *err)
 {
     struct hub *h = host_hub(ctx);
-    struct status_wait w = {.hub = h, .out = BUF_INIT(0)};
+    struct buf out = BUF_INIT(0);
     if (hub_on_loop(h)) {
-        status_fill(h, &w.out);
+        status_fill(h, &out);
     } else {
-        pthread_mutex_init(&w.lock, NULL);
-        pthread_cond_init(&w.cond, NULL);
-        loop_post(h->loop, status_run, &w);
-        pthread_mutex_lock(&w.lock);
-        while (!w.done) {
-            pthread_cond_wait(&w.cond, &w.lock);
+        tn_rc rc = status_ask(h, &out, err);
+        if (rc) {
+            return rc;
         }
-        pthread_mutex_unlock(&w.lock);
-        pthread_cond_destroy(&w.cond);
-        pthread_mutex_destroy(&w.lock);
     }
-    ret->s = buf_take(&w.out, &ret->n);
+    ret->s = buf_take(&out, &ret->n);
     return ret->s != NULL ? TN_OK : err_set(err, TN_E_NOMEM, "no memory for the status");
 }
 
