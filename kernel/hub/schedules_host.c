@@ -131,15 +131,15 @@ static void sc_drop(void *ctx, tn_str id)
     schedules_drop(of(ctx), id);
 }
 
-static tn_rc sc_check(void *ctx, tn_str expr, tn_str timezone, tn_err *err)
+static tn_rc sc_check(void *ctx, tn_str expr, tn_str zone, tn_err *err)
 {
-    return schedules_check(of(ctx), expr, timezone, err);
+    return schedules_check(of(ctx), expr, zone, err);
 }
 
-static uint32_t sc_next(void *ctx, tn_str expr, tn_str timezone, int64_t after_us, int64_t *ret_us,
+static uint32_t sc_next(void *ctx, tn_str expr, tn_str zone, int64_t after_us, int64_t *ret_us,
                         uint32_t n)
 {
-    return schedules_next(of(ctx), expr, timezone, after_us, ret_us, n);
+    return schedules_next(of(ctx), expr, zone, after_us, ret_us, n);
 }
 
 static void sc_pause(void *ctx, int64_t until_us)

@@ -40,7 +40,7 @@ enum cron_source cron_effective(const struct cron_job *j, const struct snap_func
  * Borrowed from expr. */
 tn_str cron_by_minute(tn_str expr);
 /* EClientBadRequest.InvalidCronExpression or a wrong time zone; false: answered. */
-bool cron_check(struct api_req *r, tn_str expr, tn_str timezone);
+bool cron_check(struct api_req *r, tn_str expr, tn_str zone);
 
 /* A schedule with what it points to, but for the texts of the job and of its function. Zeroed is
  * empty; not to be moved. */

@@ -84,18 +84,18 @@ tn_str cron_by_minute(tn_str expr)
     return n == 1 && at == 0 ? (tn_str){expr.s + second, expr.n - second} : (tn_str){NULL, 0};
 }
 
-bool cron_check(struct api_req *r, tn_str expr, tn_str timezone)
+bool cron_check(struct api_req *r, tn_str expr, tn_str zone)
 {
     tn_err err = TN_ERR_INIT;
-    if (timezone.n > 0) {
-        tn_rc rc = SCHED->check(CTX, TN_STR("* * * * *"), timezone, &err);
+    if (zone.n > 0) {
+        tn_rc rc = SCHED->check(CTX, TN_STR("* * * * *"), zone, &err);
         if (rc != TN_OK && rc != TN_E_UNSUPP) {
             api_fail(r, EClientBadRequest, "InvalidTimezone",
-                     json_pack("{s:s%}", "timezone", timezone.s, timezone.n), "%s", err.msg);
+                     json_pack("{s:s%}", "timezone", zone.s, zone.n), "%s", err.msg);
             return false;
         }
     }
-    tn_rc rc = expr.n > 0 ? SCHED->check(CTX, expr, timezone, &err) : TN_OK;
+    tn_rc rc = expr.n > 0 ? SCHED->check(CTX, expr, zone, &err) : TN_OK;
     if (rc != TN_OK && rc != TN_E_UNSUPP) {
         api_fail(r, EClientBadRequest, "InvalidCronExpression",
                  json_pack("{s:s%}", "cronExpr", expr.s, expr.n), "Invalid cron expression: %s",

@@ -28,14 +28,14 @@ static json_t *job_row(struct api_req *r)
 }
 
 /* ---- next runs ------------------------------------------------------------------------------- */
-static json_t *next_runs(struct api_req *r, tn_str expr, tn_str timezone)
+static json_t *next_runs(struct api_req *r, tn_str expr, tn_str zone)
 {
     int64_t at[NEXT_MAX];
     json_int_t want = json_integer_value(json_object_get(r->query, "n"));
     uint32_t n = want < 1 ? 10 : want > NEXT_MAX ? NEXT_MAX : (uint32_t)want;
     json_t *list = json_array();
     expr = cron_by_minute(expr);
-    n = expr.n > 0 ? SCHED->next(CTX, expr, timezone, api.host->wall_us(), at, n) : 0;
+    n = expr.n > 0 ? SCHED->next(CTX, expr, zone, api.host->wall_us(), at, n) : 0;
     for (uint32_t i = 0; i < n; i++) {
         char text[ISO_LEN + 1];
         iso_time(at[i], text);
