@@ -37,13 +37,13 @@ static tn_str zone_name(tn_str given)
     return dflt != NULL && dflt[0] != '\0' ? (tn_str){dflt, strlen(dflt)} : TN_STR("UTC");
 }
 
-static tn_rc read_both(struct cron *c, tn_str expr, tn_str timezone, struct cron_expr *ret_expr,
+static tn_rc read_both(struct cron *c, tn_str expr, tn_str zone, struct cron_expr *ret_expr,
                        const struct zone **ret_zone, tn_err *err)
 {
     char why[320];
     tn_rc rc = expr_parse(expr, ret_expr, why, sizeof why);
     if (rc == TN_OK) {
-        rc = zones_get(&c->zones, zone_name(timezone), ret_zone, why, sizeof why);
+        rc = zones_get(&c->zones, zone_name(zone), ret_zone, why, sizeof why);
     }
     if (rc != TN_OK) {
         return host->fail(err, rc == TN_E_NOTFOUND ? TN_E_INVAL : rc, "%s", why);
@@ -87,20 +87,20 @@ static void schedule_drop(void *inst, tn_str id)
     pthread_mutex_unlock(&c->lock);
 }
 
-static tn_rc schedule_check(void *inst, tn_str expr, tn_str timezone, tn_err *err)
+static tn_rc schedule_check(void *inst, tn_str expr, tn_str zone, tn_err *err)
 {
     struct cron_expr e;
     const struct zone *z;
-    return read_both(inst, expr, timezone, &e, &z, err);
+    return read_both(inst, expr, zone, &e, &z, err);
 }
 
-static uint32_t schedule_next(void *inst, tn_str expr, tn_str timezone, int64_t after_us,
+static uint32_t schedule_next(void *inst, tn_str expr, tn_str zone, int64_t after_us,
                               int64_t *ret_us, uint32_t n)
 {
     struct cron_expr e;
     const struct zone *z;
     uint32_t got = 0;
-    if (read_both(inst, expr, timezone, &e, &z, NULL) != TN_OK) {
+    if (read_both(inst, expr, zone, &e, &z, NULL) != TN_OK) {
         return 0;
     }
     int64_t at = after_us >= 0 ? after_us / US : -((-after_us + US - 1) / US);
