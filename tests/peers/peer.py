@@ -40,8 +40,9 @@ class Peer:
         self.process: Optional[subprocess.Popen] = None
         self.account = None
         if self.user is not None and os.geteuid() == 0:
-            with contextlib.suppress(KeyError):
-                self.account = pwd.getpwnam(self.user)
+            for user in (self.user, 'nobody'):  # a package with the program alone makes no user
+                with contextlib.suppress(KeyError):
+                    self.account = self.account or pwd.getpwnam(user)
         self.own(self.dir)
 
     def own(self, path: str) -> str:
