@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running statements: the statement cache, results in memory, scripts. */
+#include "common/utf8.h"
 #include "sqlite.h"
 
 #include <limits.h>
@@ -140,37 +141,6 @@ static char *keep(struct table *t, const void *p, size_t n)
     return to;
 }
 
-/* RFC 3629: TEXT in a SQLite file is whatever was once put there. */
-static int utf8_valid(const unsigned char *s, size_t n)
-{
-    for (size_t i = 0; i < n;) {
-        unsigned c = s[i];
-        size_t len = c < 0x80                ? 1
-                     : c >= 0xc2 && c < 0xe0 ? 2
-                     : (c & 0xf0) == 0xe0    ? 3
-                     : c >= 0xf0 && c < 0xf5 ? 4
-                                             : 0;
-        if (len == 0 || len > n - i) {
-            return 0;
-        }
-        if (len > 1) {
-            unsigned d = s[i + 1];
-            unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-            unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-            if (d < low || d > high) {
-                return 0;
-            }
-            for (size_t k = 2; k < len; k++) {
-                if ((s[i + k] & 0xc0) != 0x80) {
-                    return 0;
-                }
-            }
-        }
-        i += len;
-    }
-    return 1;
-}
-
 static tn_rc take_cell(struct table *t, sqlite3_stmt *stmt, int i, tn_val *v, tn_err *err)
 {
     int type = sqlite3_column_type(stmt, i);
@@ -193,7 +163,7 @@ static tn_rc take_cell(struct table *t, sqlite3_stmt *stmt, int i, tn_val *v, tn
         if (!to) {
             return no_memory(err);
         }
-        int text = type == SQLITE_TEXT && utf8_valid((const unsigned char *)to, n);
+        int text = type == SQLITE_TEXT && utf8_valid(to, n); /* whatever was put there */
         v->type = text ? TN_T_STR : TN_T_BYTES;
         v->n = (uint32_t)n;
         v->u.s = to;
