@@ -139,11 +139,11 @@ static void run_hexists(struct cmd *x)
     }
 }
 
-static void run_hdel(struct cmd *x)
+void fields_del(struct cmd *x, uint32_t type)
 {
     struct entry *e;
     int64_t n = 0;
-    if (!key_find(x, x->argv[1], TYPE_HASH, &e)) {
+    if (!key_find(x, x->argv[1], type, &e)) {
         return;
     }
     for (size_t i = 2; e != NULL && i < x->argc; i++) {
@@ -153,6 +153,11 @@ static void run_hdel(struct cmd *x)
         key_del_if_empty(x->db, e);
     }
     reply_int(x, n);
+}
+
+static void run_hdel(struct cmd *x)
+{
+    fields_del(x, TYPE_HASH);
 }
 
 static void run_hincrby(struct cmd *x)

@@ -106,6 +106,7 @@ bool glob_match(tn_str pattern, tn_str s);
 bool field_put(struct cmd *x, struct entry *e, tn_str field, struct text *value_take,
                bool *ret_new);
 bool field_del(struct cache_db *db, struct entry *e, tn_str field);
+void fields_del(struct cmd *x, uint32_t type); /* HDEL, SREM: KEY FIELD... -> how many were there */
 
 /* ---- sorted sets (cache_zset.c) --------------------------------------------------------------------- */
 void zset_finish(struct cache_db *db, struct zset *z);

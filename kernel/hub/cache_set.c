@@ -27,18 +27,7 @@ static void run_sadd(struct cmd *x)
 
 static void run_srem(struct cmd *x)
 {
-    struct entry *e;
-    int64_t n = 0;
-    if (!key_find(x, x->argv[1], TYPE_SET, &e)) {
-        return;
-    }
-    for (size_t i = 2; e != NULL && i < x->argc; i++) {
-        n += field_del(x->db, e, x->argv[i]);
-    }
-    if (e != NULL) {
-        key_del_if_empty(x->db, e);
-    }
-    reply_int(x, n);
+    fields_del(x, TYPE_SET);
 }
 
 static void run_scard(struct cmd *x)
