@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from typing import List, Optional
 
 from .certs import Certs
@@ -65,7 +64,7 @@ class MariaDB(Peer):
                     '--innodb-flush-log-at-trx-commit=0', '--innodb-buffer-pool-size=32M', '--max-connections=300',
                     '--innodb-log-file-size=8M', '--default-time-zone=+08:00', '--character-set-server=latin1'] + self._tls())
         self.wait_port(60)
-        self._wait_ready()
+        self.wait_answer(lambda: self.sql('SELECT 1'))
         if not self.made:
             self.made = True
             self.sql('CREATE DATABASE tenon CHARACTER SET utf8mb4')
@@ -74,17 +73,6 @@ class MariaDB(Peer):
                 self.sql("CREATE USER tls_user@'127.0.0.1' REQUIRE X509")
                 self.sql("GRANT ALL ON tenon.* TO tls_user@'127.0.0.1'")
         return self
-
-    def _wait_ready(self) -> None:
-        end = time.monotonic() + 30
-        while True:
-            try:
-                self.sql('SELECT 1')
-                return
-            except AssertionError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
 
     def password(self, text: str) -> None:
         """Sets the password of user tenon, who is made when needed."""

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 
 _LIBC = ctypes.CDLL(None)
@@ -91,6 +91,18 @@ class Peer:
             assert self.process is not None and self.process.poll() is None, self.log()[-2000:]
             time.sleep(0.03)
         raise AssertionError('%s does not listen: %s' % (type(self).__name__, self.log()[-2000:]))
+
+    def wait_answer(self, ask: Callable[[], object], seconds: float = 30) -> None:
+        """Until `ask` raises no AssertionError: a server listens before it has recovered from a hard stop."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                ask()
+                return
+            except AssertionError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
 
     def log(self) -> str:
         with contextlib.suppress(OSError), open(self.path('log'), encoding='utf-8', errors='replace') as f:

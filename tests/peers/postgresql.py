@@ -3,7 +3,6 @@
 
 import os
 import signal
-import time
 from typing import Optional
 
 from .certs import Certs
@@ -55,7 +54,7 @@ class PostgreSQL(Peer):
             self._init()
         self.spawn([os.path.join(self.bin, 'postgres'), '-D', self.path('data')])
         self.wait_port()
-        self._wait_ready()
+        self.wait_answer(lambda: self.psql('SELECT 1'))
         if not self.made:
             self.made = True
             self.password(PASSWORD)
@@ -63,18 +62,6 @@ class PostgreSQL(Peer):
             if self.certs is not None:
                 self.psql('CREATE ROLE tls_user LOGIN')
         return self
-
-    def _wait_ready(self) -> None:
-        """It listens before it has recovered from a hard stop."""
-        end = time.monotonic() + 30
-        while True:
-            try:
-                self.psql('SELECT 1')
-                return
-            except AssertionError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
 
     def password(self, text: str) -> None:
         """Sets the password of user tenon, who is made when needed."""
