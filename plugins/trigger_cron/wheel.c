@@ -118,17 +118,17 @@ static int64_t seconds(int64_t us)
     return us >= 0 ? us / US : -((-us + US - 1) / US);
 }
 
-static struct sched *sched_new(struct wheel *w, tn_str id)
+static struct sched *sched_new(struct wheel *w, const char *id)
 {
     struct sched *s = calloc(1, sizeof *s);
-    if (s == NULL || (s->id = strndup(id.s, id.n)) == NULL || !heap_room(w) ||
+    if (s == NULL || (s->id = strdup(id)) == NULL || !heap_room(w) ||
         tsearch(s, &w->tree, by_id) == NULL) {
         if (s != NULL) {
             sched_free(s);
         }
         return NULL;
     }
-    s->id_len = id.n;
+    s->id_len = strlen(id);
     w->count++;
     return s;
 }
@@ -143,7 +143,7 @@ tn_rc wheel_put(struct wheel *w, const tn_schedule *in, const struct cron_expr *
     memcpy(id, in->id.s, in->id.n);
     id[in->id.n] = '\0';
     struct sched **known = find(w, id);
-    struct sched *s = known != NULL ? *known : sched_new(w, in->id);
+    struct sched *s = known != NULL ? *known : sched_new(w, id);
     if (s == NULL) {
         return TN_E_NOMEM;
     }
