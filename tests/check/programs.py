@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from typing import Dict, List, Optional
 
+import sanitizers
 from results import Case, Results, Stopwatch
 
 LIMIT = 300       # seconds for one program
@@ -20,17 +21,13 @@ SANITIZER = re.compile(r'(ERROR: \w*Sanitizer|WARNING: ThreadSanitizer|SUMMARY: 
 
 
 def environment(root: str, variant: str, scratch: Optional[str] = None) -> Dict[str, str]:
-    """Environment of every test process. Sanitizers stop at the first report and never with exit code 0."""
+    """Environment of every test process."""
     env = {k: v for k, v in os.environ.items()
            if k == 'TENON_WERROR' or k.startswith('TENON_TEST_') or
            not k.startswith(('TENON_', 'DFF_', 'PYTHON', 'LD_'))}
-    supp = os.path.join(root, 'tests/check/lsan.supp')
+    env.update(sanitizers.options(root))
     env.update(
         TENON_ROOT=root, TENON_VARIANT=variant, TENON_BUILD=os.path.join(root, 'build', variant),
-        ASAN_OPTIONS='detect_leaks=1:halt_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1',
-        LSAN_OPTIONS='suppressions=%s:print_suppressions=0' % supp,
-        UBSAN_OPTIONS='print_stacktrace=1:halt_on_error=1',
-        TSAN_OPTIONS='halt_on_error=1:second_deadlock_stack=1',
         PYTHONDONTWRITEBYTECODE='1', LC_ALL='C.UTF-8', TZ='UTC')
     if scratch:
         env['TMPDIR'] = scratch
@@ -113,13 +110,13 @@ def wanted(root: str, name: str, pattern: str) -> bool:
 
 
 def run(root: str, variant: str, kind: str, results: Results, pattern: str = '', area: str = '',
-        long: bool = False) -> None:
-    """Every test program of tests/<kind> (unit, plugin), two at a time."""
+        long: bool = False, jobs_at_once: int = 2) -> None:
+    """Every test program of tests/<kind> (unit, plugin)."""
     build = os.path.join(root, 'build', variant, 'tests')
     found = sorted(p for p in glob.glob('%s/%s/**/test_*' % (build, kind), recursive=True)
                    if os.access(p, os.X_OK) and os.path.isfile(p) and '.' not in os.path.basename(p))
     limit = LIMIT_LONG if long else LIMIT
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(jobs_at_once) as pool:
         jobs = []
         for program in found:
             name = os.path.relpath(program, build)

@@ -13,6 +13,7 @@ from results import Case, Results, Stopwatch
 LIMIT = 30 * 60
 LIMIT_LONG = 6 * 3600
 PER_TEST = 180
+MAX_FAILED = 30  # when nothing works any more, each test would wait for its own deadline
 
 
 def _cases(path: str, prefix: str) -> List[Case]:
@@ -63,7 +64,7 @@ def run(root: str, variant: str, folder: str, results: Results, pattern: str = '
         os.unlink(junit)
     command = [sys.executable, '-m', 'pytest', '-p', 'no:cacheprovider', '-q', '-ra', '--tb=short',
                '--rootdir', os.path.join(root, 'tests'), '-c', os.path.join(root, 'tests/check/pytest.ini'),
-               '--durations=10', '--junitxml', junit, '--timeout', str(PER_TEST * (10 if long else 1))]
+               '--durations=10', '--maxfail', str(MAX_FAILED), '--junitxml', junit, '--timeout', str(PER_TEST * (10 if long else 1))]
     command += (['-m', marks] if marks else []) + select + files
     limit = LIMIT_LONG if long else LIMIT
     group = '%s %s' % (variant, folder)

@@ -10,6 +10,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(1, os.path.dirname(sys.path[0]))  # peers
+sys.path.insert(2, os.path.join(sys.path[1], 'check'))  # sanitizers
 
 from peers.certs import Certs  # noqa: E402
 from support.client import Client  # noqa: E402
@@ -30,10 +31,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
-    """Tells the table of connectors how a test ended."""
+    """Tells the table of connectors how a test ended, and a person why it failed."""
     del call
     outcome = yield
-    item.config.stash[MATRIX].take(item, outcome.get_result())  # type: ignore[attr-defined]
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    item.config.stash[MATRIX].take(item, report)
+    terminal = item.config.pluginmanager.get_plugin('terminalreporter')
+    if report.failed and terminal is not None:  # at once: a run that is ended from outside prints no summary
+        terminal.write_line('\n%s, %s:\n%s' % (report.nodeid, report.when, report.longreprtext[-6000:]))
 
 
 class Watch:

@@ -13,6 +13,8 @@ import time
 import uuid
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
+import sanitizers
+
 from . import procs
 from .client import Client
 from .raw import Raw
@@ -65,9 +67,10 @@ class Server:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith('TENON_') or k == 'TENON_FRONTEND_ENGINE'}
         self.env.update(env or {})
         self.env.update([self.mark.split('=')])
-        for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):
-            self.env[name] = ':'.join(x for x in (
-                self.env.get(name), 'log_path=' + os.path.join(self.reports, 'sanitizer')) if x)
+        for name, value in sanitizers.options(ROOT).items():
+            self.env[name] = self.env.get(name, value)
+            if name != 'LSAN_OPTIONS':
+                self.env[name] += ':log_path=' + os.path.join(self.reports, 'sanitizer')
         if SANITIZED:  # workers may write nearly nothing: a report must find its way all the same
             self.env.setdefault('TENON_WORKER_WRITE', self.reports)
         self.process: Optional[subprocess.Popen] = None
