@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `?` and `??` to bound parameters and quoted names: one pass over the statement that knows what is text,
  * name or comment. */
+#include "common/label.h"
 #include "common/sql_text.h"
 
 #include <stdio.h>
@@ -354,6 +355,20 @@ static int blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
+/* The function that asks, where the server shows its statements. In front, since such lists cut the end. */
+static tn_rc put_label(struct walk *w)
+{
+    char label[LABEL_MAX];
+    tn_rc rc = TN_OK;
+    if (label_caller(w->host, label) != 0) {
+        rc = puts_(w, "/* ");
+        rc = rc == TN_OK ? puts_(w, label) : rc;
+        rc = rc == TN_OK ? puts_(w, " */ ") : rc;
+    }
+    w->out->label = w->out->n;
+    return rc;
+}
+
 tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql,
                     const tn_val *params, struct sql_text *ret, tn_err *err)
 {
@@ -377,7 +392,8 @@ tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql
         w.params = params->type == TN_T_LIST ? params->u.list : params;
         w.nparams = params->type == TN_T_LIST ? params->n : 1;
     }
-    tn_rc rc = walk(&w, p, end, &marks);
+    tn_rc rc = put_label(&w);
+    rc = rc == TN_OK ? walk(&w, p, end, &marks) : rc;
     if (rc == TN_OK && marks == 0 && w.nparams != 0 && w.own && (d->flags & SQL_DOLLAR_PARAMS)) {
         size_t n = out.n; /* the text stays; only the list is bound */
         for (uint32_t i = 0; rc == TN_OK && i < w.nparams; i++) {

@@ -22,6 +22,7 @@ struct sql_text {
     size_t n, cap;
     const tn_val **binds;
     uint32_t nbinds, cap_binds;
+    size_t label; /* bytes in front that the caller did not write: a comment that names the function */
 };
 
 #define SQL_PARAMS_MAX 65535u

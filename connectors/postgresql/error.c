@@ -4,6 +4,7 @@
 #include "postgresql.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The first matching prefix decides; PostgreSQL manual, appendix A. */
@@ -52,13 +53,18 @@ tn_rc pg_error(struct pg_conn *c, const PGresult *res, tn_err *err)
     const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
     const char *at = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
+    char at_text[24] = "";
     uint32_t flags;
     if (state == NULL) {
         return pg_lost(c, 1, err);
     }
     tn_rc rc = classify(state, TN_E_REMOTE, &flags);
+    if (at != NULL) { /* as the script wrote it, without our label in front */
+        long where = strtol(at, NULL, 10) - (long)c->label;
+        snprintf(at_text, sizeof at_text, "%ld", where > 0 ? where : 1);
+    }
     pg_host->fail(err, rc, "%.250s%s%s%s%.120s%s%.80s", text ? text : "unknown error",
-                  at ? " at character " : "", at ? at : "", detail ? "; " : "",
+                  at ? " at character " : "", at_text, detail ? "; " : "",
                   detail ? detail : "", hint ? "; hint: " : "", hint ? hint : "");
     finish(err, state, PQstatus(c->pq) == CONNECTION_BAD ? flags | TN_ERR_CONN_BROKEN : flags);
     return rc;

@@ -144,6 +144,7 @@ static tn_rc send_sql(struct pg_conn *c, tn_str sql, const tn_val *params, uint6
     if (rc != TN_OK) {
         return rc;
     }
+    c->label = t.label;
     rc = pg_bind(&t, &b, err);
     if (rc == TN_OK) {
         int ok = t.nbinds == 0 ? PQsendQuery(c->pq, t.sql)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the Redis connector share. */
 #pragma once
+#include "common/label.h"
 #include "common/stream.h"
 
 #include <pthread.h>
@@ -50,6 +51,8 @@ struct rd_conn {
     bool over;                     /* it outgrew max_result */
     bool fresh;                    /* nothing was sent since the connection was given out */
     atomic_bool working, canceled; /* an invoke() runs; somebody wants it to end */
+    char label[LABEL_MAX];         /* the function that the server shows for it */
+    unsigned owed;                 /* replies to what no caller asked */
     bool changed;                  /* a command has changed the session; it is not reused */
 };
 extern const tn_host *rd_host;

@@ -212,6 +212,20 @@ static void mark(tn_err *err, uint32_t flags)
     }
 }
 
+/* The first words of a lease: whose it is, when that has changed. The reply is nobody's concern. */
+static tn_rc put_label(struct rd_conn *c, uint64_t deadline_ns, tn_err *err)
+{
+    char label[LABEL_MAX], name[LABEL_MAX + 80], text[LABEL_MAX + 160];
+    if (label_caller(rd_host, label) == 0 || strcmp(label, c->label) == 0) {
+        return TN_OK;
+    }
+    snprintf(c->label, sizeof c->label, "%s", label);
+    int n = snprintf(name, sizeof name, "%s:%s", c->inst->conf->application, label);
+    n = snprintf(text, sizeof text, "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$%d\r\n%s\r\n", n, name);
+    c->owed++;
+    return stream_write(&c->stream, text, (size_t)n, deadline_ns, err);
+}
+
 tn_rc rd_send(struct rd_conn *c, uint64_t deadline_ns, tn_err *err)
 {
     size_t n = c->n;
@@ -222,8 +236,9 @@ tn_rc rd_send(struct rd_conn *c, uint64_t deadline_ns, tn_err *err)
         mark(err, TN_ERR_CONN_BROKEN | TN_ERR_RETRY);
         return rc;
     }
+    tn_rc rc = c->fresh ? put_label(c, deadline_ns, err) : TN_OK;
     c->fresh = false;
-    tn_rc rc = stream_write(&c->stream, c->wire, n, deadline_ns, err);
+    rc = rc != TN_OK ? rc : stream_write(&c->stream, c->wire, n, deadline_ns, err);
     if (c->cap > 1u << 20) { /* a large request is not remembered for ever */
         free(c->wire);
         c->wire = NULL;
@@ -256,6 +271,12 @@ tn_rc rd_read(struct rd_conn *c, uint64_t deadline_ns, struct rd_node **ret, tn_
     for (;;) {
         if (redisReaderGetReply(c->reader, &reply) != REDIS_OK) {
             return unreadable(c, err);
+        }
+        if (reply != NULL && c->owed != 0) {
+            c->owed--;
+            rd_free(reply);
+            c->used = 0;
+            continue;
         }
         if (reply != NULL) {
             *ret = reply;

@@ -8,3 +8,5 @@
  * plugin that does not load is logged and left out. r and s must outlive the pools. */
 tn_rc connectors_load(const struct settings *s, struct plug_registry *r, struct pools **ret,
                       tn_err *err);
+/* What host->caller answers from now on; borrowed until the next. Main thread. */
+void connectors_calling(tn_str script, tn_str func);

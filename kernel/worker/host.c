@@ -71,6 +71,29 @@ static const char *guest_setting(void *ctx, const char *name)
     return settings_dff(((const struct guest *)ctx)->settings, name);
 }
 
+/* A process runs one call at a time; threads of the script end with it. */
+static tn_str calling_script, calling_func;
+
+void connectors_calling(tn_str script, tn_str func)
+{
+    calling_script = script;
+    calling_func = func;
+}
+
+static size_t guest_caller(void *ctx, char *ret, size_t cap)
+{
+    int n = 0;
+    (void)ctx;
+    if (cap != 0) {
+        ret[0] = '\0';
+        if (calling_script.n != 0) {
+            n = snprintf(ret, cap, "%.*s.%.*s", (int)calling_script.n, calling_script.s,
+                         (int)calling_func.n, calling_func.s);
+        }
+    }
+    return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
+}
+
 static const tn_host_json json_ops = {
     .size = sizeof json_ops, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
 
@@ -100,7 +123,8 @@ static void load(struct plug *p, const struct settings *s)
                         .count = guest_count,
                         .mask = guest_mask,
                         .setting = guest_setting,
-                        .json = &json_ops};
+                        .json = &json_ops,
+                        .caller = guest_caller};
     if (plug_load(p, &g->host, &err) != TN_OK) {
         log_error("%s; connectors of this type cannot be used", err.msg);
         free(g);

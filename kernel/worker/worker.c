@@ -6,6 +6,7 @@
 #include "kernel/base/log.h"
 #include "kernel/ipc/sock.h"
 #include "kernel/pool/pool.h"
+#include "kernel/worker/connectors.h"
 #include "kernel/worker/worker_int.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -79,7 +80,9 @@ static void run(struct worker *w, const struct ipc_call *c, const tn_str s[IPC_S
     w->seq = c->f.seq;
     w->soft_hit = 0;
     atomic_store_explicit(&w->soft_at, start + c->timeout_ms * NS_PER_MS, memory_order_relaxed);
+    connectors_calling(call.script, call.func);
     w->conf->lang->run(&call, r);
+    connectors_calling((tn_str){NULL, 0}, (tn_str){NULL, 0});
     atomic_store_explicit(&w->soft_at, 0, memory_order_relaxed);
     if (!worker_is_self()) {
         _exit(0); /* a child that the script forked came back: it must not speak for us */

@@ -3,6 +3,7 @@
 
 import datetime
 import os
+import re
 import subprocess
 import time
 
@@ -389,6 +390,11 @@ def f(cid):
     return sorted({r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
 ''', cid=cid)
     assert len(got) == 4, got
+
+
+def test_the_server_sees_the_function(api, cid):
+    seen = on(api, cid, "return c.query('SELECT info FROM information_schema.processlist WHERE id = connection_id()')")[0]
+    assert re.match(r'/\* \w+__\w+\.f \*/ SELECT info', seen.get('info') or seen.get('INFO')), seen
 
 
 def test_debug_panel(api, cid, table):

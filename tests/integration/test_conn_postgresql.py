@@ -3,6 +3,7 @@
 
 import datetime
 import os
+import re
 import subprocess
 import time
 
@@ -366,6 +367,11 @@ def f(cid):
     assert len(pids) <= 2 * workers
     n = int(pg.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'count_me'").strip())
     assert n <= 2 * workers
+
+
+def test_the_server_sees_the_function(api, cid):
+    seen = on(api, cid, "return c.query('SELECT query, ?::int AS n FROM pg_stat_activity WHERE pid = pg_backend_pid()', [1])")[0]['query']
+    assert re.match(r'/\* \w+__\w+\.f \*/ SELECT query, \$1', seen), seen
 
 
 def test_debug_panel(api, cid):

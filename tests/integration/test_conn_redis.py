@@ -2,6 +2,7 @@
 """connectors/redis in scripts, against a real server, compared with redis-py where it matters."""
 
 import os
+import re
 import subprocess
 import time
 
@@ -228,8 +229,8 @@ c.query('SET', k, 2)
 return c.query('CLIENT', 'ID') == b'QUEUED'
 ''', k=k) is True
         assert on(api, cid, '''
-return [c.get(k), c.query('CLIENT', 'GETNAME').decode(), c.dbsize() == int(c.query('DBSIZE'))]
-''', k=k) == [None, 'tenon', True]
+return [c.get(k), b'leaked' in c.query('CLIENT', 'GETNAME'), c.dbsize() == int(c.query('DBSIZE'))]
+''', k=k) == [None, False, True]
 
 
 def test_database(api, rs, k):
@@ -387,7 +388,9 @@ def f(cid):
     for _ in range(100):
         api.result(api_id, cid=cid)
     workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
-    assert len([c for c in peer_client.client_list() if c['name'] == 'count_me']) <= 2 * workers
+    names = [c['name'] for c in peer_client.client_list() if c['name'].startswith('count_me')]
+    assert 1 <= len(names) <= 2 * workers
+    assert all(re.fullmatch(r'count_me:\w+__\w+\.f', name) for name in names), names  # the server sees the function
 
 
 def test_debug_panel(api, cid, k):

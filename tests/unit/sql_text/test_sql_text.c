@@ -163,9 +163,36 @@ static void test_refused(void **state)
     }
 }
 
+static size_t calls(void *ctx, char *ret, size_t cap)
+{
+    return (size_t)snprintf(ret, cap, "%s", (const char *)ctx);
+}
+
+/* The label stands in front, and nothing in it can end the comment. */
+static void test_label(void **state)
+{
+    static const tn_str sql = {"SELECT ?", 8};
+    char name[] = "s__a.f */ x";
+    const tn_val value = {.type = TN_T_INT, .u.i = 1};
+    tn_host labelled = {.size = sizeof labelled, .fail = fails, .ctx = name, .caller = calls};
+    struct sql_text t;
+    tn_err err = TN_ERR_INIT;
+    (void)state;
+    assert_int_equal(sql_translate(&labelled, &pg, sql, &value, &t, &err), TN_OK);
+    assert_string_equal(t.sql, "/* s__a.f____x */ SELECT $1");
+    assert_int_equal(t.label, strlen("/* s__a.f____x */ "));
+    sql_text_finish(&t);
+    name[0] = '\0';
+    assert_int_equal(sql_translate(&labelled, &pg, sql, &value, &t, &err), TN_OK);
+    assert_string_equal(t.sql, "SELECT $1");
+    assert_int_equal(t.label, 0);
+    sql_text_finish(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases),
-                                       cmocka_unit_test(test_refused)};
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_label)};
     return cmocka_run_group_tests_name("sql_text", tests, NULL, NULL);
 }

@@ -317,6 +317,10 @@ typedef struct tn_host {
     const tn_host_records *records;
     const tn_host_cache *cache;
     const tn_host_metrics *metrics;
+    /* The function whose call this process runs now, "script_set__script.func", into ret (cap bytes, always
+     * with a NUL, cut when it is longer); returns its length, 0: none. For names that a server shows in
+     * its list of clients. NULL: this process runs no calls. During invoke() only. */
+    size_t (*caller)(void *ctx, char *ret, size_t cap);
 } tn_host;
 
 #endif
