@@ -4,9 +4,12 @@
 import datetime
 import json
 import os
+import re
+import subprocess
 
 import pytest
 from support.connectors import add, fresh, refused, run
+from support.server import BUILD
 
 
 @pytest.fixture(scope='module')
@@ -234,6 +237,25 @@ def test_rows_never_show_secrets(api, server):
     api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': {'password': ''}}})
     api.get('/connectors/%s/do/delete' % cid)
     assert refused(api, 'GET', '/connectors/%s/do/test' % cid)['reason'] == 'EClientNotFound'
+
+
+def test_from_the_command_line(api, server, mem):
+    def conn(*args):
+        p = subprocess.run([os.path.join(BUILD, 'bin/tenon'), 'conn', *args, '--data', server.data, '--listen', '127.0.0.1:%d' % server.port],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        return p.returncode, p.stdout, p.stderr
+    code, out, err = conn('list')
+    assert code == 0 and any(line.split()[:2] == [mem, 'mem'] for line in out.splitlines()), (out, err)
+    code, out, err = conn('test', mem)
+    assert code == 0 and re.fullmatch(mem + r': OK \(\d+ ms\)\n', out), (out, err)
+    bad = add(api, 'mem', {'password': 'sesame'})
+    api.post('/connectors/%s/do/modify' % bad, {'skipTest': True, 'data': {'configJSON': {'password': 'wrong'}}})
+    code, out, err = conn('test', mem, bad, 'nobody')
+    assert code == 1 and out.splitlines()[1].startswith(bad + ': Denied: ') and out.splitlines()[2].startswith('nobody: '), (out, err)
+    assert conn('test')[0] == 2 and conn('list', 'x')[0] == 2
+    lost = subprocess.run([os.path.join(BUILD, 'bin/tenon'), 'conn', 'list', '--data', '/nonexistent'], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60)
+    assert lost.returncode == 1 and '/nonexistent/localhost-auth-token' in lost.stderr
 
 
 def test_add_is_refused(api, mem):
