@@ -9,8 +9,12 @@ from SCons.Script import Exit, GetOption
 import deps
 
 
-# fuzz targets of what is not in the kernel's libraries: folders and packages to link with them
-FUZZ_PARTS = {'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',))}
+# fuzz targets of what is not in the kernel's libraries: folders or files, and packages, to link with them
+FUZZ_PARTS = {
+    'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
+    'fuzz_memcached': (('connectors/memcached', 'connectors/common/tape.c', 'connectors/common/utf8.c'),
+                       ('zlib', 'libcrypto')),
+}
 
 
 def _sources(folder):
@@ -89,6 +93,8 @@ class Layout:
             if name in self.libs:
                 deps.add(env, self.areas[name][2])
         deps.add(compile_env, self.areas[area][2])
+        if any(str(s).startswith('connectors/') for s in sources):
+            compile_env.AppendUnique(CPPPATH=['#connectors'])  # as env.Plugin has it
         archives = [self.libs[n] for n in names if n in self.libs]
         # a group, so that call-backs between areas (tables of function pointers) need no order
         env.Replace(_LIBFLAGS='-Wl,--start-group ' + env['_LIBFLAGS'] + ' -Wl,--end-group')
@@ -145,6 +151,7 @@ class Layout:
             name = os.path.basename(source)[:-2]
             if name.startswith('fuzz_'):
                 folders, pkgs = FUZZ_PARTS.get(name, ((), ()))
-                parts = [part for folder in folders for part in _sources(folder)]
+                parts = [part for folder in folders
+                         for part in ([folder] if folder.endswith('.c') else _sources(folder))]
                 self.link('%s/tests/fuzz/%s' % (self.root, name), top, [source] + parts + driver,
                           pkgs)

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values as flags and bytes, as python-memcached writes them: bytes without a flag, texts, integers, and what is longer
+ * than min_compress_len by zlib. What it would pickle (dicts, lists, floats) is JSON with a flag of ours. Pickles are never
+ * opened: who can write to a cache could run code here. */
+#include "memcached.h"
+
+#include "common/utf8.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+enum {
+    PICKLE = 1,
+    INTEGER = 2,
+    LONG = 4,
+    ZLIB = 8,
+    TEXT = 16,
+    TEXT_PYLIBMC = 32, /* where pylibmc has it */
+    JSON = 64,         /* ours */
+};
+#define DEPTH_MAX 60
+
+/* ---- writing ----------------------------------------------------------------------------------------- */
+
+static tn_rc refuse(const tn_val *v, tn_err *err)
+{
+    static const char *const names[TN_T_TYPES] = {[TN_T_BYTES] = "bytes inside of a dict or list",
+                                                  [TN_T_TIME] = "a datetime",
+                                                  [TN_T_DATE] = "a date",
+                                                  [TN_T_CLOCK] = "a time",
+                                                  [TN_T_SPAN] = "a timedelta",
+                                                  [TN_T_FLOAT] = "a float that is no number"};
+    return mc_host->fail(err, TN_E_INVAL,
+                         "the value is or has %s, which cannot be stored; make a text or number of "
+                         "it",
+                         v->type < TN_T_TYPES && names[v->type] ? names[v->type] : "something");
+}
+
+static void put_float(struct mc_buf *b, double f)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, f);
+        if (strtod(text, NULL) == f) {
+            break;
+        }
+    }
+    mc_puts(b, text);
+    if (strpbrk(text, ".e") == NULL) {
+        mc_puts(b, ".0"); /* it comes back as a float */
+    }
+}
+
+static void put_quoted(struct mc_buf *b, const tn_val *v)
+{
+    const tn_str s = {v->u.s, v->n};
+    size_t n = mc_host->json->quote(s, NULL, 0);
+    char *text = malloc(n + 1);
+    if (text == NULL) {
+        b->failed = true;
+        return;
+    }
+    mc_host->json->quote(s, text, n + 1);
+    mc_put(b, text, n);
+    free(text);
+}
+
+static tn_rc put_json(struct mc_buf *b, const tn_val *v, int depth, tn_err *err)
+{
+    tn_rc rc = TN_OK;
+    if (depth > DEPTH_MAX) {
+        return mc_host->fail(err, TN_E_LIMIT, "the value is nested deeper than %d levels",
+                             DEPTH_MAX);
+    }
+    switch (v->type) {
+    case TN_T_NULL:
+        mc_puts(b, "null");
+        break;
+    case TN_T_BOOL:
+        mc_puts(b, v->u.i ? "true" : "false");
+        break;
+    case TN_T_INT:
+        mc_put_int(b, v->u.i);
+        break;
+    case TN_T_FLOAT:
+        if (!isfinite(v->u.f)) {
+            return refuse(v, err);
+        }
+        put_float(b, v->u.f);
+        break;
+    case TN_T_STR:
+        put_quoted(b, v);
+        break;
+    case TN_T_DECIMAL:
+        mc_put(b, v->u.s, v->n);
+        break;
+    case TN_T_LIST:
+        mc_puts(b, "[");
+        for (uint32_t i = 0; rc == TN_OK && i < v->n; i++) {
+            mc_puts(b, i != 0 ? "," : "");
+            rc = put_json(b, &v->u.list[i], depth + 1, err);
+        }
+        mc_puts(b, "]");
+        break;
+    case TN_T_MAP:
+        mc_puts(b, "{");
+        for (uint32_t i = 0; rc == TN_OK && i < v->n; i++) {
+            const tn_val *key = &v->u.map[i].key;
+            if (key->type != TN_T_STR) {
+                return mc_host->fail(err, TN_E_INVAL,
+                                     "a dict can be stored when its keys are texts");
+            }
+            mc_puts(b, i != 0 ? "," : "");
+            put_quoted(b, key);
+            mc_puts(b, ":");
+            rc = put_json(b, &v->u.map[i].val, depth + 1, err);
+        }
+        mc_puts(b, "}");
+        break;
+    default:
+        return refuse(v, err);
+    }
+    return rc;
+}
+
+/* Replaces the bytes from `start` on by their zlib form, when that is shorter. */
+static void compress_from(struct mc_buf *b, size_t start, uint32_t *flags)
+{
+    uLong n = (uLong)(b->n - start);
+    uLongf got = compressBound(n);
+    Bytef *out = malloc(got);
+    if (out != NULL && compress(out, &got, (const Bytef *)b->s + start, n) == Z_OK && got < n) {
+        memcpy(b->s + start, out, got);
+        b->n = start + got;
+        *flags |= ZLIB;
+    }
+    free(out);
+}
+
+tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct mc_buf *ret, uint32_t *ret_flags,
+                tn_err *err)
+{
+    size_t start = ret->n;
+    tn_rc rc = TN_OK;
+    *ret_flags = 0;
+    switch (v->type) {
+    case TN_T_BYTES:
+        mc_put(ret, v->u.s, v->n);
+        break;
+    case TN_T_STR:
+        mc_put(ret, v->u.s, v->n);
+        *ret_flags = TEXT;
+        break;
+    case TN_T_BOOL:
+    case TN_T_INT:
+        mc_put_int(ret, v->u.i);
+        *ret_flags = INTEGER;
+        break;
+    default:
+        rc = put_json(ret, v, 0, err);
+        *ret_flags = JSON;
+    }
+    if (rc == TN_OK && ret->failed) {
+        rc = mc_host->fail(err, TN_E_NOMEM, "no memory for the value");
+    }
+    if (rc == TN_OK && min_compress > 0 && *ret_flags != INTEGER &&
+        ret->n - start > (size_t)min_compress) {
+        compress_from(ret, start, ret_flags);
+    }
+    return rc;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------- */
+
+/* The bytes inside; *ret is freed by the caller. */
+static tn_rc expand(const char *s, size_t n, size_t max, char **ret, size_t *ret_n, tn_err *err)
+{
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)s, .avail_in = (uInt)n};
+    size_t cap = n * 4 + 256;
+    char *out = NULL;
+    int rc = inflateInit(&z);
+    if (rc != Z_OK) {
+        return mc_host->fail(err, TN_E_NOMEM, "no memory for the value");
+    }
+    do {
+        cap = cap > max ? max + 1 : cap;
+        char *more = realloc(out, cap);
+        if (more == NULL) {
+            rc = Z_MEM_ERROR;
+            break;
+        }
+        out = more;
+        z.next_out = (Bytef *)out + z.total_out;
+        z.avail_out = (uInt)(cap - z.total_out);
+        rc = inflate(&z, Z_NO_FLUSH);
+        cap = cap * 3;
+    } while (rc == Z_OK && z.avail_out == 0 && z.total_out <= max);
+    size_t total = z.total_out;
+    inflateEnd(&z);
+    if (rc == Z_STREAM_END && total <= max) {
+        *ret = out;
+        *ret_n = total;
+        return TN_OK;
+    }
+    free(out);
+    return total > max ? mc_host->fail(err, TN_E_LIMIT,
+                                       "the value is larger than max_result (%zu bytes) when it is "
+                                       "unpacked",
+                                       max)
+                       : mc_host->fail(err, rc == Z_MEM_ERROR ? TN_E_NOMEM : TN_E_REMOTE,
+                                       "the value says that it is packed with zlib, and is not");
+}
+
+/* Digits with a sign; decr leaves blanks behind. Beyond 64 bits the sink makes a number of the text. */
+static tn_rc put_integer(const char *s, size_t n, struct tape *out, tn_err *err)
+{
+    size_t i = n > 0 && s[0] == '-';
+    size_t first = i;
+    char text[24];
+    while (n > 0 && s[n - 1] == ' ') {
+        n--;
+    }
+    while (i < n && s[i] >= '0' && s[i] <= '9') {
+        i++;
+    }
+    if (i != n || i == first || (n - first > 1 && s[first] == '0') || n > 4000) {
+        return mc_host->fail(err, TN_E_REMOTE,
+                             "the value says that it is an integer, and is `%.*s`",
+                             (int)(n < 40 ? n : 40), s);
+    }
+    if (n < 19) {
+        memcpy(text, s, n);
+        text[n] = '\0';
+        tape_int(out, strtoll(text, NULL, 10));
+    } else {
+        tape_text(out, TN_T_STR, TN_V_JSON, s, n);
+    }
+    return TN_OK;
+}
+
+static tn_rc put_plain(uint32_t flags, const char *s, size_t n, struct tape *out, tn_err *err)
+{
+    uint32_t kind = 0;
+    if (flags & (TEXT | TEXT_PYLIBMC)) {
+        tape_str(out, s, n);
+    } else if (flags & (INTEGER | LONG)) {
+        return put_integer(s, n, out, err);
+    } else if (flags == JSON) {
+        if (mc_host->json->scan((tn_str){s, n}, &kind, NULL, 0, NULL, NULL) != TN_OK) {
+            return mc_host->fail(err, TN_E_REMOTE, "the value says that it is JSON, and is not");
+        }
+        tape_text(out, TN_T_STR, TN_V_JSON, s, n);
+    } else if (flags & PICKLE) {
+        return mc_host->fail(
+            err, TN_E_UNSUPP,
+            "the value is a pickle of Python, which is not opened because it could "
+            "run code; store texts, numbers, lists or dicts");
+    } else {
+        tape_text(out, TN_T_BYTES, 0, s, n);
+    }
+    return TN_OK;
+}
+
+tn_rc mc_decode(uint32_t flags, const char *s, size_t n, size_t max, struct tape *out, tn_err *err)
+{
+    char *inner = NULL;
+    size_t ninner = 0;
+    if (!(flags & ZLIB)) {
+        return put_plain(flags, s, n, out, err);
+    }
+    tn_rc rc = n <= UINT32_MAX ? expand(s, n, max, &inner, &ninner, err)
+                               : mc_host->fail(err, TN_E_LIMIT, "the value is too large");
+    if (rc == TN_OK) {
+        rc = put_plain(flags & ~(uint32_t)ZLIB, inner, ninner, out, err);
+    }
+    free(inner);
+    return rc;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a hostile server may say to the memcached connector. Input: a byte that chooses the method, a byte for the size of
+ * the pieces in which the reply comes, the reply. Every read is inside what came, memory is bounded, and how the reply is
+ * cut must not matter. */
+#include "connectors/memcached/memcached.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+const tn_plugin *tn_plugin_v1(void);
+
+#define MAX_RESULT 65536
+
+static struct {
+    const uint8_t *s;
+    size_t n, piece;
+} reply;
+
+/* ---- the server -------------------------------------------------------------------------------------- */
+
+tn_rc stream_tls_init(const tn_host *host, const char *mode, const char *ca, const char *cert,
+                      const char *key, struct stream_tls *ret, tn_err *err)
+{
+    (void)host, (void)mode, (void)ca, (void)cert, (void)key, (void)err;
+    *ret = (struct stream_tls){.ctx = NULL};
+    return TN_OK;
+}
+
+void stream_tls_finish(struct stream_tls *tls)
+{
+    (void)tls;
+}
+
+tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
+                  const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err)
+{
+    (void)host, (void)tls, (void)name, (void)port, (void)deadline_ns, (void)err;
+    *s = (struct stream){.fd = 0};
+    return TN_OK;
+}
+
+void stream_close(struct stream *s, int polite)
+{
+    (void)s, (void)polite;
+}
+
+void stream_interrupt(const struct stream *s)
+{
+    (void)s;
+}
+
+int stream_stale(struct stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_ns, tn_err *err)
+{
+    (void)s, (void)p, (void)n, (void)deadline_ns, (void)err;
+    return TN_OK;
+}
+
+tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, size_t *ret_n,
+                  tn_err *err)
+{
+    static const char hello[] = "VERSION 1\r\n";
+    (void)deadline_ns;
+    if (s->slice_ms == 0) { /* the first answer of a connection */
+        s->slice_ms = 1;
+        memcpy(p, hello, sizeof hello - 1);
+        *ret_n = sizeof hello - 1;
+        return TN_OK;
+    }
+    size_t k = reply.n < reply.piece ? reply.n : reply.piece;
+    k = k < cap ? k : cap;
+    if (k == 0) {
+        if (err != NULL) {
+            err->flags |= TN_ERR_CONN_BROKEN;
+        }
+        return TN_E_UNAVAIL;
+    }
+    memcpy(p, reply.s, k);
+    reply.s += k;
+    reply.n -= k;
+    *ret_n = k;
+    return TN_OK;
+}
+
+/* ---- the host ---------------------------------------------------------------------------------------- */
+
+static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
+static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
+{
+    va_list ap;
+    if (err != NULL) {
+        va_start(ap, fmt);
+        vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+        va_end(ap);
+        err->rc = rc;
+    }
+    return rc;
+}
+
+static uint64_t now_ns(void)
+{
+    return 1000000000u;
+}
+
+static tn_rc scan(tn_str text, uint32_t *ret_kind, tn_json_member *ret, uint32_t cap,
+                  uint32_t *ret_n, tn_err *err)
+{
+    (void)text, (void)ret_kind, (void)ret, (void)cap, (void)ret_n, (void)err;
+    return TN_OK;
+}
+
+/* ---- the sink: a hash of what was told --------------------------------------------------------------- */
+
+static uint64_t told;
+
+static tn_rc mix(const void *p, size_t n)
+{
+    const uint8_t *s = p;
+    for (size_t i = 0; i < n; i++) {
+        told = (told ^ s[i]) * 0x100000001B3u;
+    }
+    told = (told ^ n ^ 0x9E37u) * 0x100000001B3u;
+    return TN_OK;
+}
+
+static tn_rc sink_scalar(tn_sink *sink, const tn_val *v)
+{
+    (void)sink;
+    return v->type == TN_T_STR || v->type == TN_T_BYTES ? mix(v->u.s, v->n) : mix(&v->u.i, 8);
+}
+
+static tn_rc sink_begin(tn_sink *sink, int64_t hint)
+{
+    (void)sink;
+    return mix(&hint, 1);
+}
+
+static tn_rc sink_key(tn_sink *sink, const char *s, uint32_t n)
+{
+    (void)sink;
+    return mix(s, n);
+}
+
+static tn_rc sink_end(tn_sink *sink)
+{
+    (void)sink;
+    return mix("e", 1);
+}
+
+static const tn_sink_ops sink_ops = {.size = sizeof sink_ops,
+                                     .scalar = sink_scalar,
+                                     .list_begin = sink_begin,
+                                     .list_end = sink_end,
+                                     .map_begin = sink_begin,
+                                     .key = sink_key,
+                                     .map_end = sink_end};
+
+/* ---- one call ---------------------------------------------------------------------------------------- */
+
+#define TEXT(z)                                                                                    \
+    {                                                                                              \
+        .type = TN_T_STR, .n = sizeof(z) - 1, .u.s = (z)                                           \
+    }
+static const tn_val keys[] = {TEXT("k"), TEXT("key2"), TEXT("k3")};
+static const struct {
+    const char *method;
+    tn_val a[3];
+    uint32_t n;
+} calls[] = {
+    {"get", {TEXT("k")}, 1},
+    {"gets", {TEXT("k")}, 1},
+    {"get_multi", {{.type = TN_T_LIST, .n = 3, .u.list = keys}}, 1},
+    {"set", {TEXT("k"), TEXT("value")}, 2},
+    {"incr", {TEXT("k")}, 1},
+    {"delete_multi", {{.type = TN_T_LIST, .n = 3, .u.list = keys}}, 1},
+    {"stats", {{.type = TN_T_NULL}}, 0},
+    {"meta", {TEXT("mg"), TEXT("k")}, 2},
+    {"gat", {TEXT("k"), {.type = TN_T_INT, .u.i = 5}}, 2},
+    {"cas", {TEXT("k"), TEXT("v"), TEXT("18446744073709551615")}, 3},
+};
+
+static uint64_t play(const uint8_t *data, size_t n, size_t piece)
+{
+    static const struct mc_conf conf = {.servers = "a",
+                                        .distribution = "modulo",
+                                        .tls = "off",
+                                        .connect_timeout = {1000},
+                                        .max_result = {MAX_RESULT}};
+    const tn_plugin *plugin = tn_plugin_v1();
+    const tn_connector_ops *ops = plugin->ops;
+    struct mc inst = {.conf = NULL};
+    size_t which = data[0] % (sizeof calls / sizeof *calls);
+    void *conn = NULL;
+    tn_err err = TN_ERR_INIT;
+    uint32_t method = 0;
+    for (const tn_method *m = ops->methods; m->name != NULL; m++) {
+        method = strcmp(m->name, calls[which].method) == 0 ? m->id : method;
+    }
+    reply.s = data + 2;
+    reply.n = n - 2;
+    reply.piece = piece;
+    told = 0;
+    if (plugin->attach(&inst, &conf, &err) != TN_OK || ops->open(&inst, 0, &conn, &err) != TN_OK) {
+        abort();
+    }
+    const tn_args args = {.pos = calls[which].a, .npos = calls[which].n};
+    tn_result result = {NULL, 0, 0};
+    tn_rc rc = ops->invoke(&inst, conn, method, &args, 0, &result, &err);
+    tn_sink sink = {.ops = &sink_ops};
+    if (rc == TN_OK) {
+        ops->emit(&inst, &result, &sink, &err);
+        ops->result_free(&inst, &result);
+    } else {
+        mix(&rc, sizeof rc);
+    }
+    ops->close(&inst, conn, TN_CLOSE_BROKEN);
+    plugin->detach(&inst);
+    return told;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const tn_host_json json = {.size = sizeof json, .scan = scan};
+    static const tn_host host = {
+        .size = sizeof host, .fail = host_fail, .now_ns = now_ns, .json = &json};
+    if (n < 3 || n > 300000) {
+        return 0;
+    }
+    tn_plugin_v1()->load(&host, NULL);
+    if (play(data, n, SIZE_MAX) != play(data, n, (size_t)data[1] + 1)) {
+        abort(); /* how a reply is cut must not matter */
+    }
+    return 0;
+}
