@@ -283,7 +283,7 @@ def test_refused_with_the_step_that_failed(api, pg, change, kind, says):
 
 
 @shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'slow', 'reset', 'cut'])
+@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
 def test_connecting_through_a_bad_line(api, pg, mode):
     """Bounded by pool.connect, a clear class, and the platform goes on."""
     with Proxy(pg.port) as proxy:

@@ -317,7 +317,7 @@ def test_refused_with_the_step_that_failed(api, rs, change, kind, says):
 
 
 @shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'slow', 'reset', 'cut'])
+@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
 def test_connecting_through_a_bad_line(api, rs, mode):
     with Proxy(rs.port) as proxy:
         cid = add(api, 'redis', rs.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)

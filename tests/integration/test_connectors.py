@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import pytest
-from support.connectors import add, fresh, refused, run
+from support.connectors import INJECTION, add, fresh, on, refused, run
 from support.server import BUILD
 
 
@@ -185,6 +185,22 @@ def f(id):
     return DFF.CONN(id).query('SELECT x FROM t')
 ''', id=lite)
     assert rows == [{'x': 'commit'}]
+
+
+def test_injection_into_sqlite(api, lite):
+    """Hostile texts come back as they went in (reliability X-01; the servers of SQL have theirs in their own files)."""
+    got = on(api, lite, '''
+c.script('DROP TABLE IF EXISTS victim; CREATE TABLE victim (n INTEGER, v TEXT, b BLOB)')
+for i, t in enumerate(texts):
+    c.non_query('INSERT INTO victim VALUES (?, ?, ?)', [i, t, t.encode()])
+same = [(r['v'], r['b'].decode()) for r in c.query('SELECT v, b FROM victim ORDER BY n')] == [(t, t) for t in texts]
+each = [c.query('SELECT ? AS v, count(*) AS n FROM victim WHERE v = ?', [t, t])[0] for t in texts]
+for i, t in enumerate(texts):
+    c.non_query('UPDATE victim SET v = ? WHERE v = ? AND n = ?', [t + t, t, i])
+twice = [r['v'] for r in c.query('SELECT v FROM victim ORDER BY n')] == [t + t for t in texts]
+return [same, [r['v'] for r in each] == texts and {r['n'] for r in each} == {1}, twice, c.query('SELECT count(*) AS n FROM victim')[0]['n']]
+''', texts=INJECTION)
+    assert got == [True, True, True, len(INJECTION)]
 
 
 def test_scripts_keep_connectors(api):

@@ -21,7 +21,8 @@ class Proxy:
     reset         resets both sides after `after` bytes of the next answer
     cut           closes both sides after `after` bytes of the next answer
     slow          passes answers on a byte a second
-    garbage       answers with bytes that are no protocol at all
+    garbage       answers with bytes of another protocol, and then of none at all
+    huge          answers without an end, as fast as the line is
     """
 
     def __init__(self, to_port: int) -> None:
@@ -64,7 +65,7 @@ class Proxy:
                 return
             self.accepted += 1
             server = None
-            if self.mode not in ('black_hole', 'garbage'):
+            if self.mode not in ('black_hole', 'garbage', 'huge'):
                 try:
                     server = socket.create_connection(('127.0.0.1', self.to_port), 5)
                 except OSError:
@@ -108,5 +109,8 @@ class Proxy:
     def _from_client(self, client: socket.socket, server: Optional[socket.socket], data: bytes) -> None:
         if self.mode == 'garbage':
             client.sendall(b'\x16HTTP/1.1 200 what\r\n\r\n' + bytes(range(256)) * 20)
+        elif self.mode == 'huge':
+            while not self.closing.is_set():
+                client.sendall(b'\x7f' * 65536)
         elif self.mode != 'black_hole' and server is not None:
             server.sendall(data)

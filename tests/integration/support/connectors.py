@@ -13,7 +13,10 @@ from .client import Client
 
 # Texts that would become SQL if anybody pasted them into a statement (reliability X-01).
 _HOSTILE = ["'", "''", "\\'", "\\", '"', "'; DROP TABLE victim; --", "' OR '1'='1", "1); DELETE FROM victim; --", "$$", "$1",
-            "?", "??", "%s", ":x", "\u2019 OR 1=1", "a\nb", "/*", "*/", "E'\\''", "U&'\\0027'", "\ufeff'", "x' || pg_sleep(9) || '"]
+            "?", "??", "%s", ":x", "\u2019 OR 1=1", "a\nb", "/*", "*/", "E'\\''", "U&'\\0027'", "\ufeff'", "x' || pg_sleep(9) || '",
+            "' UNION SELECT NULL, NULL, NULL --", "' AND SLEEP(9)#", "admin'--", "') OR ('1'='1", '" OR ""="', '`; DROP TABLE victim; -- ', "0x27206f72",
+            "'; EXEC xp_cmdshell('true'); --", "'; SELECT pg_read_file('/etc/passwd'); --", "' INTO OUTFILE '/tmp/x' #", "$tag$'$tag$", "{{7*7}}", "%27%20OR%201=1",
+            "\u02bc OR 1=1 --", "\u00bf'", "\x1a'", "a\r\n'--", "';--\t", "N'x'", "]; DROP TABLE victim; --"]
 INJECTION = list(dict.fromkeys(before + text + after for text in _HOSTILE for before, after in (
     ('', ''), ('a', 'b'), ("'", ''), ('', "'"), ('\\', ''), ('', '\\'), ('\u6570', '\U0001f600'))))
 
