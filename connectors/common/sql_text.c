@@ -54,6 +54,9 @@ static tn_rc bind(struct walk *w, const tn_val *v)
 {
     struct sql_text *t = w->out;
     char text[16] = "?";
+    if (v->type == TN_T_NULL && (w->d->flags & SQL_NULL_TEXT)) {
+        return puts_(w, "NULL");
+    }
     if (t->nbinds == SQL_PARAMS_MAX) {
         return w->host->fail(w->err, TN_E_LIMIT,
                              "more than %u parameters in one statement; send it in parts",
@@ -69,8 +72,8 @@ static tn_rc bind(struct walk *w, const tn_val *v)
         t->cap_binds = cap;
     }
     t->binds[t->nbinds++] = v;
-    if (w->d->flags & SQL_DOLLAR_PARAMS) {
-        snprintf(text, sizeof text, "$%u", t->nbinds);
+    if (w->d->flags & (SQL_DOLLAR_PARAMS | SQL_COLON_PARAMS)) {
+        snprintf(text, sizeof text, "%c%u", w->d->flags & SQL_COLON_PARAMS ? ':' : '$', t->nbinds);
     }
     return puts_(w, text);
 }

@@ -10,6 +10,8 @@
 #define SQL_DOLLAR_QUOTES (1u << 2) /* $tag$ … $tag$ is a text; E'…' knows backslashes */
 #define SQL_HASH_COMMENT  (1u << 3) /* # begins a comment */
 #define SQL_NESTED_NOTES  (1u << 4) /* comments nest */
+#define SQL_NULL_TEXT     (1u << 5) /* None is the word NULL: a bound one would need a type */
+#define SQL_COLON_PARAMS  (1u << 6) /* placeholders are :1, :2 … */
 
 struct sql_dialect {
     uint32_t flags;

@@ -14,7 +14,7 @@ DEBIAN = {
     'sqlite3': 'libsqlite3-dev', 'libmicrohttpd': 'libmicrohttpd-dev', 'libpq': 'libpq-dev',
     'hiredis': 'libhiredis-dev', 'libmariadb': 'libmariadb-dev', 'zlib': 'zlib1g-dev',
     'libmongoc-1.0': 'libmongoc-dev', 'openssl': 'libssl-dev', 'libcrypto': 'libssl-dev',
-    'libseccomp': 'libseccomp-dev', 'libsystemd': 'libsystemd-dev',
+    'libseccomp': 'libseccomp-dev', 'libsystemd': 'libsystemd-dev', 'odbc': 'unixodbc-dev',
 }
 
 

@@ -24,8 +24,8 @@ static const tn_host host = {.fail = fails};
 static const struct sql_dialect pg = {
     .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
 static const struct sql_dialect my = {.flags = SQL_BACKSLASH | SQL_HASH_COMMENT, .quote = '`'};
-static const struct sql_dialect ms = {.quote = '['};
-static const struct sql_dialect ora = {.quote = '"', .fold = 'u'};
+static const struct sql_dialect ms = {.flags = SQL_NULL_TEXT | SQL_NESTED_NOTES, .quote = '['};
+static const struct sql_dialect ora = {.flags = SQL_COLON_PARAMS, .quote = '"', .fold = 'u'};
 
 #define S(z)                                                                                       \
     {                                                                                              \
@@ -57,6 +57,7 @@ static const tn_val name_dots[] = {S("Sch.\"My.T\".Col")};
 static const tn_val name_odd[] = {S("a b\"c"), S("x`y"), S("p]q")};
 static const tn_val names_of[] = {S("a"), S("b.c")};
 static const tn_val names_in[] = {L(names_of)};
+static const tn_val with_none[] = {{.type = TN_T_NULL}, I(1)};
 static const tn_val hostile[] = {S("x; DROP TABLE y --")};
 
 static const struct {
@@ -78,7 +79,10 @@ static const struct {
     {&pg, "SET ? WHERE id = ?", L(dict_in), "SET \"a\" = $1, \"Odd \"\"N\" = $2 WHERE id = $3", 3},
     {&my, "SET ? WHERE id = ?", L(dict_in), "SET `a` = ?, `Odd \"N` = ? WHERE id = ?", 3},
     {&pg, "FROM ?? WHERE x = ?", L(name_x), "FROM \"mytable\" WHERE x = $1", 1},
-    {&ora, "FROM ?? WHERE x = ?", L(name_x), "FROM \"MYTABLE\" WHERE x = ?", 1},
+    {&ora, "FROM ?? WHERE x = ?", L(name_x), "FROM \"MYTABLE\" WHERE x = :1", 1},
+    {&ora, "SET ? WHERE id = ?", L(dict_in), "SET \"A\" = :1, \"Odd \"\"N\" = :2 WHERE id = :3", 3},
+    {&ms, "VALUES (?, ?)", L(with_none), "VALUES (NULL, ?)", 1},
+    {&my, "VALUES (?, ?)", L(with_none), "VALUES (?, ?)", 2},
     {&my, "FROM ?? WHERE x = ?", L(name_x), "FROM `MyTable` WHERE x = ?", 1},
     {&ms, "FROM ?? WHERE x = ?", L(name_x), "FROM [MyTable] WHERE x = ?", 1},
     {&pg, "??", L(name_dots), "\"sch\".\"My.T\".\"col\"", 0},
