@@ -127,6 +127,9 @@ static PyObject *invoke(struct conn *c, const struct method *m, const tn_args *a
     Py_END_ALLOW_THREADS c->busy = 0;
     if (rc == TN_OK) {
         v = describe(c->pool, &result);
+        if (v != NULL && (m->row->flags & TN_M_TUPLE) != 0 && PyList_Check(v)) {
+            Py_SETREF(v, PyList_AsTuple(v));
+        }
         pool_result_free(c->pool, &result);
     } else if (rc != TN_E_TIMEOUT || !conn_call_is_over(deadline_ns)) {
         conn_raise(rc, &err);

@@ -17,8 +17,9 @@ typedef struct tn_method {
     const char *args;  /* "sql:str, params:list=[]": names, types and defaults of the parameters */
     const char *doc;   /* what it does, what it returns, which errors */
     uint32_t id;       /* handed to invoke() */
-    uint32_t flags;
+    uint32_t flags;    /* TN_M_* */
 } tn_method;
+#define TN_M_TUPLE (1u << 0) /* a list that is the whole result becomes a tuple in Python */
 
 typedef struct tn_args {
     const tn_val *pos;  /* positional, npos values */

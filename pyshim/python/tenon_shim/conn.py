@@ -86,6 +86,24 @@ class Streaming:
             handle._give()
 
 
+def _puller(name: str, doc: str):
+    """A generator over the plugin's pair of methods <name>_start and <name>_next, on a connection of its own."""
+    def pull(self, *args, **kwargs):
+        handle = self._take()
+        try:
+            getattr(handle, "_%s_start" % name)(*args, **kwargs)
+            while True:
+                items = getattr(handle, "_%s_next" % name)()
+                if not items:
+                    return
+                yield from items
+        finally:
+            handle._give()
+
+    pull.__name__, pull.__doc__ = name, doc
+    return pull
+
+
 def _make_class(type_name: str):
     """(class, settings) of a connector type, None when there is no such plugin."""
     found = _classes.get(type_name)
@@ -95,13 +113,17 @@ def _make_class(type_name: str):
             return None
         methods, fields, caps = plugin
         bases = (Transactional,) if caps & CAP_TXN else (Connector,)
-        if caps & CAP_STREAM and "stream_start" in methods:
+        pairs = [n[:-6] for n in methods if n.endswith("_start") and n[:-6] + "_next" in methods]
+        halves = {n + half for n in pairs for half in ("_start", "_next")}
+        if caps & CAP_STREAM and caps & CAP_QUERY and "stream" in pairs:
             bases = (Streaming,) + bases
+            pairs.remove("stream")
         members = {"__slots__": (), "__module__": "tenon.connectors"}
+        members.update((n, _puller(n, methods[n + "_start"].__doc__)) for n in pairs)
         for name, method in methods.items():
             # begin, commit, rollback are the plugin's half of a transaction, likewise streams.
             inner = caps & CAP_TXN and name in ("begin", "commit", "rollback")
-            members["_" + name if inner or name.startswith("stream_") else name] = method
+            members["_" + name if inner or name in halves else name] = method
         if "check" not in members and caps & CAP_QUERY:
             members["check"] = lambda self: self._probe()
         found = (type(type_name, bases, members), {f[0]: f[1:] for f in fields})
