@@ -14,6 +14,7 @@ FUZZ_PARTS = {
     'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
     'fuzz_memcached': (('connectors/memcached', 'connectors/common/tape.c', 'connectors/common/utf8.c'),
                        ('zlib', 'libcrypto')),
+    'fuzz_json_cut': (('connectors/common/json_cut.c', 'connectors/common/utf8.c'), ()),
 }
 
 
@@ -83,9 +84,10 @@ class Layout:
                                                 self._objects(env, sources) +
                                                 [env.Object(c) for c in made])[0]
 
-    def link(self, target, area, sources, pkgs=(), no_as_needed=False):
+    def link(self, target, area, sources, pkgs=(), no_as_needed=False, paths=()):
         """A program that may use `area` and what lies below it."""
         env = self.env.Clone()
+        env.AppendUnique(CPPPATH=list(paths))
         names = self.closure(area)
         deps.add(env, list(pkgs))
         compile_env = env.Clone()
@@ -154,4 +156,4 @@ class Layout:
                 parts = [part for folder in folders
                          for part in ([folder] if folder.endswith('.c') else _sources(folder))]
                 self.link('%s/tests/fuzz/%s' % (self.root, name), top, [source] + parts + driver,
-                          pkgs)
+                          pkgs, paths=['#connectors'] if any(p.startswith('connectors/') for p in parts) else ())
