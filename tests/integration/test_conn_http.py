@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""connectors/http in scripts, against nginx and a server of odd answers; what was sent is looked at there."""
+
+import hashlib
+import hmac
+import os
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from peers.nginx import PASSWORD, Nginx
+from peers.odd_http import OddHttp
+from peers.peer import free_port
+from peers.proxy import Proxy
+from support.connectors import add, not_addable, on, peer, refused
+from support.matrix import check_row, shows
+from support.readme import script_of
+from support.server import BUILD, ROOT
+
+
+@pytest.fixture(scope='module')
+def odd():
+    with OddHttp() as server_:
+        yield server_
+
+
+@pytest.fixture(scope='module')
+def web():
+    with peer(Nginx) as p:
+        p.file('a.json', b'{"a": [1, 2.5, null, "\xc3\xbc"], "big": 123456789012345678901234567890}')
+        p.file('a.html', b'<p>text</p>')
+        p.file('a.bin', bytes(range(256)) * 1000)
+        p.file('packed/a.json', b'{"many": "%s"}' % (b'x' * 50000))
+        p.file('basic/index.html', b'secret')
+        yield p
+
+
+@pytest.fixture(scope='module')
+def cid(server, odd):
+    return add(server.client(), 'http', odd.config())
+
+
+def last(odd):
+    return odd.seen[-1]
+
+
+# ---- requests and answers -------------------------------------------------------------------------------------
+
+
+def test_methods_and_bodies(api, cid):
+    """What a script says is what the server gets."""
+    got = on(api, cid, r'''
+import datetime, decimal
+out = [c.get('/p', {'a': 1, 'b': ['x y', 'ü'], 'n': None, 't': True})['body'], c.get('p?x=1', 'y=2&z=%20')['body'], c.head('/h')['status']]
+out += [c.post('/f', {'a': '1&2', 'b': [1, 2]})['body'], c.post('/t', 'text ü')['body'], c.post('/b', b'\x00\xff')['body'], c.post('/e')['body']]
+out += [c.put('/j', json={'n': None, 'f': 0.1, 'i': 2**70, 'd': decimal.Decimal('1.50'), 't': datetime.datetime(2026, 1, 2, 3, 4, 5)})['body']]
+out += [c.patch('/x', json=[1])['body'], c.delete('/x')['body'], c.options('/x')['status'], c.request('purge', '/x')['body']]
+out += [c.post('/x', b'[1]', headers={'Content-Type': 'application/x-own', 'X-Int': 5, 'X-Empty': ''})['body']]
+return out
+''')
+    assert got[0]['target'] == '/p?a=1&b=x%20y&b=%C3%BC&t=true' and got[1]['target'] == '/p?x=1&y=2&z=%20' and got[2] == 200
+    assert got[0]['headers']['user-agent'] == 'tenon' and 'gzip' in got[0]['headers']['accept-encoding']
+    assert got[3]['body'] == 'a=1%262&b=1&b=2' and got[3]['headers']['content-type'] == 'application/x-www-form-urlencoded'
+    assert got[4]['body'].encode('latin-1').decode() == 'text \u00fc' and got[5]['body'] == '\x00\xff'
+    assert got[6]['method'] == 'POST' and got[6]['headers']['content-length'] == '0' and 'expect' not in got[6]['headers']
+    assert got[7]['body'] == '{"n":null,"f":0.1,"i":1180591620717411303424,"d":1.50,"t":"2026-01-02T03:04:05"}'
+    assert got[7]['headers']['content-type'] == 'application/json'
+    assert [g['method'] for g in (got[7], got[8], got[9], got[11])] == ['PUT', 'PATCH', 'DELETE', 'PURGE'] and got[10] == 200
+    assert got[12]['headers']['content-type'] == 'application/x-own' and got[12]['headers']['x-int'] == '5' and got[12]['headers']['x-empty'] == ''
+
+
+def test_answers(api, cid, web):
+    """JSON, text and bytes by content type, or as asked; headers; the real server."""
+    got = on(api, cid, r'''
+own = DFF.CONN(own)
+a = own.get('/a.json')
+out = [a['status'], a['body'], a['headers']['content-type'], own.get('/a.html')['body'], hash(own.get('/a.bin')['body']) == hash(bytes(range(256)) * 1000)]
+out += [own.get('/a.json', parse='text')['body'][:4], own.get('/a.json', parse='bytes')['body'][:4] == b'{"a"', own.get('/none')['status']]
+p = own.get('/packed/a.json')
+out += [len(p['body']['many']), p['headers']['content-encoding'], c.get('/latin')['body'], c.get('/bytes')['body'] == b'\x00\xff\xfe']
+out += [tell(lambda: own.get('/a.html', parse='json')), c.get('/not-json')['body'], c.get('/cookies')['headers']['set-cookie'], c.get('/cookies')['headers']['x-two']]
+out += ['cookie' in c.get('/echo')['body']['headers'], own.query('GET', 'a.json')[0], own.query('GET /a.html'), isinstance(own.query('GET /a.html'), tuple)]
+out += [tell(lambda: own.query('GET', '/none')), tell(lambda: own.get('/none', raise_for_status=True)), c.query('POST', '/q', {'a': 1}, {'b': 2})[1]['body']]
+return out
+''', own=add(api, 'http', web.config()))
+    assert got[:3] == [200, {'a': [1, 2.5, None, '\u00fc'], 'big': 123456789012345678901234567890}, 'application/json']
+    assert got[3:8] == ['<p>text</p>', True, '{"a"', True, 404]
+    assert got[8:12] == [50000, 'gzip', 'caf\u00e9', True]
+    assert got[12][0] == 'QueryError' and 'no JSON' in got[12][1] and got[13] == '{"a": 1,}'
+    assert got[14:20] == [['a=1', 'b=2'], 'one, two', False, 200, [200, '<p>text</p>'], True]
+    assert got[20][0] == 'QueryError' and got[20][2] == 404 and got[21][0] == 'QueryError' and got[22] == '{"b":2}'
+
+
+def test_arguments_that_are_refused(api, cid):
+    got = on(api, cid, r'''
+return [tell(lambda: c.get('/x', headers={'A b': '1'})), tell(lambda: c.get('/x', headers={'A': '1\r\nB: 2'})), tell(lambda: c.get('ftp://127.0.0.1/')),
+        tell(lambda: c.post('/x', 'a', json=1)), tell(lambda: c.post('/x', json=float('nan'))), tell(lambda: c.post('/x', json={'b': b'\xff'})),
+        tell(lambda: c.get('http://')), tell(lambda: c.get('/x', parse='xml')), tell(lambda: c.request('G T', '/x')), tell(lambda: c.get(5)),
+        c.get('/x\r\nHost: evil')['body']['target']]
+''')
+    assert [g[0] for g in got[:10]] == ['InvalidArgument'] * 9 + ['TypeError']
+    assert got[10] == '/x%0D%0AHost:%20evil'
+
+
+@shows('streaming', 'in pieces, bounded memory')
+def test_stream(api, cid, sanitized):
+    n = 20 if sanitized else 200
+    got = on(api, cid, '''
+import hashlib, resource
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+total, pieces = 0, 0
+for piece in c.stream('/chunks?n=%d&size=1000000' % n):
+    total += len(piece)
+    pieces += 1
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+first = next(c.stream('/chunks?n=3&size=10&pause=0.2'))
+out = [total, pieces >= n * 1000000 // 65536, grown, first[:3] == b'AAA', c.get('/echo')['status']]
+out.append(tell(lambda: next(c.stream('/status?code=404'))))
+return out
+''', n=n)
+    assert got[0] == n * 1000000 and got[1] and got[3] and got[4] == 200 and got[5][0] == 'QueryError' and got[5][2] == 404
+    assert sanitized or got[2] < 32 * 1024, got[2]
+
+
+def test_limits(api, odd):
+    """Nothing from outside grows without a bound: bodies, packed bodies, headers."""
+    cid = add(api, 'http', odd.config(max_result='1M'))
+    got = on(api, cid, '''
+return [tell(lambda: c.get('/huge?n=3000000')), tell(lambda: c.get('/bomb')), tell(lambda: c.get('/headers?n=400&size=1000')),
+        tell(lambda: c.get('/headers?n=1&size=90000')), len(c.get('/huge?n=1000000')['body'])]
+''')
+    assert [g[0] for g in got[:3]] == ['LimitExceeded'] * 3 and 'max_result' in got[0][1] and got[3] is None and got[4] == 1000000
+
+
+def test_redirects(api, odd, cid):
+    """Followed within bounds; methods change as browsers do it; credentials stay with their host."""
+    port = odd.port
+    own = add(api, 'http', odd.config(user='ann', password='s3cret'))
+    got = on(api, own, '''
+to = lambda path, status=302: '/redirect?status=%d&to=%s' % (status, path)
+out = [c.get(to('/echo'))['body']['path'], c.get(to('/echo'))['url'].endswith('/echo'), c.post(to('/echo'), 'x')['body']['method']]
+out += [c.post(to('/echo', 307), 'x')['body']['body'], c.put(to('/echo', 303), 'x')['body']['method'], c.get(to('/echo'), redirects=0)['status']]
+out += [c.get(to('/echo'), redirects=False)['status'], c.get('/redirect?to=/loop', redirects=3)['status']]
+out += [c.get(to('/echo'))['body']['headers'].get('authorization', '')[:6], c.get(to('http://localhost:%d/echo' % port), headers={'Cookie': 'a=1'})['body']['headers']]
+out += [c.get('http://localhost:%d/echo' % port)['body']['headers'].get('authorization'), c.get('http://127.0.0.1:%d/echo' % port)['body']['headers'].get('authorization', '')[:6]]
+out.append(tell(lambda: c.get(to('file:///etc/passwd'))))
+return out
+''', port=port)
+    assert got[:8] == ['/echo', True, 'GET', 'x', 'GET', 302, 302, 302]
+    assert got[8] == 'Basic ' and 'authorization' not in got[9] and 'cookie' not in got[9]
+    assert got[10] is None and got[11] == 'Basic ' and got[12] is not None
+
+
+@shows('faults', 'private address blocked')
+def test_private_addresses(api, odd):
+    """block_private looks at addresses, whatever they are called, and after redirects."""
+    cid = add(api, 'http', {'block_private': True}, skipTest=True)
+    got = on(api, cid, '''
+names = ['127.0.0.1', 'localhost', '[::1]', '127.1', '0x7f.1', '2130706433', '[::ffff:127.0.0.1]', '10.0.0.1', '169.254.169.254', '192.168.1.1', '0.0.0.0', '[fd00:ec2::254]', '100.64.0.1']
+return [tell(lambda: c.get('http://%s:%d/echo' % (name, port), timeout=2)) for name in names]
+''', port=odd.port)
+    assert [g and g[0] for g in got] == ['Denied'] * len(got), got
+    assert 'block_private' in got[0][1]
+
+
+def test_retries(api, odd, cid):
+    """Lost connections and busy servers are asked again, but only where it can do no harm."""
+    got = on(api, cid, '''
+key = lambda: str(time.monotonic())
+out = [c.get('/failing?times=2&status=503&key=' + key())['status'], c.get('/failing?times=3&status=503&key=' + key())['status']]
+out += [c.post('/failing?times=1&status=503&key=' + key())['status'], c.get('/failing?times=2&status=0&key=' + key())['status']]
+out += [tell(lambda: c.post('/failing?times=1&status=0&key=' + key(), 'x'))[0], c.get('/failing?times=1&status=500&key=' + key())['status']]
+t = time.monotonic()
+out += [c.get('/failing?times=1&status=429&after=1&key=' + key())['status'], time.monotonic() - t >= 1]
+out += [c.get('/failing?times=1&status=429&after=60&key=' + key(), timeout=1)['status']]
+return out
+''')
+    assert got == [200, 503, 503, 200, 'ConnUnavailable', 500, 200, True, 429]
+
+
+def test_deadlines(api, odd, cid):
+    """A request ends with its own timeout, the connector's, or the call's; to the millisecond, more or less."""
+    short = add(api, 'http', odd.config(timeout='300ms'))
+    got = on(api, cid, '''
+def took(call):
+    t = time.monotonic()
+    return [tell(call)[0], time.monotonic() - t]
+d = DFF.CONN(short)
+return took(lambda: c.get('/slow?seconds=3', timeout=0.4)) + took(lambda: d.get('/slow?seconds=3')) + [d.get('/slow?seconds=0.5', timeout=2)['status']] + \\
+    took(lambda: list(c.stream('/chunks?n=9&size=10&pause=1', timeout=0.5)))
+''', short=short)
+    assert got[0] == got[2] == got[5] == 'ConnTimeout' and 0.35 < got[1] < 2 and 0.25 < got[3] < 2 and got[4] == 200 and got[6] < 3
+
+
+# ---- signing in, TLS --------------------------------------------------------------------------------------------
+
+
+def test_sign_in(api, odd, web):
+    """Basic, bearer, key, AWS: what arrives; a real server accepts or refuses."""
+    body = "return c.get('/echo')['body']['headers'].get('authorization')"
+    for config, want in (({'user': 'a', 'password': 'b'}, 'Basic YTpi'), ({'auth': 'bearer', 'password': 't0k'}, 'Bearer t0k'),
+                         ({'auth': 'apikey', 'password': 'k3y'}, 'ApiKey k3y'), ({'auth': 'none', 'user': 'a'}, None), ({}, None)):
+        assert on(api, add(api, 'http', odd.config(**config)), body) == want
+    ok = add(api, 'http', web.config(user='tenon', password=PASSWORD, path='basic'))
+    assert on(api, ok, "return c.get('')['body']") == 'secret' and PASSWORD not in str(api.get('/connectors/do/list', id=ok))
+    e = not_addable(api, 'http', web.config(user='tenon', password='wrong', path='/basic/'))
+    assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception']
+    assert on(api, ok, "return c.get('', headers={'Authorization': 'Basic eA=='})['status']") == 401
+
+
+def test_aws_signature(api, odd):
+    """Signed as the standard says: computed a second time from what arrived."""
+    cid = add(api, 'http', odd.config(auth='aws', user='AKIDEXAMPLE', password='wJalr/x', region='eu-west-1', service='es'))
+    came = on(api, cid, "return c.post('/a b/c', {'k': 1}, params={'z': 'ü', 'a': '1 2'})['body']")
+    h = came['headers']
+    target = urlsplit(came['target'])
+    digest = hashlib.sha256(came['body'].encode()).hexdigest()
+    canonical = '\n'.join(['POST', target.path.replace('%', '%25'), '&'.join(sorted(target.query.split('&'))), 'host:' + h['host'],
+                           'x-amz-content-sha256:' + digest, 'x-amz-date:' + h['x-amz-date'], '', 'host;x-amz-content-sha256;x-amz-date', digest])
+    scope = '%s/eu-west-1/es/aws4_request' % h['x-amz-date'][:8]
+    key = b'AWS4wJalr/x'
+    for part in scope.split('/'):
+        key = hmac.new(key, part.encode(), 'sha256').digest()
+    text = '\n'.join(['AWS4-HMAC-SHA256', h['x-amz-date'], scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    assert h['authorization'] == 'AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/%s, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=%s' % (
+        scope, hmac.new(key, text.encode(), 'sha256').hexdigest())
+
+
+@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
+def test_tls(api, certs):
+    ca = certs.text('ca.pem')
+    pem, key = certs.pair('client')
+    body = "return c.get('/a.html')['body']"
+    with peer(Nginx, certs=certs) as own:
+        own.file('a.html', b'safe')
+        for config in ({'tls_ca': ca}, {'tls_ca': ca, 'host': 'localhost'}, {'tls': 'unverified'}, {'tls_ca': ca, 'protocol': 'http', 'tls': 'on'}):
+            assert on(api, add(api, 'http', own.config(**config)), body) == 'safe'
+        e = not_addable(api, 'http', own.config())
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
+        e = not_addable(api, 'http', own.config(tls_ca='-----BEGIN nonsense'))
+        assert e['exceptionType'] == 'ConfigError' and 'tls_ca' in e['exception']
+    with peer(Nginx, certs=certs, cert='wrong') as own:
+        own.file('a.html', b'safe')
+        e = not_addable(api, 'http', own.config(tls_ca=ca))
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
+        assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_server_name='other.invalid')), body) == 'safe'
+    with peer(Nginx, certs=certs, client=True) as own:
+        own.file('a.html', b'safe')
+        assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_cert=pem, tls_key=key)), body) == 'safe'
+        assert on(api, add(api, 'http', own.config(tls_ca=ca)), "return c.get('/a.html')['status']") == 400  # nginx says so in HTTP
+
+
+def test_proxy(api, odd, monkeypatch):
+    """A proxy only when it is configured."""
+    with Proxy(odd.port) as proxy:
+        cid = add(api, 'http', {'host': 'far.away.invalid', 'proxy': 'http://127.0.0.1:%d' % proxy.port}, skipTest=True)
+        came = on(api, cid, "return c.get('/x')['body']")
+        assert came['target'] == 'http://far.away.invalid/x' and came['headers']['host'] == 'far.away.invalid'
+        monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')
+        direct = add(api, 'http', odd.config())
+        assert on(api, direct, "import os; os.environ['http_proxy'] = 'http://127.0.0.1:1'; return c.get('/x')['body']['path']") == '/x'
+
+
+# ---- faults -----------------------------------------------------------------------------------------------------
+
+
+@shows('faults', 'refused')
+@pytest.mark.parametrize('change, kind, says', [
+    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
+    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
+    ({'tls': 'yes'}, 'ConfigError', 'tls'),
+    ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
+    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
+])
+def test_refused_with_the_step_that_failed(api, odd, change, kind, says):
+    e = not_addable(api, 'http', odd.config(**change))
+    assert e['exceptionType'] == kind and says in e['exception'], e
+
+
+@shows('faults', param='mode')
+@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
+                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
+def test_a_line_that_breaks_in_an_answer(api, odd, mode, kinds):
+    with Proxy(odd.port) as proxy:
+        cid = add(api, 'http', odd.config(port=proxy.port, pool={'query': '900ms'}, retries=1))
+        body = "return [tell(lambda: c.get('/huge?n=500000')), time.monotonic()]"
+        assert on(api, cid, body)[0] is None
+        proxy.mode, proxy.after = mode, 4000
+        started = time.monotonic()
+        told = on(api, cid, body)[0]
+        assert told is not None and told[0] in kinds and time.monotonic() - started < 6, told
+        proxy.mode = 'ok'
+        proxy.drop()
+        assert on(api, cid, body)[0] is None
+
+
+@shows('faults', 'wrong answers')
+def test_answers_that_are_wrong(api, cid):
+    got = on(api, cid, "return [tell(lambda: c.get(p)) for p in ('/bad-gzip', '/short')] + [c.get('/echo')['status']]")
+    assert [g[0] for g in got[:2]] == ['ConnUnavailable'] * 2 and got[2] == 200
+
+
+def test_restarted_server(api):
+    """Kept connections are found dead and replaced; nobody notices."""
+    with peer(Nginx) as own:
+        own.file('a.html', b'here')
+        cid = add(api, 'http', own.config())
+        for _ in range(2):
+            assert on(api, cid, "return c.get('/a.html')['body']") == 'here'
+            own.stop()
+            assert on(api, cid, "return tell(lambda: c.get('/a.html'))[0]") == 'ConnUnavailable'
+            own.start()
+
+
+def test_connections_are_kept(api, odd):
+    """Many calls, few connections."""
+    with Proxy(odd.port) as proxy:
+        cid = add(api, 'http', odd.config(port=proxy.port), skipTest=True)
+        api_id = api.function("@DFF.API('f')\ndef f(cid):\n    return DFF.CONN(cid).post('/x', 'y')['status']\n", 'f', {'cid': 'INPUT_BY_CALLER'})
+        for _ in range(40):
+            assert api.result(api_id, cid=cid) == 200
+        workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
+        assert proxy.accepted <= 2 * workers
+
+
+def test_names_that_nobody_answers(api, odd):
+    """No host configured: whole URLs only."""
+    cid = add(api, 'http', {})
+    got = on(api, cid, "return [tell(lambda: c.get('/x')), c.get(url)['status'], c.check(), tell(lambda: c.get('http://127.0.0.1:%d/' % closed))]",
+             url='http://127.0.0.1:%d/' % odd.port, closed=free_port())
+    assert got[0][0] == 'InvalidArgument' and got[1:3] == [200, None] and got[3][0] == 'ConnUnavailable'
+
+
+def test_debug_panel(api, cid):
+    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
+    assert ask('GET /panel?x=1')[1]['target'] == '/panel?x=1'
+    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'GET /status?code=404'})['reason'] == 'EClientBadRequest.QueryFailed'
+
+
+def test_readme(api, odd):
+    """The script of the README, unchanged."""
+    add(api, 'http', odd.config(), id='shop')
+    script = script_of(os.path.join(ROOT, 'connectors/http/README.md'))
+    assert api.result(api.function(script, 'f', {})) == [200, 'POST', 'application/json', 200, True]
+
+
+def test_contract(odd):
+    """tenon-plugin-check against the live plugin and server."""
+    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_http.so'), '--config', 'host=127.0.0.1',
+                           '--config', 'port=%d' % odd.port, '--call', 'get=["/a"]', '--call', 'query=["GET /a"]', '--call', 'check'],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.heavy  # the last test: the row is what those before have shown
+def test_row(request, api, cid):
+    check_row(request, api, cid, 'http', 'libcurl', 'nginx 1.22, http.server')
