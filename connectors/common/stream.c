@@ -197,6 +197,15 @@ tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls
     return TN_OK;
 }
 
+tn_rc stream_secure(struct stream *s, const struct stream_tls *tls, const char *name,
+                    uint64_t deadline_ns, tn_err *err)
+{
+    fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) | O_NONBLOCK);
+    tn_rc rc = shake(s, tls, name, deadline_ns, err);
+    fcntl(s->fd, F_SETFL, fcntl(s->fd, F_GETFL) & ~O_NONBLOCK);
+    return rc;
+}
+
 void stream_close(struct stream *s, int polite)
 {
     if (s->ssl != NULL) {
@@ -274,6 +283,7 @@ static tn_rc judge(struct stream *s, int n, tn_err *err)
         const char *why = ERR_reason_error_string(ERR_peek_last_error());
         ERR_clear_error();
         if (ssl_error == SSL_ERROR_ZERO_RETURN || (ssl_error == SSL_ERROR_SYSCALL && e == 0)) {
+            s->ended = ssl_error == SSL_ERROR_ZERO_RETURN;
             return broken(s, TN_E_UNAVAIL, "the server closed the connection", err);
         }
         snprintf(text, sizeof text, "the connection to the server was lost: TLS: %.80s",
@@ -286,6 +296,7 @@ static tn_rc judge(struct stream *s, int n, tn_err *err)
         return TN_OK;
     }
     if (n == 0) {
+        s->ended = 1;
         return broken(s, TN_E_UNAVAIL, "the server closed the connection", err);
     }
     snprintf(text, sizeof text, "the connection to the server was lost: %.80s", strerror(e));

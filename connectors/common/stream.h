@@ -23,11 +23,16 @@ struct stream {
     struct ssl_st *ssl;
     int fd;
     int slice_ms; /* how long the kernel lets one read or write block */
+    int ended;    /* the peer closed it in order; there is nothing more to read */
 };
 /* Connects and shakes hands; the text of an error begins with the step that failed: DNS, TCP, TLS. The stream
  * must not move in memory. */
 tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
                   const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err);
+/* Goes on with TLS on a stream that was opened without, when both sides have agreed to; tls must have a ctx. An error
+ * begins with "TLS:". */
+tn_rc stream_secure(struct stream *s, const struct stream_tls *tls, const char *name,
+                    uint64_t deadline_ns, tn_err *err);
 /* polite: tells the peer, without waiting. Zeroed input is allowed. */
 void stream_close(struct stream *s, int polite);
 /* All n bytes, or an error: TN_E_TIMEOUT or TN_E_UNAVAIL, marked TN_ERR_CONN_BROKEN. */

@@ -61,9 +61,9 @@ static tn_rc sign_in(struct mc *inst, struct mc_node *node, uint64_t deadline_ns
     const struct mc_conf *conf = inst->conf;
     const char *user = conf->user != NULL ? conf->user : "";
     const char *password = conf->password.s != NULL ? conf->password.s : "";
-    struct mc_buf b = {NULL, 0, 0, false};
+    struct message_buf b = {NULL, 0, 0, false};
     tn_str line = {NULL, 0};
-    mc_puts(&b, "version\r\n");
+    message_puts(&b, "version\r\n");
     tn_rc rc = mc_send(node, &b, deadline_ns, err);
     rc = rc == TN_OK ? mc_line(node, deadline_ns, &line, err) : rc;
     if (rc != TN_OK || mc_begins(line, "VERSION ")) {
@@ -84,13 +84,13 @@ static tn_rc sign_in(struct mc *inst, struct mc_node *node, uint64_t deadline_ns
                              "sign-in: the server asks for a password and none is configured");
     }
     b.n = 0;
-    mc_puts(&b, "set auth 0 0 ");
-    mc_put_int(&b, (int64_t)(strlen(user) + 1 + strlen(password)));
-    mc_puts(&b, "\r\n");
-    mc_puts(&b, user);
-    mc_puts(&b, " ");
-    mc_puts(&b, password);
-    mc_puts(&b, "\r\n");
+    message_puts(&b, "set auth 0 0 ");
+    message_put_int(&b, (int64_t)(strlen(user) + 1 + strlen(password)));
+    message_puts(&b, "\r\n");
+    message_puts(&b, user);
+    message_puts(&b, " ");
+    message_puts(&b, password);
+    message_puts(&b, "\r\n");
     rc = mc_send(node, &b, deadline_ns, err);
     rc = rc == TN_OK ? mc_line(node, deadline_ns, &line, err) : rc;
     if (b.s != NULL) {
@@ -256,7 +256,7 @@ tn_rc mc_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
             break;
         }
         c->out.n = 0;
-        mc_puts(&c->out, "version\r\n");
+        message_puts(&c->out, "version\r\n");
         rc = mc_send(node, &c->out, deadline_ns, &own);
         rc = rc == TN_OK ? mc_line(node, deadline_ns, &line, &own) : rc;
         rc = rc == TN_OK && !mc_begins(line, "VERSION ") ? mc_unexpected(line, &own) : rc;

@@ -49,7 +49,7 @@ static const tn_field fields[] = {
       "")                                                                                          \
     X(check, "", "Every server is asked for its version.", NULL, "")                               \
     X(get, "key:any, default:any=None", "The value, default when there is none.", mc_get, "get")   \
-    X(gets, "key:any", "[value, token for cas()], [None, None] when there is none.", mc_get,       \
+    X(gets, "key:any", "(value, token for cas()), (None, None) when there is none.", mc_get,       \
       "gets")                                                                                      \
     X(gat, "key:any, time:any", "get() that also sets how long the value stays.", mc_gat, "gat")   \
     X(get_multi, "keys:list, key_prefix:any=None", "{key: value} of those that there are.",        \
@@ -91,7 +91,8 @@ enum {
         COUNT
 };
 static const tn_method methods[] = {
-#define AS_ROW(name, args, doc, run, verb) {#name, args, doc, M_##name, 0},
+#define AS_ROW(name, args, doc, run, verb)                                                         \
+    {#name, args, doc, M_##name, M_##name == M_gets ? TN_M_TUPLE : 0},
     METHODS(AS_ROW)
 #undef AS_ROW
         {0}};

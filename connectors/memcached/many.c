@@ -106,19 +106,19 @@ tn_rc mc_get_multi(struct mc_call *k)
     for (uint32_t s = 0; rc == TN_OK && s < k->c->inst->ring.n; s++) {
         uint32_t which[BATCH_KEYS], n, at = 0;
         while (rc == TN_OK && (n = batch(&all, s, &at, which)) != 0) {
-            struct mc_buf *b = &k->c->out;
+            struct message_buf *b = &k->c->out;
             struct mc_node *node = NULL;
             rc = mc_node_ready(k->c, s, k->deadline_ns, &node, k->err);
             if (rc != TN_OK) {
                 break;
             }
             b->n = 0;
-            mc_puts(b, "get");
+            message_puts(b, "get");
             for (uint32_t i = 0; i < n; i++) {
-                mc_puts(b, " ");
-                mc_put(b, all.k[which[i]].s, all.k[which[i]].n);
+                message_puts(b, " ");
+                message_put(b, all.k[which[i]].s, all.k[which[i]].n);
             }
-            mc_puts(b, "\r\n");
+            message_puts(b, "\r\n");
             rc = mc_send(node, b, k->deadline_ns, k->err);
             k->c->fresh = false;
             rc = rc == TN_OK ? read_batch(k, node, &all, which, n) : rc;
@@ -142,7 +142,7 @@ tn_rc mc_delete_multi(struct mc_call *k)
     for (uint32_t s = 0; rc == TN_OK && s < k->c->inst->ring.n; s++) {
         uint32_t which[BATCH_KEYS], n, at = 0;
         while (rc == TN_OK && (n = batch(&all, s, &at, which)) != 0) {
-            struct mc_buf *b = &k->c->out;
+            struct message_buf *b = &k->c->out;
             struct mc_node *node = NULL;
             rc = mc_node_ready(k->c, s, k->deadline_ns, &node, k->err);
             if (rc != TN_OK) {
@@ -150,9 +150,9 @@ tn_rc mc_delete_multi(struct mc_call *k)
             }
             b->n = 0;
             for (uint32_t i = 0; i < n; i++) {
-                mc_puts(b, "delete ");
-                mc_put(b, all.k[which[i]].s, all.k[which[i]].n);
-                mc_puts(b, "\r\n");
+                message_puts(b, "delete ");
+                message_put(b, all.k[which[i]].s, all.k[which[i]].n);
+                message_puts(b, "\r\n");
             }
             rc = mc_send(node, b, k->deadline_ns, k->err);
             k->c->fresh = false;
@@ -188,7 +188,7 @@ static tn_rc to_all(struct mc_call *k, const char *request,
             return rc;
         }
         k->c->out.n = 0;
-        mc_puts(&k->c->out, request);
+        message_puts(&k->c->out, request);
         rc = mc_send(node, &k->c->out, k->deadline_ns, k->err);
         int n = snprintf(name, sizeof name, "%s:%u", server->host, server->port);
         tape_key(k->out, name, (size_t)n);
@@ -321,8 +321,8 @@ static tn_rc put_flags(struct mc_call *k, const tn_val *flags)
                                  "needed, not q, k or O",
                                  i);
         }
-        mc_puts(&k->c->out, " ");
-        mc_put(&k->c->out, f->u.s, f->n);
+        message_puts(&k->c->out, " ");
+        message_put(&k->c->out, f->u.s, f->n);
     }
     return TN_OK;
 }
@@ -389,7 +389,7 @@ tn_rc mc_meta(struct mc_call *k)
 {
     static const char *const verbs[] = {"mg", "ms", "md", "ma"};
     const tn_val *command = &k->a[0], *value = &k->a[3];
-    struct mc_buf *b = &k->c->out, data = {NULL, 0, 0, false};
+    struct message_buf *b = &k->c->out, data = {NULL, 0, 0, false};
     struct mc_node *node = NULL;
     const char *verb = NULL;
     uint32_t i = 0, flags = 0;
@@ -414,19 +414,19 @@ tn_rc mc_meta(struct mc_call *k)
         return mc_host->fail(k->err, TN_E_INVAL, "ms needs a value: a text or bytes");
     }
     b->n = 0;
-    mc_puts(b, verb);
-    mc_puts(b, " ");
-    mc_put(b, key.s, key.n);
+    message_puts(b, verb);
+    message_puts(b, " ");
+    message_put(b, key.s, key.n);
     if (stores) {
         rc = mc_encode(value, 0, &data, &flags, k->err);
-        mc_puts(b, " ");
-        mc_put_int(b, (int64_t)data.n);
+        message_puts(b, " ");
+        message_put_int(b, (int64_t)data.n);
     }
     rc = rc == TN_OK ? put_flags(k, &k->a[2]) : rc;
-    mc_puts(b, "\r\n");
+    message_puts(b, "\r\n");
     if (stores) {
-        mc_put(b, data.s, data.n);
-        mc_puts(b, "\r\n");
+        message_put(b, data.s, data.n);
+        message_puts(b, "\r\n");
     }
     free(data.s);
     if (rc == TN_OK) {

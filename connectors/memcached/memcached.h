@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the memcached connector share. */
 #pragma once
+#include "common/message.h"
 #include "common/stream.h"
 #include "common/tape.h"
 
@@ -51,14 +52,6 @@ struct mc { /* an instance */
 };
 
 /* ---- wire.c: lines and blocks ---- */
-struct mc_buf {
-    char *s;
-    size_t n, cap;
-    bool failed; /* no memory */
-};
-void mc_put(struct mc_buf *b, const void *p, size_t n);
-void mc_puts(struct mc_buf *b, const char *text);
-void mc_put_int(struct mc_buf *b, int64_t i);
 
 struct mc_node { /* the connection to one server */
     struct stream stream;
@@ -70,7 +63,7 @@ struct mc_node { /* the connection to one server */
     size_t at, n, cap;
     size_t max; /* most bytes of one value */
 };
-tn_rc mc_send(struct mc_node *node, const struct mc_buf *b, uint64_t deadline_ns, tn_err *err);
+tn_rc mc_send(struct mc_node *node, const struct message_buf *b, uint64_t deadline_ns, tn_err *err);
 /* A line without its end, or n bytes of a value with their end; borrowed until the next one. */
 tn_rc mc_line(struct mc_node *node, uint64_t deadline_ns, tn_str *ret, tn_err *err);
 tn_rc mc_block(struct mc_node *node, size_t n, uint64_t deadline_ns, const char **ret, tn_err *err);
@@ -95,7 +88,7 @@ static inline bool mc_begins(tn_str line, const char *text)
 tn_rc mc_broken(tn_rc rc, tn_err *err); /* marks the error: the connection is not used again */
 
 /* ---- value.c: values of scripts as flags and bytes, as python-memcached has them ---- */
-tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct mc_buf *ret, uint32_t *ret_flags,
+tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct message_buf *ret, uint32_t *ret_flags,
                 tn_err *err);
 tn_rc mc_decode(uint32_t flags, const char *s, size_t n, size_t max, struct tape *out, tn_err *err);
 
@@ -103,7 +96,7 @@ tn_rc mc_decode(uint32_t flags, const char *s, size_t n, size_t max, struct tape
 struct mc_conn {
     struct mc *inst;
     struct mc_node *node; /* one for each server */
-    struct mc_buf out;
+    struct message_buf out;
     bool fresh;                    /* nothing was sent since the connection was given out */
     atomic_bool working, canceled; /* an invoke() runs; somebody wants it to end */
     pthread_mutex_t fd_lock;

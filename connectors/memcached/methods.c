@@ -25,12 +25,12 @@ static tn_rc ask(struct mc_call *k, struct mc_node *node, tn_str *ret_line)
 
 static void begin(struct mc_call *k, const char *verb, tn_str key)
 {
-    struct mc_buf *b = &k->c->out;
+    struct message_buf *b = &k->c->out;
     b->n = 0;
     b->failed = false;
-    mc_puts(b, verb);
-    mc_puts(b, " ");
-    mc_put(b, key.s, key.n);
+    message_puts(b, verb);
+    message_puts(b, " ");
+    message_put(b, key.s, key.n);
 }
 
 static tn_rc route(struct mc_call *k, const tn_val *v, tn_str *ret_key, struct mc_node **ret)
@@ -102,7 +102,7 @@ tn_rc mc_get(struct mc_call *k)
         return rc;
     }
     begin(k, k->verb, key);
-    mc_puts(&k->c->out, "\r\n");
+    message_puts(&k->c->out, "\r\n");
     rc = ask(k, node, &line);
     if (token) {
         tape_list(k->out);
@@ -126,10 +126,10 @@ tn_rc mc_gat(struct mc_call *k)
         return rc;
     }
     begin(k, "gat", (tn_str){"", 0});
-    mc_put_int(&k->c->out, seconds);
-    mc_puts(&k->c->out, " ");
-    mc_put(&k->c->out, key.s, key.n);
-    mc_puts(&k->c->out, "\r\n");
+    message_put_int(&k->c->out, seconds);
+    message_puts(&k->c->out, " ");
+    message_put(&k->c->out, key.s, key.n);
+    message_puts(&k->c->out, "\r\n");
     rc = ask(k, node, &line);
     rc = rc == TN_OK ? read_one(k, node, line, key, false) : rc;
     return mc_node_judge(k->c, node, rc, k->err);
@@ -141,26 +141,26 @@ tn_rc mc_gat(struct mc_call *k)
 static tn_rc put_item(struct mc_call *k, const char *verb, tn_str key, const tn_val *v,
                       int64_t seconds, int64_t min_compress, const char *token)
 {
-    struct mc_buf *b = &k->c->out, value = {NULL, 0, 0, false};
+    struct message_buf *b = &k->c->out, value = {NULL, 0, 0, false};
     uint32_t flags = 0;
     tn_rc rc = mc_encode(v, min_compress, &value, &flags, k->err);
     if (rc == TN_OK) {
-        mc_puts(b, verb);
-        mc_puts(b, " ");
-        mc_put(b, key.s, key.n);
-        mc_puts(b, " ");
-        mc_put_int(b, flags);
-        mc_puts(b, " ");
-        mc_put_int(b, seconds);
-        mc_puts(b, " ");
-        mc_put_int(b, (int64_t)value.n);
+        message_puts(b, verb);
+        message_puts(b, " ");
+        message_put(b, key.s, key.n);
+        message_puts(b, " ");
+        message_put_int(b, flags);
+        message_puts(b, " ");
+        message_put_int(b, seconds);
+        message_puts(b, " ");
+        message_put_int(b, (int64_t)value.n);
         if (token != NULL) {
-            mc_puts(b, " ");
-            mc_puts(b, token);
+            message_puts(b, " ");
+            message_puts(b, token);
         }
-        mc_puts(b, "\r\n");
-        mc_put(b, value.s, value.n);
-        mc_puts(b, "\r\n");
+        message_puts(b, "\r\n");
+        message_put(b, value.s, value.n);
+        message_puts(b, "\r\n");
     }
     free(value.s);
     return rc;
@@ -254,7 +254,7 @@ tn_rc mc_delete(struct mc_call *k)
         return rc;
     }
     begin(k, "delete", key);
-    mc_puts(&k->c->out, "\r\n");
+    message_puts(&k->c->out, "\r\n");
     rc = ask(k, node, &line);
     rc = rc == TN_OK ? put_outcome(k, line, "DELETED", "NOT_FOUND") : rc;
     return mc_node_judge(k->c, node, rc, k->err);
@@ -272,9 +272,9 @@ tn_rc mc_touch(struct mc_call *k)
         return rc;
     }
     begin(k, "touch", key);
-    mc_puts(&k->c->out, " ");
-    mc_put_int(&k->c->out, seconds);
-    mc_puts(&k->c->out, "\r\n");
+    message_puts(&k->c->out, " ");
+    message_put_int(&k->c->out, seconds);
+    message_puts(&k->c->out, "\r\n");
     rc = ask(k, node, &line);
     rc = rc == TN_OK ? put_outcome(k, line, "TOUCHED", "NOT_FOUND") : rc;
     return mc_node_judge(k->c, node, rc, k->err);
@@ -293,9 +293,9 @@ tn_rc mc_count(struct mc_call *k)
         return rc;
     }
     begin(k, up == (delta >= 0) ? "incr" : "decr", key);
-    mc_puts(&k->c->out, " ");
-    mc_put_int(&k->c->out, delta < 0 ? -delta : delta);
-    mc_puts(&k->c->out, "\r\n");
+    message_puts(&k->c->out, " ");
+    message_put_int(&k->c->out, delta < 0 ? -delta : delta);
+    message_puts(&k->c->out, "\r\n");
     rc = ask(k, node, &line);
     if (rc == TN_OK && mc_is(line, "NOT_FOUND")) {
         tape_null(k->out);

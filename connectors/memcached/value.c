@@ -4,11 +4,6 @@
  * opened: who can write to a cache could run code here. */
 #include "memcached.h"
 
-#include "common/utf8.h"
-
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -21,113 +16,11 @@ enum {
     TEXT_PYLIBMC = 32, /* where pylibmc has it */
     JSON = 64,         /* ours */
 };
-#define DEPTH_MAX 60
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
-static tn_rc refuse(const tn_val *v, tn_err *err)
-{
-    static const char *const names[TN_T_TYPES] = {[TN_T_BYTES] = "bytes inside of a dict or list",
-                                                  [TN_T_TIME] = "a datetime",
-                                                  [TN_T_DATE] = "a date",
-                                                  [TN_T_CLOCK] = "a time",
-                                                  [TN_T_SPAN] = "a timedelta",
-                                                  [TN_T_FLOAT] = "a float that is no number"};
-    return mc_host->fail(err, TN_E_INVAL,
-                         "the value is or has %s, which cannot be stored; make a text or number of "
-                         "it",
-                         v->type < TN_T_TYPES && names[v->type] ? names[v->type] : "something");
-}
-
-static void put_float(struct mc_buf *b, double f)
-{
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, f);
-        if (strtod(text, NULL) == f) {
-            break;
-        }
-    }
-    mc_puts(b, text);
-    if (strpbrk(text, ".e") == NULL) {
-        mc_puts(b, ".0"); /* it comes back as a float */
-    }
-}
-
-static void put_quoted(struct mc_buf *b, const tn_val *v)
-{
-    const tn_str s = {v->u.s, v->n};
-    size_t n = mc_host->json->quote(s, NULL, 0);
-    char *text = malloc(n + 1);
-    if (text == NULL) {
-        b->failed = true;
-        return;
-    }
-    mc_host->json->quote(s, text, n + 1);
-    mc_put(b, text, n);
-    free(text);
-}
-
-static tn_rc put_json(struct mc_buf *b, const tn_val *v, int depth, tn_err *err)
-{
-    tn_rc rc = TN_OK;
-    if (depth > DEPTH_MAX) {
-        return mc_host->fail(err, TN_E_LIMIT, "the value is nested deeper than %d levels",
-                             DEPTH_MAX);
-    }
-    switch (v->type) {
-    case TN_T_NULL:
-        mc_puts(b, "null");
-        break;
-    case TN_T_BOOL:
-        mc_puts(b, v->u.i ? "true" : "false");
-        break;
-    case TN_T_INT:
-        mc_put_int(b, v->u.i);
-        break;
-    case TN_T_FLOAT:
-        if (!isfinite(v->u.f)) {
-            return refuse(v, err);
-        }
-        put_float(b, v->u.f);
-        break;
-    case TN_T_STR:
-        put_quoted(b, v);
-        break;
-    case TN_T_DECIMAL:
-        mc_put(b, v->u.s, v->n);
-        break;
-    case TN_T_LIST:
-        mc_puts(b, "[");
-        for (uint32_t i = 0; rc == TN_OK && i < v->n; i++) {
-            mc_puts(b, i != 0 ? "," : "");
-            rc = put_json(b, &v->u.list[i], depth + 1, err);
-        }
-        mc_puts(b, "]");
-        break;
-    case TN_T_MAP:
-        mc_puts(b, "{");
-        for (uint32_t i = 0; rc == TN_OK && i < v->n; i++) {
-            const tn_val *key = &v->u.map[i].key;
-            if (key->type != TN_T_STR) {
-                return mc_host->fail(err, TN_E_INVAL,
-                                     "a dict can be stored when its keys are texts");
-            }
-            mc_puts(b, i != 0 ? "," : "");
-            put_quoted(b, key);
-            mc_puts(b, ":");
-            rc = put_json(b, &v->u.map[i].val, depth + 1, err);
-        }
-        mc_puts(b, "}");
-        break;
-    default:
-        return refuse(v, err);
-    }
-    return rc;
-}
-
 /* Replaces the bytes from `start` on by their zlib form, when that is shorter. */
-static void compress_from(struct mc_buf *b, size_t start, uint32_t *flags)
+static void compress_from(struct message_buf *b, size_t start, uint32_t *flags)
 {
     uLong n = (uLong)(b->n - start);
     uLongf got = compressBound(n);
@@ -140,7 +33,7 @@ static void compress_from(struct mc_buf *b, size_t start, uint32_t *flags)
     free(out);
 }
 
-tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct mc_buf *ret, uint32_t *ret_flags,
+tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct message_buf *ret, uint32_t *ret_flags,
                 tn_err *err)
 {
     size_t start = ret->n;
@@ -148,19 +41,19 @@ tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct mc_buf *ret, uint3
     *ret_flags = 0;
     switch (v->type) {
     case TN_T_BYTES:
-        mc_put(ret, v->u.s, v->n);
+        message_put(ret, v->u.s, v->n);
         break;
     case TN_T_STR:
-        mc_put(ret, v->u.s, v->n);
+        message_put(ret, v->u.s, v->n);
         *ret_flags = TEXT;
         break;
     case TN_T_BOOL:
     case TN_T_INT:
-        mc_put_int(ret, v->u.i);
+        message_put_int(ret, v->u.i);
         *ret_flags = INTEGER;
         break;
     default:
-        rc = put_json(ret, v, 0, err);
+        rc = message_json(mc_host, ret, v, err);
         *ret_flags = JSON;
     }
     if (rc == TN_OK && ret->failed) {

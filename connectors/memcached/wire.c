@@ -3,42 +3,10 @@
  * of a bounded size. A reply that ends early or is none breaks the connection, so nobody reads another one's reply. */
 #include "memcached.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define LINE_MAX_BYTES 8192
 #define READ_BYTES     16384
-
-void mc_put(struct mc_buf *b, const void *p, size_t n)
-{
-    if (b->failed || n == 0) {
-        return;
-    }
-    if (b->n + n > b->cap) {
-        size_t cap = (b->n + n) * 2 + 256;
-        char *more = realloc(b->s, cap);
-        if (more == NULL) {
-            b->failed = true;
-            return;
-        }
-        b->s = more;
-        b->cap = cap;
-    }
-    memcpy(b->s + b->n, p, n);
-    b->n += n;
-}
-
-void mc_puts(struct mc_buf *b, const char *text)
-{
-    mc_put(b, text, strlen(text));
-}
-
-void mc_put_int(struct mc_buf *b, int64_t i)
-{
-    char text[24];
-    mc_put(b, text, (size_t)snprintf(text, sizeof text, "%" PRId64, i));
-}
 
 /* ---- talking ----------------------------------------------------------------------------------------- */
 
@@ -50,7 +18,7 @@ tn_rc mc_broken(tn_rc rc, tn_err *err)
     return rc;
 }
 
-tn_rc mc_send(struct mc_node *node, const struct mc_buf *b, uint64_t deadline_ns, tn_err *err)
+tn_rc mc_send(struct mc_node *node, const struct message_buf *b, uint64_t deadline_ns, tn_err *err)
 {
     if (b->failed) {
         return mc_host->fail(err, TN_E_NOMEM, "no memory for the request");

@@ -62,7 +62,7 @@ def test(id: str, type: str, config: dict) -> str:
     defaults = {name: field[1] for name, field in conn.settings(type).items()}
     host = config.get("host") or defaults.get("host")
     port = config.get("port") or defaults.get("port")
-    if isinstance(host, str) and port and not host.startswith("/") and "," not in host:
+    if isinstance(host, str) and port and not host.startswith("/") and "," not in host and not config.get("servers"):
         _reach(host, int(port))
     helper._probe()
     return "OK"

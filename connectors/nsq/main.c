@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NSQ connector: settings, the table of methods, and the contract's functions. */
+#include "nsq.h"
+
+#include <stdlib.h>
+
+const tn_host *nsq_host; /* set once by load() */
+
+static const char *const tls_modes[] = {"off", "on", "unverified", NULL};
+static const char *const protocols[] = {"http", "https", "tcp", NULL};
+
+static const tn_field fields[] = {
+    {TN_FIELD(struct nsq_conf, host), .dflt = "127.0.0.1", .min = 1, .max = 255,
+     .doc = "nsqlookupd, which knows the nsqd."},
+    {TN_FIELD(struct nsq_conf, port), .dflt = "4161", .min = 1, .max = 65535,
+     .doc = "Its HTTP port."},
+    {TN_FIELD(struct nsq_conf, protocol), .dflt = "http", .choices = protocols,
+     .doc = "How messages go to nsqd: http, https, or tcp: the framed protocol (nsqlookupd is then "
+            "asked over http)."},
+    {TN_FIELD(struct nsq_conf, timeout), .dflt = "10", .min = 1, .max = 600,
+     .doc = "Longest time of one operation in seconds."},
+    {TN_FIELD(struct nsq_conf, servers), .max = 8192,
+     .doc =
+         "Fixed nsqd as host:port, with commas between, or a list; nsqlookupd is then not asked. "
+         "Ports of protocol: 4151 for http, 4150 for tcp."},
+    {TN_FIELD(struct nsq_conf, refresh), .dflt = "60", .min = 1, .max = 86400,
+     .doc = "Seconds after which nsqlookupd is asked again."},
+    {TN_FIELD(struct nsq_conf, auth_secret), .doc = "Secret of AUTH (tcp); empty: none is sent."},
+    {TN_FIELD(struct nsq_conf, tls), .dflt = "off", .choices = tls_modes,
+     .doc =
+         "tcp: on: TLS (tls_v1), and the certificate must be valid for the host; unverified: TLS "
+         "with any certificate; off: none. https: unverified, or verified."},
+    {TN_FIELD(struct nsq_conf, tls_ca), .max = 200000,
+     .doc = "Certificates of the authorities to trust, as PEM text or the path of a file; default "
+            "those of the system."},
+    {TN_FIELD(struct nsq_conf, tls_cert), .max = 200000,
+     .doc = "Certificate of the client, as PEM text or the path of a file."},
+    {TN_FIELD(struct nsq_conf, tls_key), .doc = "Key of the client's certificate, as PEM text."},
+    {TN_FIELD(struct nsq_conf, application), .dflt = "tenon", .min = 1, .max = 63,
+     .doc = "Name of the client at nsqd."},
+    {TN_FIELD(struct nsq_conf, connect_timeout), .dflt = "3s", .min = 10, .max = 60000,
+     .doc = "Longest time for connecting to one server."},
+    {TN_FIELD(struct nsq_conf, max_result), .dflt = "16M", .min = 65536, .max = 1073741824,
+     .doc = "Largest answer in memory, in bytes."},
+    {0},
+};
+
+#define ARGS_MAX 8
+/* name, parameters, what it does, function */
+#define METHODS(X)                                                                                 \
+    X(publish, "topic:str, message:any, defer:any=None",                                           \
+      "Publishes to one nsqd and waits until it has taken the message: True. Texts and bytes as "  \
+      "they are, anything else as JSON. defer: milliseconds until it is delivered.",               \
+      nsq_publish)                                                                                 \
+    X(publish_many, "topic:str, messages:list", "Publishes all messages of a list or none: True.", \
+      nsq_publish_many)                                                                            \
+    X(query, "method:str, path:any=None, query:any=None, body:any=None",                           \
+      "A request to nsqlookupd: (status, parsed answer). Also query('GET /nodes').", nsq_query)    \
+    X(nodes, "", "The nsqd that are known: [{host, port}].", nsq_list_nodes)                       \
+    X(check, "", "nsqlookupd, or every fixed nsqd, answers.", nsq_check_all)
+
+enum {
+    NONE,
+#define AS_ID(name, args, doc, run) M_##name,
+    METHODS(AS_ID)
+#undef AS_ID
+        COUNT
+};
+static const tn_method methods[] = {
+#define AS_ROW(name, args, doc, run)                                                               \
+    {#name, args, doc, M_##name, M_##name == M_query ? TN_M_TUPLE : 0},
+    METHODS(AS_ROW)
+#undef AS_ROW
+        {0}};
+static nsq_method *const verbs[] = {
+#define AS_VERB(name, args, doc, run) [M_##name] = run,
+    METHODS(AS_VERB)
+#undef AS_VERB
+};
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static tn_rc on_load(const tn_host *host, tn_err *err)
+{
+    (void)err;
+    nsq_host = host;
+    return TN_OK;
+}
+
+static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
+{
+    struct nsq *nsq = inst;
+    (void)err;
+    nsq->conf = conf;
+    nsq->tcp = strcmp(nsq->conf->protocol, "tcp") == 0;
+    pthread_mutex_init(&nsq->lock, NULL);
+    return TN_OK;
+}
+
+static void on_detach(void *inst)
+{
+    struct nsq *nsq = inst;
+    stream_tls_finish(&nsq->tls);
+    pthread_mutex_destroy(&nsq->lock);
+}
+
+/* The first connection reads the certificates; the others use what it made. */
+static tn_rc prepare_tls(struct nsq *nsq, tn_err *err)
+{
+    const struct nsq_conf *conf = nsq->conf;
+    tn_rc rc = TN_OK;
+    const char *mode = conf->tls;
+    if (strcmp(conf->protocol, "https") == 0 && strcmp(mode, "off") == 0) {
+        mode = "on";
+    } else if (strcmp(conf->protocol, "http") == 0) {
+        mode = "off";
+    }
+    pthread_mutex_lock(&nsq->lock);
+    if (!nsq->tls_made) {
+        rc = stream_tls_init(nsq_host, mode, conf->tls_ca, conf->tls_cert, conf->tls_key.s,
+                             &nsq->tls, err);
+        nsq->tls_made = rc == TN_OK;
+    }
+    pthread_mutex_unlock(&nsq->lock);
+    return rc;
+}
+
+uint64_t nsq_sooner(uint64_t deadline_ns, int64_t ms)
+{
+    uint64_t at = nsq_host->now_ns() + (uint64_t)ms * 1000000u;
+    return deadline_ns != 0 && deadline_ns < at ? deadline_ns : at;
+}
+
+tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err)
+{
+    pthread_mutex_lock(&c->fd_lock);
+    c->fd = fd;
+    pthread_mutex_unlock(&c->fd_lock);
+    return fd >= 0 && atomic_load(&c->canceled)
+               ? nsq_host->fail(err, TN_E_CANCELED, "the operation was told to stop")
+               : TN_OK;
+}
+
+static void on_close(void *inst, void *conn, uint32_t why)
+{
+    struct nsq_conn *c = conn;
+    (void)inst;
+    nsq_leave(c, why == TN_CLOSE_NORMAL);
+    nsq_nodes_finish(&c->nodes);
+    message_free(&c->out);
+    message_free(&c->in);
+    pthread_mutex_destroy(&c->fd_lock);
+    free(c);
+}
+
+/* Good when somebody to publish to is known, and over the framed protocol when one of them lets us in. */
+static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
+{
+    struct nsq *nsq = inst;
+    tn_err own = TN_ERR_INIT;
+    if (deadline_ns != 0 && nsq_host->now_ns() >= deadline_ns) {
+        return nsq_host->fail(err, TN_E_TIMEOUT, "no time left to connect");
+    }
+    tn_rc rc = prepare_tls(nsq, err);
+    struct nsq_conn *c = rc == TN_OK ? calloc(1, sizeof *c) : NULL;
+    if (rc != TN_OK || c == NULL) {
+        return rc != TN_OK ? rc : nsq_host->fail(err, TN_E_NOMEM, "no memory for a connection");
+    }
+    c->inst = nsq;
+    c->fd = -1;
+    pthread_mutex_init(&c->fd_lock, NULL);
+    rc = nsq_nodes_ready(c, deadline_ns, &own);
+    for (uint32_t i = 0; rc == TN_OK && nsq->tcp && !c->up && i < c->nodes.n; i++) {
+        tn_rc one = nsq_join(c, &c->nodes.node[i], deadline_ns, &own);
+        if (i + 1 == c->nodes.n || one == TN_E_DENIED || one == TN_E_CONFIG) {
+            rc = one;
+        }
+    }
+    if (rc != TN_OK) {
+        on_close(inst, c, TN_CLOSE_BROKEN);
+        if (err != NULL) {
+            *err = own;
+            err->flags &= ~TN_ERR_CONN_BROKEN;
+        }
+        return rc;
+    }
+    *ret_conn = c;
+    return TN_OK;
+}
+
+/* ---- work -------------------------------------------------------------------------------------------- */
+
+/* Python has sorted arguments by the table already; any other caller may leave out what has a default (None here)
+ * but not what has none. */
+static tn_rc complete(const tn_method *m, const tn_args *a, tn_val all[ARGS_MAX], tn_err *err)
+{
+    uint32_t required = 0;
+    for (const char *p = m->args; *p != '\0';) {
+        size_t n = strcspn(p, ",");
+        required += memchr(p, '=', n) == NULL;
+        p += n;
+        p += strspn(p, ", ");
+    }
+    if (a->npos < required || a->npos > ARGS_MAX || a->nkw != 0) {
+        return nsq_host->fail(err, TN_E_INVAL, "%s(%s): %u arguments are needed", m->name, m->args,
+                              required);
+    }
+    memset(all, 0, ARGS_MAX * sizeof *all);
+    if (a->npos != 0) {
+        memcpy(all, a->pos, a->npos * sizeof *all);
+    }
+    return TN_OK;
+}
+
+static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *args,
+                       uint64_t deadline_ns, tn_result *ret, tn_err *err)
+{
+    struct nsq *nsq = inst;
+    struct nsq_conn *c = conn;
+    tn_err own = TN_ERR_INIT;
+    tn_val all[ARGS_MAX];
+    if (method == NONE || method >= COUNT) {
+        return nsq_host->fail(err, TN_E_UNSUPP, "there is no method %u", method);
+    }
+    if (deadline_ns != 0 && nsq_host->now_ns() >= deadline_ns) {
+        return nsq_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start");
+    }
+    struct tape *out = malloc(sizeof *out);
+    if (out == NULL) {
+        return nsq_host->fail(err, TN_E_NOMEM, "no memory for the result");
+    }
+    tape_init(out, (size_t)nsq->conf->max_result.n * 2);
+    struct nsq_call k = {.c = c,
+                         .a = all,
+                         .deadline_ns = nsq_sooner(deadline_ns, nsq->conf->timeout * 1000),
+                         .out = out,
+                         .err = &own};
+    tn_rc rc = complete(&methods[method - 1], args, all, &own);
+    atomic_store(&c->working, true);
+    rc = rc == TN_OK ? verbs[method](&k) : rc;
+    atomic_store(&c->working, false);
+    nsq_waiting(c, -1, NULL);
+    rc = rc == TN_OK ? tape_judge(out, nsq_host, &own) : rc;
+    if (rc == TN_E_UNAVAIL && atomic_load(&c->canceled)) {
+        rc = nsq_broken(nsq_host->fail(&own, TN_E_CANCELED, "the operation was told to stop"),
+                        &own);
+    }
+    if (rc != TN_OK) {
+        tape_finish(out);
+        free(out);
+        if (err != NULL) {
+            *err = own;
+        }
+        return rc;
+    }
+    *ret = (tn_result){out, method, 0};
+    return TN_OK;
+}
+
+static tn_rc on_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
+{
+    struct tape out;
+    tn_err own = TN_ERR_INIT;
+    struct nsq *nsq = inst;
+    tape_init(&out, 65536);
+    struct nsq_call k = {.c = conn,
+                         .deadline_ns = nsq_sooner(deadline_ns, nsq->conf->timeout * 1000),
+                         .out = &out,
+                         .err = &own};
+    tn_rc rc = nsq_check_all(&k);
+    nsq_waiting(conn, -1, NULL);
+    tape_finish(&out);
+    if (rc != TN_OK && err != NULL) {
+        *err = own;
+    }
+    return rc;
+}
+
+/* Publishing leaves nothing behind. */
+static tn_rc on_reset(void *inst, void *conn, tn_err *err)
+{
+    (void)inst, (void)err;
+    atomic_store(&((struct nsq_conn *)conn)->canceled, false);
+    return TN_OK;
+}
+
+static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
+{
+    (void)inst, (void)err;
+    return tape_play(r->native, sink);
+}
+
+static void on_free(void *inst, tn_result *r)
+{
+    (void)inst;
+    if (r->native != NULL) {
+        tape_finish(r->native);
+        free(r->native);
+    }
+    r->native = NULL;
+}
+
+static void on_cancel(void *inst, void *conn)
+{
+    struct nsq_conn *c = conn;
+    (void)inst;
+    if (atomic_load(&c->working)) { /* a late one must not end a healthy connection */
+        atomic_store(&c->canceled, true);
+        pthread_mutex_lock(&c->fd_lock);
+        if (c->fd >= 0) {
+            const struct stream s = {.fd = c->fd};
+            stream_interrupt(&s);
+        }
+        pthread_mutex_unlock(&c->fd_lock);
+    }
+}
+
+static const tn_connector_ops ops = {
+    .size = sizeof ops,
+    .methods = methods,
+    .open = on_open,
+    .check = on_check,
+    .reset = on_reset,
+    .close = on_close,
+    .invoke = on_invoke,
+    .emit = on_emit,
+    .result_free = on_free,
+    .cancel = on_cancel,
+};
+
+TN_PLUGIN(.kind = TN_KIND_CONNECTOR, .flags = TN_P_THREAD_SAFE, .name = "nsq", .version = "1.0.0",
+          .summary = "NSQ 1.0 and later: publishing", .caps = TN_CAP_CANCEL, .config = fields,
+          .conf_size = sizeof(struct nsq_conf), .inst_size = sizeof(struct nsq), .load = on_load,
+          .attach = on_attach, .detach = on_detach, .ops = &ops)

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a hostile nsqd or nsqlookupd may say. Input: a byte that chooses the parser, a byte for the size of the pieces, then
+ * frames, an answer of HTTP, or the JSON of /nodes. Every read is inside what came, and how it is cut must not matter. */
+#include "connectors/nsq/nsq.h"
+#include "kernel/value/json.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+#define MAX_FRAME 4096
+
+const tn_host *nsq_host;
+
+static struct {
+    const uint8_t *s;
+    size_t n, piece, pongs;
+} wire;
+
+/* ---- the other side ---------------------------------------------------------------------------------- */
+
+tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
+                  const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err)
+{
+    (void)host, (void)tls, (void)name, (void)port, (void)deadline_ns, (void)err;
+    *s = (struct stream){.fd = 0};
+    return TN_OK;
+}
+
+tn_rc stream_secure(struct stream *s, const struct stream_tls *tls, const char *name,
+                    uint64_t deadline_ns, tn_err *err)
+{
+    (void)s, (void)tls, (void)name, (void)deadline_ns, (void)err;
+    return TN_OK;
+}
+
+void stream_close(struct stream *s, int polite)
+{
+    (void)s, (void)polite;
+}
+
+tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_ns, tn_err *err)
+{
+    (void)s, (void)deadline_ns, (void)err;
+    wire.pongs += n == 4 && memcmp(p, "NOP\n", 4) == 0;
+    return TN_OK;
+}
+
+tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, size_t *ret_n,
+                  tn_err *err)
+{
+    size_t k = wire.n < wire.piece ? wire.n : wire.piece;
+    (void)deadline_ns, (void)err;
+    k = k < cap ? k : cap;
+    if (k == 0) {
+        s->ended = 1;
+        return TN_E_UNAVAIL;
+    }
+    memcpy(p, wire.s, k);
+    wire.s += k;
+    wire.n -= k;
+    *ret_n = k;
+    return TN_OK;
+}
+
+tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err)
+{
+    (void)c, (void)fd, (void)err;
+    return TN_OK;
+}
+
+uint64_t nsq_sooner(uint64_t deadline_ns, int64_t ms)
+{
+    return deadline_ns + (uint64_t)ms;
+}
+
+static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
+static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
+{
+    (void)err, (void)fmt;
+    return rc;
+}
+
+static uint64_t now_ns(void)
+{
+    return 1000000000u;
+}
+
+/* ---- what is told, as a hash ------------------------------------------------------------------------- */
+
+static uint64_t told;
+
+static void mix(const void *p, size_t n)
+{
+    const uint8_t *s = p;
+    for (size_t i = 0; i < n; i++) {
+        told = (told ^ s[i]) * 0x100000001B3u;
+    }
+    told = (told ^ n ^ 0x9E37u) * 0x100000001B3u;
+}
+
+static uint64_t frames(void)
+{
+    struct stream s = {.fd = 0};
+    struct message_buf in = {NULL, 0, 0, false};
+    struct nsq_frame f;
+    while (nsq_frame_read(&s, &in, MAX_FRAME, 0, &f, NULL) == TN_OK) {
+        if (f.n > MAX_FRAME || f.type > NSQ_MESSAGE) {
+            abort();
+        }
+        mix(f.s, f.n);
+    }
+    mix(&wire.pongs, sizeof wire.pongs);
+    message_free(&in);
+    return told;
+}
+
+static uint64_t nodes(tn_str text)
+{
+    struct nsq_nodes found = {NULL, 0};
+    if (nsq_nodes_parse(text, text.n % 2 == 0, &found, NULL) == TN_OK) {
+        if (found.n == 0 || found.n > NSQ_NODES_MAX) {
+            abort();
+        }
+        for (uint32_t i = 0; i < found.n; i++) {
+            mix(found.node[i].host, strlen(found.node[i].host));
+            mix(&found.node[i].port, 2);
+        }
+    }
+    nsq_nodes_finish(&found);
+    return told;
+}
+
+static uint64_t lookupd(void)
+{
+    static const struct nsq_conf conf = {.host = "a",
+                                         .port = 1,
+                                         .protocol = "http",
+                                         .application = "t",
+                                         .refresh = 1,
+                                         .max_result = {65536}};
+    struct nsq inst = {.conf = &conf};
+    struct nsq_conn c = {.inst = &inst};
+    tn_err err = TN_ERR_INIT;
+    tn_rc rc = nsq_nodes_ready(&c, 0, &err);
+    mix(&rc, sizeof rc);
+    mix(&c.nodes.n, sizeof c.nodes.n);
+    nsq_nodes_finish(&c.nodes);
+    message_free(&c.in);
+    return told;
+}
+
+static uint64_t play(const uint8_t *data, size_t n, size_t piece)
+{
+    wire.s = data + 2;
+    wire.n = n - 2;
+    wire.piece = piece;
+    wire.pongs = 0;
+    told = 0;
+    return data[0] % 3 == 0   ? frames()
+           : data[0] % 3 == 1 ? lookupd()
+                              : nodes((tn_str){(const char *)data + 2, n - 2});
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const tn_host_json json = {
+        .size = sizeof json, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
+    static const tn_host host = {
+        .size = sizeof host, .fail = host_fail, .now_ns = now_ns, .json = &json};
+    nsq_host = &host;
+    if (n < 3 || n > 100000) {
+        return 0;
+    }
+    if (play(data, n, SIZE_MAX) != play(data, n, (size_t)data[1] + 1)) {
+        abort(); /* how it is cut must not matter */
+    }
+    return 0;
+}
