@@ -163,7 +163,8 @@ class Connection:
                 raise Gone('type %d in a session' % kind)
         finally:
             self.running = ''
-        if self.wire.attention:
+        if self.wire.attention:  # the answer ends as it is; the acknowledgement is a message of its own
+            self.wire.write(done(DONE, _ERROR), True)
             self.wire.write(done(DONE, _ATTENTION))
         self.wire.write(b'', True)
 

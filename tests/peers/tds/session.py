@@ -102,6 +102,13 @@ class Session:
         if first == 'SET':
             self.options[second] = ts[-1].text
             return Result()
+        if self.options.get('IMPLICIT_TRANSACTIONS', '').upper() == 'ON' and self.trancount == 0 and first in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE', 'DROP'):
+            event = self.transaction('begin')
+            return self._plain(ts, params)._replace(event=event)
+        return self._plain(ts, params)
+
+    def _plain(self, ts: List[sql.Token], params: Dict[str, Tuple[Type, Any]]) -> Result:
+        first, second = ts[0].up(), ts[1].up() if len(ts) > 1 else ''
         if first == 'USE':
             return self._use(sql.name_of(ts[1]))
         if first == 'WAITFOR':
