@@ -8,8 +8,8 @@ from pathlib import Path
 
 # A module may import those above it.
 ORDER = ["__init__", "errors", "task", "report", "api", "fold", "resp", "sql", "toolkit", "service", "env",
-         "conn", "probe", "threads", "config", "filters", "func", "entities", "guance", "redis_like",
-         "store", "sysdb", "dff"]
+         "mongo_values", "mongo_cursor", "mongo_write", "mongo_coll", "mongo", "conn", "probe", "threads",
+         "config", "filters", "func", "entities", "guance", "redis_like", "store", "sysdb", "dff"]
 
 
 def module_name(path: Path) -> str:

@@ -5,9 +5,13 @@ import re
 
 import _tenon
 from .errors import ConfigError, ConnectorNotSupport, EntityNotFound
+from .mongo import Part as _Mongo
 from .service import Known
 
 CAP_QUERY, CAP_TXN, CAP_STREAM = 1, 2, 8  # TN_CAP_* of <tenon/connector.h>
+
+# What is Python on top of a plugin's methods; _configured(config) is called for each helper.
+_PARTS = {"mongodb": _Mongo}
 
 # type -> (class, {setting: (text, default, required)}); the plugins of a process do not change.
 _classes: dict = {}
@@ -118,6 +122,8 @@ def _make_class(type_name: str):
         if caps & CAP_STREAM and caps & CAP_QUERY and "stream" in pairs:
             bases = (Streaming,) + bases
             pairs.remove("stream")
+        if type_name in _PARTS:
+            bases = (_PARTS[type_name],) + bases
         members = {"__slots__": (), "__module__": "tenon.connectors"}
         members.update((n, _puller(n, methods[n + "_start"].__doc__)) for n in pairs)
         for name, method in methods.items():
@@ -142,7 +148,10 @@ def connect(name: str, type_name: str, config: dict, strict: bool = False):
     made = _make_class(type_name)
     if made is None:
         raise ConnectorNotSupport("Connector type not supported: `%s`" % type_name)
-    return made[0](name, type_name, json.dumps(config, sort_keys=True), strict)
+    helper = made[0](name, type_name, json.dumps(config, sort_keys=True), strict)
+    if type_name in _PARTS:
+        helper._configured(config)
+    return helper
 
 
 def _snake(key: str) -> str:

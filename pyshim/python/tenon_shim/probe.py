@@ -62,7 +62,8 @@ def test(id: str, type: str, config: dict) -> str:
     defaults = {name: field[1] for name, field in conn.settings(type).items()}
     host = config.get("host") or defaults.get("host")
     port = config.get("port") or defaults.get("port")
-    if isinstance(host, str) and port and not host.startswith("/") and "," not in host and not config.get("servers"):
+    elsewhere = config.get("servers") or config.get("uri")  # settings that are used instead of host and port
+    if isinstance(host, str) and port and not host.startswith("/") and "," not in host and not elsewhere:
         _reach(host, int(port))
     helper._probe()
     return "OK"

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands: BSON from Python goes out as it is, the reply comes back as it is. */
+#include "mongodb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The third argument of run(). */
+#define F_READ  1 /* goes where reads go, and is asked again when the line broke */
+#define F_WRITE 2 /* is asked again when the server can tell that it was not done */
+#define F_BOUND 4 /* the server stops working on it at the deadline */
+#define F_REPLY 8 /* a refusal of the server is a reply, too */
+
+#define COMMAND_MAX (48u << 20) /* longest message of the protocol */
+
+static tn_rc broken(const char *text, tn_err *err)
+{
+    tn_rc rc = mg_host->fail(err, TN_E_UNAVAIL, "%s", text);
+    if (err != NULL) {
+        err->flags |= TN_ERR_CONN_BROKEN | TN_ERR_RETRY;
+    }
+    return rc;
+}
+
+/* ---- cursors that are open --------------------------------------------------------------------------- */
+
+static void forget(struct mg_conn *c, int64_t id)
+{
+    for (uint32_t i = 0; i < c->ncursors; i++) {
+        if (c->cursors[i].id == id) {
+            c->cursors[i] = c->cursors[--c->ncursors];
+            return;
+        }
+    }
+}
+
+/* A reply may open a cursor or tell that it is at its end; `more` is the id in a getMore. */
+static void notice(struct mg_conn *c, const bson_t *reply, int64_t more, uint32_t server)
+{
+    bson_iter_t it, cursor;
+    uint32_t n;
+    if (!bson_iter_init_find(&it, reply, "cursor") || bson_iter_type(&it) != BSON_TYPE_DOCUMENT ||
+        !bson_iter_recurse(&it, &cursor) || !bson_iter_find(&cursor, "id")) {
+        if (more != 0) {
+            forget(c, more); /* the server does not know it any more */
+        }
+        return;
+    }
+    int64_t id = bson_iter_as_int64(&cursor);
+    if (more != 0 && id != more) {
+        forget(c, more);
+    }
+    if (id == 0 || id == more || c->ncursors == MG_CURSORS_MAX ||
+        !bson_iter_recurse(&it, &cursor) || !bson_iter_find(&cursor, "ns") ||
+        bson_iter_type(&cursor) != BSON_TYPE_UTF8) {
+        return;
+    }
+    struct mg_cursor *slot = &c->cursors[c->ncursors];
+    const char *ns = bson_iter_utf8(&cursor, &n);
+    if (n < sizeof slot->ns && memchr(ns, '.', n) != NULL) {
+        memcpy(slot->ns, ns, n + 1);
+        slot->id = id;
+        slot->server = server;
+        c->ncursors++;
+    }
+}
+
+void mg_close_cursors(struct mg_conn *c)
+{
+    while (c->ncursors != 0 && c->why.rc == TN_OK) {
+        struct mg_cursor *slot = &c->cursors[--c->ncursors];
+        char *dot = strchr(slot->ns, '.');
+        bson_t command = BSON_INITIALIZER, ids, opts = BSON_INITIALIZER;
+        *dot = '\0';
+        BSON_APPEND_UTF8(&command, "killCursors", dot + 1);
+        BSON_APPEND_ARRAY_BEGIN(&command, "cursors", &ids);
+        BSON_APPEND_INT64(&ids, "0", slot->id);
+        bson_append_array_end(&command, &ids);
+        BSON_APPEND_INT32(&opts, "serverId", (int32_t)slot->server);
+        mongoc_client_command_with_opts(c->client, slot->ns, &command, NULL, &opts, NULL, NULL);
+        bson_destroy(&command);
+        bson_destroy(&opts);
+    }
+    c->ncursors = 0;
+}
+
+/* ---- one command ------------------------------------------------------------------------------------- */
+
+static tn_rc options(struct mg_conn *c, uint32_t flags, uint32_t server, uint64_t deadline_ns,
+                     bson_t *opts, tn_err *err)
+{
+    bson_error_t error;
+    int left = net_left_ms(mg_host, deadline_ns);
+    if (server != 0) {
+        BSON_APPEND_INT32(opts, "serverId", (int32_t)server);
+    }
+    if (flags & F_BOUND && left > 0) { /* its answer shall arrive before we stop listening */
+        BSON_APPEND_INT64(opts, "maxTimeMS", left > 200 ? left - 50 : left);
+    }
+    if (c->session != NULL && !mongoc_client_session_append(c->session, opts, &error)) {
+        return mg_fail(c, &error, err);
+    }
+    return TN_OK;
+}
+
+/* Which server answers, so that a cursor can be read on. */
+static tn_rc choose(struct mg_conn *c, uint32_t flags, uint32_t *server, tn_err *err)
+{
+    bson_error_t error;
+    const mongoc_read_prefs_t *prefs = mongoc_client_get_read_prefs(c->client);
+    mongoc_server_description_t *d = mongoc_client_select_server(c->client, !(flags & F_READ),
+                                                                 prefs, &error);
+    if (d == NULL) {
+        return mg_fail(c, &error, err);
+    }
+    *server = mongoc_server_description_id(d);
+    mongoc_server_description_destroy(d);
+    return TN_OK;
+}
+
+static bool transmit(struct mg_conn *c, const char *db, const bson_t *command, uint32_t flags,
+                     const bson_t *opts, bson_t *reply, bson_error_t *error)
+{
+    const mongoc_read_prefs_t *prefs = mongoc_client_get_read_prefs(c->client);
+    if (flags & F_READ) {
+        return mongoc_client_read_command_with_opts(c->client, db, command, prefs, opts, reply,
+                                                    error);
+    }
+    return flags & F_WRITE
+               ? mongoc_client_write_command_with_opts(c->client, db, command, opts, reply, error)
+               : mongoc_client_command_with_opts(c->client, db, command, NULL, opts, reply, error);
+}
+
+static int64_t more_of(const bson_t *command)
+{
+    bson_iter_t it;
+    return bson_iter_init(&it, command) && bson_iter_next(&it) &&
+                   strcmp(bson_iter_key(&it), "getMore") == 0
+               ? bson_iter_as_int64(&it)
+               : 0;
+}
+
+static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint32_t flags,
+                  uint32_t server, uint64_t deadline_ns, struct mg_reply *r, tn_err *err)
+{
+    bson_t opts = BSON_INITIALIZER;
+    bson_error_t error = {0};
+    const char *why;
+    bool cursors = (flags & F_READ) != 0 && server == 0;
+    tn_rc rc = cursors ? choose(c, flags, &server, err) : TN_OK;
+    rc = rc == TN_OK ? options(c, flags, server, deadline_ns, &opts, err) : rc;
+    if (rc == TN_OK) {
+        bool ok = transmit(c, db, command, flags, &opts, &r->doc, &error);
+        bool refusal = !ok && error.domain == MONGOC_ERROR_SERVER;
+        if (!ok && !(refusal && bson_has_field(&r->doc, "ok"))) {
+            rc = mg_fail(c, &error, err);
+        } else if (refusal) {
+            tn_err judged = TN_ERR_INIT;
+            rc = mg_fail(c, &error, &judged) == TN_E_UNAVAIL || !(flags & F_REPLY) ? judged.rc
+                                                                                   : TN_OK;
+            if (rc != TN_OK && err != NULL) {
+                *err = judged;
+            }
+        }
+    }
+    if (rc == TN_OK && !mg_sound(&r->doc, &why)) {
+        rc = mg_host->fail(err, TN_E_REMOTE, "the reply of the server cannot be read: %s", why);
+    }
+    if (rc == TN_OK) {
+        r->server = server;
+        r->conn = c->serial;
+        notice(c, &r->doc, more_of(command), server);
+    }
+    bson_destroy(&opts);
+    return rc;
+}
+
+static tn_rc take_command(const tn_val *v, bson_t *ret, tn_err *err)
+{
+    const char *why = "it is no document";
+    if (v->type != TN_T_BYTES || v->n > COMMAND_MAX) {
+        return mg_host->fail(err, v->type != TN_T_BYTES ? TN_E_INVAL : TN_E_LIMIT,
+                             v->type != TN_T_BYTES ? "a command must be BSON"
+                                                   : "a command of %u bytes is larger than 48 MiB",
+                             v->n);
+    }
+    if (!bson_init_static(ret, v->u.b, v->n) || !mg_sound(ret, &why)) {
+        return mg_host->fail(err, TN_E_INVAL, "the command cannot be sent: %s", why);
+    }
+    return TN_OK;
+}
+
+static bool is_int(const tn_val *v)
+{
+    return v->type == TN_T_INT && v->u.i >= 0 && v->u.i <= INT32_MAX;
+}
+
+tn_rc mg_run(struct mg_conn *c, const tn_args *a, uint64_t deadline_ns, struct mg_reply **ret,
+             tn_err *err)
+{
+    const tn_val *db = &a->pos[0];
+    char name[64];
+    bson_t command;
+    if (a->npos < 5 || db->type != TN_T_STR || db->n == 0 || db->n >= sizeof name ||
+        memchr(db->u.s, '\0', db->n) != NULL || !is_int(&a->pos[2]) || !is_int(&a->pos[3]) ||
+        !is_int(&a->pos[4])) {
+        return mg_host->fail(
+            err, TN_E_INVAL,
+            "run(db, command, flags, server, conn): the name of a database has 1 to 63 "
+            "bytes, and none of them is NUL");
+    }
+    memcpy(name, db->u.s, db->n);
+    name[db->n] = '\0';
+    tn_rc rc = take_command(&a->pos[1], &command, err);
+    if (rc != TN_OK) {
+        return rc;
+    }
+    if (a->pos[4].u.i != 0 && a->pos[4].u.i != c->serial) {
+        return mg_host->fail(
+            err, TN_E_INVAL,
+            "this cursor belongs to another connection; a cursor is read by the thread "
+            "that made it, in the call that made it");
+    }
+    if (c->fresh && mg_stale(c)) {
+        return broken("the server closed the connection while it was idle", err);
+    }
+    c->fresh = false;
+    struct mg_reply *r = aligned_alloc(_Alignof(struct mg_reply),
+                                       sizeof *r); /* a bson_t wants 128 */
+    if (r == NULL) {
+        return mg_host->fail(err, TN_E_NOMEM, "no memory for the reply");
+    }
+    bson_init(&r->doc); /* libmongoc initialises it once more, in every case */
+    rc = talk(c, name, &command, (uint32_t)a->pos[2].u.i, (uint32_t)a->pos[3].u.i, deadline_ns, r,
+              err);
+    if (rc != TN_OK) {
+        mg_reply_free(r);
+        return rc;
+    }
+    *ret = r;
+    return TN_OK;
+}
+
+void mg_reply_free(struct mg_reply *reply)
+{
+    if (reply != NULL) {
+        bson_destroy(&reply->doc);
+        free(reply);
+    }
+}
