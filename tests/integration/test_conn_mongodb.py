@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: Apache-2.0
+"""connectors/mongodb in scripts, against FerretDB; the same lines run with pymongo and must give the same."""
+
+import datetime
+import decimal
+import json
+import os
+import time
+
+import pytest
+from peers.ferretdb import FerretDB
+from peers.proxy import Proxy
+from support.connectors import add, fresh, not_addable, on, peer, refused
+from support.matrix import check_row, shows
+from support.server import ROOT, wait_for
+
+
+@pytest.fixture(scope='module')
+def mg():
+    with peer(FerretDB) as p:
+        yield p
+
+
+@pytest.fixture(scope='module')
+def cid(server, mg):
+    return add(server.client(), 'mongodb', mg.config())
+
+
+@pytest.fixture
+def k():
+    """A collection nobody has."""
+    return fresh('k')
+
+
+@pytest.fixture(scope='module')
+def pymongo():
+    return pytest.importorskip('pymongo')
+
+
+class Theirs:
+    """pymongo where scripts have a connector."""
+
+    def __init__(self, pymongo, mg):
+        self.client = pymongo.MongoClient('127.0.0.1', mg.port)
+        self.pymongo = pymongo
+
+    def db(self, name='test'):
+        return self.client[name]
+
+    def __getattr__(self, name):
+        return getattr(self.pymongo if hasattr(self.pymongo, name) else self.client, name)
+
+
+@pytest.fixture(scope='module')
+def both(server, mg, cid, pymongo):
+    """both(lines, k): the result of the lines in a script, after comparing it with what pymongo gives."""
+    theirs = Theirs(pymongo, mg)
+
+    def run(body, **kwargs):
+        ours = on(server.client(), cid, body, **kwargs)
+        names = {'datetime': datetime, 'decimal': decimal, 'time': time, 'tell': tell}
+        lines = '\n'.join('    ' + line for line in body.strip('\n').split('\n'))
+        exec('def f(c, %s):\n%s' % (', '.join(kwargs), lines), names)  # noqa: S102
+        theirs.client.test.drop_collection(kwargs['k'])
+        expected = json.loads(json.dumps(names['f'](theirs, **kwargs)))
+        assert ours == expected
+        return ours
+    return run
+
+
+def tell(call):
+    """As in scripts: [class] of what it raises."""
+    try:
+        call()
+    except Exception as e:
+        return [type(e).__name__, str(e), getattr(e, 'code', None), None]
+
+
+# ---- documents -------------------------------------------------------------------------------------------------
+
+
+def test_reading(both, k):
+    got = both('''
+t = c.db()[k]
+out = [t.insert_one({'_id': 1, 'a': 'x', 'n': 5, 'f': 1.5, 'l': [1, 2], 'd': {'e': None}, 't': True}).inserted_id]
+out += [t.insert_many([{'_id': i, 'n': i, 's': 's%d' % (i % 3)} for i in range(2, 300)]).inserted_ids[-1]]
+out += [t.find_one({'_id': 1}), t.find_one(7), t.find_one({'n': -1}), t.find_one({'n': {'$gt': 100}}, {'n': 1, '_id': 0}, sort=[('n', -1)])]
+out += [len(list(t.find())), [d['n'] for d in t.find({'n': {'$lt': 9}}, {'_id': 0}).sort('n', -1).skip(1).limit(3)]]
+out += [[d['_id'] for d in t.find().sort([('s', 1), ('_id', -1)]).limit(5)], t.find().sort('_id', 1)[10], [d['_id'] for d in t.find().sort('_id')[20:23]]]
+out += [t.count_documents({}), t.count_documents({'n': {'$gte': 290}}, limit=5), t.estimated_document_count(), sorted(map(str, t.distinct('s')))]
+out += [list(t.find({'n': 3}, ['s'])), [d['_id'] for d in t.find({'s': 's1'}).sort('_id').limit(-2)], t.full_name, t.name, c.db().name, t.sub.name, t['x.y'].name]
+out += [k in c.list_database_names(), k in c.db().list_collection_names(), c.db().command('ping'), len(list(t.find(batch_size=7)))]
+out += [list(t.aggregate([{'$match': {'n': {'$lte': 6}}}, {'$group': {'_id': '$s', 'n': {'$sum': 1}}}, {'$sort': {'_id': 1}}]))]
+return out
+''', k=k)
+    assert got[0] == 1 and got[6] == 299 and got[7] == [7, 6, 5]
+
+
+def test_writing(both, k):
+    got = both('''
+t = c.db()[k]
+t.insert_many([{'_id': i, 'n': i, 'g': i % 4} for i in range(20)])
+out = []
+r = t.update_one({'_id': 1}, {'$set': {'n': 100}, '$inc': {'g': 1}})
+out += [r.matched_count, r.modified_count, r.upserted_id, r.acknowledged]
+r = t.update_many({'g': 2}, {'$set': {'g': 9}})
+out += [r.matched_count, r.modified_count]
+r = t.update_one({'_id': 77}, {'$set': {'n': 7}}, upsert=True)
+out += [r.matched_count, r.modified_count, r.upserted_id]
+r = t.replace_one({'_id': 3}, {'only': 'this'})
+out += [r.matched_count, r.modified_count, t.find_one(3)]
+out += [t.delete_one({'g': 9}).deleted_count, t.delete_many({'g': 0}).deleted_count, t.delete_many({'g': 'no'}).deleted_count]
+out += [t.find_one_and_update({'_id': 5}, {'$inc': {'n': 1}}), t.find_one_and_update({'_id': 5}, {'$inc': {'n': 1}}, return_document=True)]
+out += [t.find_one_and_replace({'_id': 5}, {'z': 1}), t.find_one_and_delete({'_id': 5}), t.find_one_and_delete({'_id': 5})]
+d = {'x': 1}
+i = t.insert_one(d).inserted_id
+out += [type(i).__name__, d['_id'] == i, t.find_one(i)['x'], t.find_one({'_id': i}) == d]
+r = t.bulk_write([c.InsertOne({'_id': 'a'}), c.InsertOne({'_id': 'b'}), c.UpdateOne({'_id': 'a'}, {'$set': {'v': 1}}), c.UpdateMany({'g': 3}, {'$set': {'h': 1}}),
+                  c.ReplaceOne({'_id': 'up'}, {'w': 1}, upsert=True), c.DeleteOne({'_id': 'b'}), c.DeleteMany({'h': 1})])
+out += [r.inserted_count, r.matched_count, r.modified_count, r.deleted_count, r.upserted_count, sorted(r.upserted_ids.items())]
+out += [sorted(map(str, t.distinct('_id', {'n': {'$exists': False}, 'x': None}))), t.count_documents({})]
+return out
+''', k=k)
+    assert got[:9] == [1, 1, None, True, 6, 6, 0, 0, 77]
+
+
+def test_bson_types(api, cid, k, mg, pymongo):
+    """Each type of bson, there and back; what one client wrote the other reads."""
+    from bson import ObjectId
+    from bson.binary import Binary
+    from bson.decimal128 import Decimal128
+    from bson.regex import Regex
+    values = on(api, cid, r'''
+import bson, re, uuid
+from bson import ObjectId, Decimal128, Int64, Binary, Regex, Timestamp
+t = c.db()[k]
+values = {'oid': ObjectId('0123456789ab0123456789ab'), 'i32': 1, 'i64': 2 ** 40, 'I64': Int64(5), 'neg': -1, 'f': 1.25, 's': 'a\u6570\U0001f600', 'b': b'\x00\xff',
+          'bin': Binary(b'xy', 128), 't': datetime.datetime(2024, 2, 29, 12, 30, 15, 123000), 're': re.compile('^a.b', re.I), 'ts': Timestamp(5, 6), 'none': None,
+          'yes': True, 'l': [1, 'a', None, 2.5], 'm': {'a': {'b': []}}}
+t.insert_one(dict(values, _id=1))
+back = t.find_one(1)
+wrong = {key: [repr(v), repr(back[key])] for key, v in values.items() if key not in ('re',) and (back[key] != v or type(back[key]) is not type(v))}
+return [wrong, back['re'].pattern, isinstance(back['I64'], Int64), t.find_one({'oid': values['oid']})['i32'], list(back), t.find_one({'t': {'$gt': datetime.datetime(2024, 1, 1)}})['_id'],
+        tell(lambda: t.insert_one({'o': object()}))[0], tell(lambda: t.insert_one({'i': 2 ** 64}))[0]]
+''', k=k)
+    wrong, pattern, int64, found, order, later, bad, big = values
+    assert set(wrong) <= {'i64'} and pattern == '^a.b' and int64 and found == 1 and later == 1
+    assert order[0] == '_id' and order[1:4] == ['oid', 'i32', 'i64'] and bad == 'InvalidDocument' and big == 'OverflowError'
+    client = pymongo.MongoClient('127.0.0.1', mg.port)
+    theirs = client.test[k].find_one({'_id': 1})
+    assert theirs['oid'] == ObjectId('0123456789ab0123456789ab') and theirs['i64'] == 2 ** 40 and theirs['b'] == b'\x00\xff'
+    assert theirs['t'] == datetime.datetime(2024, 2, 29, 12, 30, 15, 123000) and theirs['s'] == 'a\u6570\U0001f600'
+    assert theirs['bin'] == Binary(b'xy', 128) and isinstance(theirs['re'], Regex)
+    client.close()
+    assert Decimal128
+
+
+def test_extended_json(api, cid, k):
+    """bson.json_util of scripts works on what comes back; without it ids become text."""
+    got = on(api, cid, '''
+from bson import ObjectId, json_util
+t = c.db()[k]
+i = t.insert_one({'when': datetime.datetime(2024, 1, 2)}).inserted_id
+return [json_util.loads(json_util.dumps(t.find_one()))['_id'] == i, c.dump_for_json(t.find_one({}, {'_id': 1})) == '{"_id": "%s"}' % i]
+''', k=k)
+    assert got == [True, True]
+
+
+def test_cursors(api, cid, k):
+    """In batches; closed ones are closed at the server; nothing may be set after the start."""
+    got = on(api, cid, '''
+t = c.db()[k]
+t.insert_many([{'_id': i} for i in range(5000)])
+cur = t.find().sort('_id', 1).batch_size(100)
+out = [cur.alive, next(cur)['_id'], cur.next()['_id'], len(cur._data), cur.cursor_id != 0, tell(lambda: cur.limit(3))[0]]
+out += [sum(1 for _ in cur), cur.alive, tell(lambda: next(cur))[0]]
+with t.find(batch_size=10) as cur:
+    next(cur)
+    out.append(cur.alive)
+out += [cur.alive, tell(cur.next)[0], len(list(t.find().limit(250))), len(list(t.find(limit=150).batch_size(40)))]
+cur = t.find({'_id': {'$lt': 4}}).sort('_id', -1)
+out += [[d['_id'] for d in cur], [d['_id'] for d in cur.rewind()], [d['_id'] for d in cur.clone().limit(1)], cur.count(), t.find({'_id': 3}).distinct('_id')]
+for _ in range(20):
+    next(t.find(batch_size=5))
+out += [len(c._forgotten), t.count_documents({}), len(c._forgotten), tell(lambda: t.find()[-1])[0], tell(lambda: t.find()[9999])[0]]
+agg = t.aggregate([{'$match': {'_id': {'$lt': 300}}}, {'$sort': {'_id': 1}}], batchSize=50)
+out += [len(agg.to_list(7)), sum(1 for _ in agg)]
+other = t.find(batch_size=3)
+next(other)
+c.db().command('killCursors', k, cursors=[other.cursor_id])
+out.append(tell(lambda: list(other))[0])
+return out
+''', k=k)
+    assert got[:9] == [True, 0, 1, 98, True, 'InvalidOperation', 4998, False, 'StopIteration']
+    assert got[9:14] == [True, False, 'StopIteration', 250, 150]
+    assert got[14:19] == [[3, 2, 1, 0], [3, 2, 1, 0], [3], 4, [3]]
+    assert got[19] == 1 and got[20:24] == [5000, 0, 'IndexError', 'IndexError'] and got[24:26] == [7, 293]
+    assert got[26] == 'CursorNotFound'
+
+
+@shows('streaming', 'batch by batch, bounded memory')
+@pytest.mark.heavy  # a sanitizer keeps freed memory for a while
+def test_a_large_collection_in_bounded_memory(api, cid, k):
+    got = on(api, cid, '''
+import resource
+t = c.db()[k]
+for start in range(0, 5000, 500):
+    t.insert_many([{'_id': i, 'text': 'x' * 4000} for i in range(start, start + 500)])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+n = sum(len(d['text']) for d in t.find())
+return [n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before]
+''', k=k)
+    assert got[0] == 20000000 and got[1] < 18 << 10
+
+
+def test_indexes_and_collections(api, cid, k):
+    got = on(api, cid, '''
+db = c.db()
+t = db[k]
+out = [list(t.list_indexes()), t.create_index('a'), t.create_index([('b', 1), ('c', -1)], unique=True, name='bc'), sorted(t.index_information())]
+out += [t.index_information()['bc']['key'], t.index_information()['bc'].get('unique')]
+t.drop_index('a_1')
+out += [sorted(t.index_information()), t.create_indexes([c.IndexModel('z'), c.IndexModel([('y', c.DESCENDING)])])]
+t.drop_indexes()
+out += [sorted(t.index_information()), tell(lambda: t.drop_index('none'))[0], tell(lambda: db.create_collection(k))[0]]
+out.append(db.create_collection(k + 'made').name)
+t.insert_one({'_id': 1})
+t.rename(k + 'new')
+out += [db[k + 'new'].count_documents({}), k in db.list_collection_names(), sorted(n for n in db.list_collection_names() if n.startswith(k)) == [k + 'made', k + 'new']]
+db[k + 'new'].drop()
+db[k + 'new'].drop()
+db.drop_collection(k + 'made')
+out += [[n for n in db.list_collection_names() if n.startswith(k)], tell(lambda: db.drop_collection('no..name'))[0], tell(lambda: c.db('a b'))[0]]
+other = c.db(k)
+other.t.insert_one({})
+out += [k in c.list_database_names(), other.client is c, c[k].t.count_documents({})]
+c.drop_database(k)
+out += [k in c.list_database_names(), isinstance(c.server_info()['version'], str)]
+return out
+''', k=k)
+    assert got[:4] == [[], 'a_1', 'bc', ['_id_', 'a_1', 'bc']] and got[4:6] == [[['b', 1], ['c', -1]], True]
+    assert got[6:9] == [['_id_', 'bc'], ['z_1', 'y_-1'], ['_id_']] and got[9] == 'OperationFailure' and got[10] == 'CollectionInvalid'
+    assert got[11:15] == [k + 'made', 1, False, True] and got[15:18] == [[], 'InvalidName', 'InvalidName']
+    assert got[18:] == [True, True, 1, False, True]
+
+
+def test_errors(api, cid, k):
+    got = on(api, cid, '''
+t = c.db()[k]
+t.insert_one({'_id': 1})
+out = [tell(lambda: t.insert_one({'_id': 1})), tell(lambda: c.db().command('nosuchcommand')), tell(lambda: t.find_one({'$nosuch': 1}))]
+try:
+    t.insert_many([{'_id': 2}, {'_id': 1}, {'_id': 3}], ordered=False)
+except Exception as e:
+    out.append([type(e).__name__, e.details['nInserted'], [w['index'] for w in e.details['writeErrors']], e.details['writeErrors'][0]['code'], e.details['writeErrors'][0]['op']])
+try:
+    t.insert_many([{'_id': 4}, {'_id': 1}, {'_id': 5}])
+except Exception as e:
+    out.append([e.details['nInserted'], t.count_documents({})])
+out += [tell(lambda: t.no_such_method(1)), tell(lambda: t.watch())[0], tell(lambda: t.update_one({}, {'a': 1}))[0], tell(lambda: t.insert_many([]))[0],
+        tell(lambda: t.bulk_write([]))[0], tell(lambda: t.bulk_write([1]))[0], tell(lambda: t.find('x'))[0], tell(lambda: bool(t))[0], t == c.db()[k]]
+deep = {}
+for _ in range(150):
+    deep = {'d': deep}
+out += [tell(lambda: t.insert_one(deep))[:2], tell(lambda: t.insert_one({'s': 'x' * (17 << 20)})), t.count_documents({})]
+return out
+''', k=k)
+    assert got[0][0] == 'DuplicateKeyError' and got[0][2] == 11000 and 'E11000' in got[0][1]
+    assert got[1][0] == 'Unsupported' and got[1][2] == 59 and got[2][0] in ('OperationFailure', 'Unsupported')
+    assert got[3] == ['BulkWriteError', 2, [1], 11000, {'_id': 1}] and got[4] == [1, 4]
+    assert got[5][0] == 'TypeError' and "'no_such_method'" in got[5][1]
+    assert got[6:14] == ['NotSupported', 'ValueError', 'TypeError', 'InvalidOperation', 'TypeError', 'TypeError', 'NotImplementedError', True]
+    assert got[14][0] == 'InvalidArgument' and '100 levels' in got[14][1] and got[15][0] == 'DocumentTooLarge' and got[16] == 4
+
+
+def test_errors_are_those_of_pymongo_when_a_script_imports_it(api, cid, k, pymongo):
+    got = on(api, cid, '''
+import pymongo
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+t = c.db()[k]
+t.insert_one({'_id': 1})
+out = []
+try:
+    t.insert_one({'_id': 1})
+except DuplicateKeyError as e:
+    out += [e.code, e.details['code'], isinstance(e, OperationFailure)]
+try:
+    t.bulk_write([pymongo.InsertOne({'_id': 2}), pymongo.UpdateOne({'_id': 2}, {'$set': {'a': 1}}), pymongo.InsertOne({'_id': 1})])
+except BulkWriteError as e:
+    out += [e.details['nInserted'], e.details['nModified']]
+try:
+    c.db().command('nosuchcommand')
+except OperationFailure as e:
+    out += [e.code]
+return out + [t.find_one(sort=[('_id', pymongo.DESCENDING)])['_id'], t.find_one_and_update({'_id': 2}, {'$set': {'a': 2}}, return_document=pymongo.ReturnDocument.AFTER)]
+''', k=k)
+    assert got == [11000, 11000, True, 1, 1, 59, 2, {'_id': 2, 'a': 2}]
+
+
+def test_as_in_pymongo_3(api, cid, k):
+    assert on(api, cid, '''
+t = c.db()[k]
+out = [t.insert({'_id': 1}), t.insert([{'_id': 2}, {'_id': 3}]), t.save({'_id': 1, 'x': 1}), t.update({'_id': 1}, {'$set': {'y': 2}})['n'], t.find_one(1)]
+return out + [t.count(), t.remove(2)['n'], t.remove({})['n'], c.db().collection_names(False).count(k)]
+''', k=k) == [1, [2, 3], 1, 1, {'_id': 1, 'x': 1, 'y': 2}, 3, 1, 2, 1]
+
+
+def test_helper_of_the_original(api, mg, cid, k):
+    got = on(api, cid, '''
+c.db()[k].insert_one({'_id': 1})
+return ['test' in c.run_method('list_database_names'), k in c.run_method('list_collection_names'), c.run_method('list_collection_names', db_name='nosuch'),
+        c.run_method('drop_database'), c.check(), c.db().command({'count': k})['n']]
+''', k=k)
+    assert got == [True, True, [], None, None, 1]
+    bare = add(api, 'mongodb', {'host': '127.0.0.1', 'port': mg.port})
+    got = on(api, bare, "return [tell(c.db), c.db('test')[k].count_documents({}), DFF.CONN(cid, database='test').db()[k].count_documents({})]", k=k)
+    assert got[0][0] == 'ConfigurationError' and 'database' in got[0][1] and got[1:] == [1, 1]
+    by_uri = add(api, 'mongodb', {'host': '127.0.0.1', 'uri': 'mongodb://127.0.0.1:%d/test?appname=x' % mg.port})
+    assert on(api, by_uri, 'return c.db()[k].count_documents({})', k=k) == 1
+
+
+def test_threads(api, cid, k):
+    """Threads of a call get connections of their own; a cursor is read where it was made."""
+    got = on(api, cid, '''
+from concurrent.futures import ThreadPoolExecutor
+t = c.db()[k]
+def work(n):
+    t.insert_many([{'_id': n * 1000 + i} for i in range(200)])
+    return t.count_documents({'_id': {'$gte': n * 1000, '$lt': n * 1000 + 1000}})
+with ThreadPoolExecutor(2) as pool:
+    out = list(pool.map(work, range(6)))
+return out + [t.count_documents({})]
+''', k=k)
+    assert got == [200] * 6 + [1200]
+
+
+def test_limits(api, mg, k):
+    """A reply beyond max_result is refused with bounded memory; the next operation works."""
+    cid = add(api, 'mongodb', mg.config(max_result='1M'))
+    got = on(api, cid, '''
+t = c.db()[k]
+t.insert_many([{'_id': i, 's': 'x' * 100000} for i in range(40)])
+told = tell(lambda: list(t.find()))
+return [told, len(list(t.find(batch_size=5)))]
+''', k=k)
+    assert got[0][0] == 'LimitExceeded' and 'max_result' in got[0][1] and got[1] == 40
+
+
+def test_debug_panel(api, cid, k):
+    on(api, cid, 'c.db()[k].insert_one({})', k=k)
+    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
+    assert 'test' in ask('{"method": "list_database_names"}')
+    assert k in ask('{"method": "list_collection_names", "db_name": "test"}') and ask('{"method": "other"}') is None
+    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'no JSON'})['reason'] == \
+        'EClientBadRequest.QueryFailed'
+
+
+# ---- TLS, refusals ------------------------------------------------------------------------------------------------
+
+
+@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
+def test_tls(api, certs):
+    ca = certs.text('ca.pem')
+    pem, key = certs.pair('client')
+    with peer(FerretDB, certs=certs) as own:
+        for config in ({'tls': 'on', 'tls_ca': ca, 'host': 'localhost'}, {'tls': 'on', 'tls_ca': ca}, {'tls': 'unverified'}):
+            big = "t = c.db().t; t.replace_one({'_id': 1}, {'s': 'x' * 300000}, upsert=True); return len(t.find_one()['s'])"
+            assert on(api, add(api, 'mongodb', own.config(**config)), big) == 300000
+        e = not_addable(api, 'mongodb', own.config(tls='on'))
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
+        e = not_addable(api, 'mongodb', own.config())
+        assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
+    with peer(FerretDB, certs=certs, clients=True) as strict:
+        config = strict.config(tls='on', tls_ca=ca, tls_cert=pem, tls_key=key)
+        assert on(api, add(api, 'mongodb', config), 'return c.db().t.count_documents({})') == 0
+        e = not_addable(api, 'mongodb', strict.config(tls='on', tls_ca=ca))
+        assert e['exceptionType'] in ('Denied', 'ConnUnavailable')
+    with peer(FerretDB, certs=certs, cert='wrong') as other:
+        e = not_addable(api, 'mongodb', other.config(tls='on', tls_ca=ca))
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
+
+
+@shows('faults', 'refused')
+@pytest.mark.parametrize('change, kind, says', [
+    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
+    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
+    ({'tls': 'yes'}, 'ConfigError', 'tls'),
+    ({'host': 'a,b/?x=1'}, 'ConfigError', 'host'),
+    ({'uri': 'mongodb://u:p@127.0.0.1/'}, 'ConfigError', 'password'),
+    ({'auth_mechanism': 'MONGODB-X509'}, 'ConfigError', 'tls_cert'),
+    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
+])
+def test_refused_with_the_step_that_failed(api, mg, change, kind, says):
+    e = not_addable(api, 'mongodb', mg.config(**change))
+    assert e['exceptionType'] == kind and says in e['exception'], e
+
+
+# ---- faults -------------------------------------------------------------------------------------------------------
+
+
+@shows('faults', param='mode')
+@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
+def test_connecting_through_a_bad_line(api, mg, mode):
+    with Proxy(mg.port) as proxy:
+        cid = add(api, 'mongodb', mg.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
+        proxy.mode, proxy.after = mode, 2
+        got = on(api, cid, '''
+t = time.monotonic()
+told = tell(lambda: c.db().t.find_one())
+return [told, time.monotonic() - t]
+''')
+        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
+        assert got[1] < 6
+        proxy.mode = 'ok'
+        proxy.drop()
+        assert on(api, cid, "return c.db().command('ping')['ok']") == 1
+
+
+@shows('faults', param='mode')
+@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
+                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
+def test_a_line_that_breaks_in_a_reply(api, mg, mode, kinds, k):
+    with Proxy(mg.port) as proxy:
+        cid = add(api, 'mongodb', mg.config(port=proxy.port, pool={'query': '800ms'}))
+        api_id = api.function('''
+@DFF.API('f', timeout=20)
+def f(cid, key):
+    try:
+        return len(DFF.CONN(cid).db()[key].find_one()['s'])
+    except Exception as e:
+        return [type(e).__name__, str(e)]
+''', 'f', {'cid': 'INPUT_BY_CALLER', 'key': 'INPUT_BY_CALLER'})
+        on(api, cid, "c.db()[k].insert_one({'s': 'x' * 50000})", k=k)
+        assert api.result(api_id, cid=cid, key=k) == 50000
+        proxy.mode, proxy.after = mode, 4000
+        told = api.result(api_id, cid=cid, key=k)
+        assert told[0] in kinds, told
+        proxy.mode = 'ok'
+        proxy.drop()
+        assert api.result(api_id, cid=cid, key=k) == 50000
+
+
+@shows('faults', 'server restarted')
+def test_restarted_server_is_not_noticed(api):
+    with peer(FerretDB) as own:
+        cid = add(api, 'mongodb', own.config())
+        api_id = api.function('''
+@DFF.API('f')
+def f(cid):
+    try:
+        return DFF.CONN(cid).db().t.update_one({'_id': 1}, {'$inc': {'n': 1}}, upsert=True).acknowledged
+    except Exception as e:
+        return [type(e).__name__, str(e)]
+''', 'f', {'cid': 'INPUT_BY_CALLER'})
+        assert api.result(api_id, cid=cid) is True
+        own.stop()
+        assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
+        own.start()
+        for _ in range(4):
+            assert wait_for(lambda: api.result(api_id, cid=cid) is True)
+
+
+def test_script_of_the_readme(api, mg):
+    with open(os.path.join(ROOT, 'connectors/mongodb/README.md'), encoding='utf-8') as f:
+        script = f.read().split('```py\n')[1].split('```')[0]
+    cid = add(api, 'mongodb', mg.config(), id='shop')
+    assert on(api, cid, script + "return [orders.count_documents({}), sorted(orders.index_information())]") == [8, ['_id_', 'price_-1']]
+
+
+@pytest.mark.heavy  # the last test: the row is what those before have shown
+def test_row(request, api, cid):
+    check_row(request, api, cid, 'mongodb', 'libmongoc, libbson, python3-bson', 'FerretDB 1.24')
