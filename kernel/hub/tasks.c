@@ -333,7 +333,7 @@ tn_rc tasks_create(struct hub *h, tn_err *err)
         q->waiting = counts.waiting[i][JOB_WAIT_READY] + counts.waiting[i][JOB_WAIT_LATER];
         q->delayed = (unsigned)counts.waiting[i][JOB_WAIT_LATER];
     }
-    return TN_OK;
+    return tk_pause_load(t, err);
 }
 
 void tasks_start(struct hub *h)
@@ -430,4 +430,5 @@ const tn_host_tasks tasks_ops = {
     .status = tk_status,
     .pause = tk_pause,
     .redrive_once = tk_redrive_once,
+    .pause_keep = tk_pause_keep,
 };

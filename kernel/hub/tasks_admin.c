@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What people ask of tasks: cancel, why one waits, progress, status, pause. */
 #include "kernel/base/err.h"
+#include "kernel/base/log.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/tasks_int.h"
 #include "kernel/value/json.h"
@@ -302,4 +303,32 @@ void tk_pause(void *ctx, int32_t queue, int32_t on)
     if (!on) {
         loop_post(t->hub->loop, resume, t);
     }
+}
+
+tn_rc tk_pause_keep(void *ctx, int32_t queue, int32_t on, tn_err *err)
+{
+    if (queue < -1 || queue >= JOB_QUEUES) {
+        return err_set(err, TN_E_INVAL, "there is no queue %d (0 to %d; -1: all)", queue,
+                       JOB_QUEUES - 1);
+    }
+    tn_rc rc = jobs_pause(host_tasks(ctx)->jobs, queue, on, err);
+    if (rc == TN_OK) {
+        tk_pause(ctx, queue, on);
+    }
+    return rc;
+}
+
+tn_rc tk_pause_load(struct tasks *t, tn_err *err)
+{
+    uint32_t bits = 0;
+    tn_rc rc = jobs_paused(t->jobs, &bits, err);
+    t->paused = (bits & 1) != 0;
+    for (unsigned i = 0; i < JOB_QUEUES; i++) {
+        t->queues[i].paused = (bits >> (i + 1) & 1) != 0;
+    }
+    if (bits) {
+        log_at(TN_LOG_NOTICE, "tasks: %s paused, as before the restart",
+               bits & 1 ? "all queues are" : "some queues are");
+    }
+    return rc;
 }

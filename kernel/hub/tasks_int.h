@@ -197,6 +197,9 @@ tn_rc tk_why(void *ctx, tn_str id, void (*done)(void *user, tn_str json), void *
 tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err);
 tn_rc tk_status(void *ctx, tn_text *ret, tn_err *err);
 void tk_pause(void *ctx, int32_t queue, int32_t on);
+tn_rc tk_pause_keep(void *ctx, int32_t queue, int32_t on, tn_err *err);
+/* As it was left. */
+tn_rc tk_pause_load(struct tasks *t, tn_err *err);
 
 /* ---- tasks_disk.c */
 /* Any thread. What jobs.db answered, as a refusal for the caller: LIMIT with state 53100 when the disk is

@@ -49,8 +49,12 @@ static const char tables[] =
     "WITHOUT ROWID;"
     "CREATE INDEX tn_idempotency_age ON tn_idempotency (createTimeMs);";
 
+/* Queues that are paused; -1: all of them. */
+static const char paused_table[] = "CREATE TABLE tn_paused (queue INTEGER NOT NULL PRIMARY KEY);";
+
 const tn_migration jobs_migrations[] = {
     {.seq = 1, .dialect = "sqlite", .title = "tasks, attempts, schedules, keys", .sql = tables},
+    {.seq = 2, .dialect = "sqlite", .title = "paused queues", .sql = paused_table},
     {.seq = 0},
 };
 
@@ -151,6 +155,45 @@ static tn_rc count_all(struct jobs *j, struct jobs_counts *ret, tn_err *err)
         "SELECT 0, 0, count(*) FROM tn_task WHERE pruneTimeMs IS NOT NULL UNION ALL "
         "SELECT -1, 0, count(*) FROM tn_occurrence",
         NULL, count_row, ret, err);
+}
+
+/* ---- paused queues --------------------------------------------------------------------------- */
+
+struct pause {
+    int queue, on;
+};
+
+static tn_rc pause_run(struct side_txn *t, void *user, tn_err *err)
+{
+    const struct pause *p = user;
+    struct binds b = {.n = 0};
+    bind_int(&b, p->queue);
+    return side_exec(t,
+                     p->on ? "INSERT OR REPLACE INTO tn_paused (queue) VALUES (?)"
+                           : "DELETE FROM tn_paused WHERE queue = ?",
+                     b.v, b.n, NULL, err);
+}
+
+tn_rc jobs_pause(struct jobs *j, int queue, int on, tn_err *err)
+{
+    struct pause p = {queue, on};
+    return side_run(j->side, pause_run, &p, err);
+}
+
+static tn_rc paused_row(void *user, const tn_val *cells)
+{
+    uint32_t *bits = user;
+    int64_t queue = cell_int(&cells[0]);
+    if (queue >= -1 && queue < JOB_QUEUES) {
+        *bits |= 1u << (queue + 1);
+    }
+    return TN_OK;
+}
+
+tn_rc jobs_paused(struct jobs *j, uint32_t *ret_bits, tn_err *err)
+{
+    *ret_bits = 0;
+    return rows_read(j->side, "SELECT queue FROM tn_paused", NULL, paused_row, ret_bits, err);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -115,6 +115,11 @@ tn_rc jobs_once_take(struct side_txn *t, struct job_once *o, tn_err *err);
 tn_rc jobs_once_add(struct side_txn *t, const struct job_once *o, uint32_t n, int last,
                     tn_err *err);
 
+/* Any thread but the loop's. A queue (-1: all) is paused, or is not any more; durable when it returns. */
+tn_rc jobs_pause(struct jobs *j, int queue, int on, tn_err *err);
+/* Helper thread. Bit q + 1 for each paused queue q. */
+tn_rc jobs_paused(struct jobs *j, uint32_t *ret_bits, tn_err *err);
+
 /* ---- reading ------------------------------------------------------------------------------------- */
 /* What the order of a queue needs of a row. */
 struct job_key {

@@ -124,6 +124,15 @@ static tn_rc clean_orphans(int64_t *n, tn_err *err)
     return rc;
 }
 
+/* Their last outcomes. */
+static tn_rc clean_outcomes(int64_t *n, tn_err *err)
+{
+    return run_sql("DELETE FROM tn_last_task_status WHERE id NOT IN (SELECT id FROM "
+                   "biz_main_sync_api UNION ALL SELECT id FROM biz_main_async_api UNION ALL SELECT "
+                   "id FROM biz_main_cron_job)",
+                   NULL, n, err);
+}
+
 /* ---- runs ---------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -134,6 +143,7 @@ static const struct {
              {"expired values of DFF.STORE", store_clean},
              {"rows of histories", clean_histories},
              {"records of deleted APIs and jobs", clean_orphans},
+             {"last outcomes of deleted APIs and jobs", clean_outcomes},
              {"expired expressions and pauses of cron jobs", cron_state_clean}};
 
 static tn_timer *timer;

@@ -195,6 +195,10 @@ COLUMNS user[] = {
     STR("name", 256, 0, NULL), STR("email", 256, 0, NULL), STR("mobile", 32, 0, NULL),
     LIST("markers"), LIST("roles"), LIST("customPrivileges"), BOOL("isDisabled"), END};
 
+/* How the last run of an API or cron job ended; the id is theirs (spec 1.9). */
+COLUMNS last_task_status[] = {ID(256), STR("status", 16, NN, NULL), INT("atUs", NN, "0"),
+                              TEXT("exceptionType", 0), TEXT("exceptionTEXT", 0), END};
+
 /* Failed sign-ins per user name and per client address; survives a restart (reliability F). */
 COLUMNS sign_in_guard[] = {ID(128), INT("failures", NN, "0"), INT("waitUntilMs", NN, "0"),
                            INT("lastMs", NN | IDX, "0"), END};
@@ -254,6 +258,7 @@ const tn_entity api_entities[] = {
     PLAIN("systemSetting", "ss", "wat_main_system_setting", "ss-", system_setting),
     PLAIN("user", "u", "wat_main_user", "u-", user),
     PLAIN("signInGuard", "sign", "wat_main_sign_in_guard", "sign-", sign_in_guard),
+    PLAIN("lastTaskStatus", "last", "tn_last_task_status", "last-", last_task_status),
     {.name = NULL}};
 
 const tn_migration api_migrations[] = {

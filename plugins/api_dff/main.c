@@ -237,6 +237,7 @@ static tn_rc start(void *inst, tn_err *err)
         snapshot_reload,
         call_start,
         record_start,
+        record_keep_start,
         cleaner_start,
         series_start,
         cron_state_start,
@@ -259,6 +260,7 @@ static void detach(void *inst)
     (void)inst;
     sysdb_stop();
     slow_stop();
+    record_keep_stop();
 }
 
 static const char *const prefixes[] = {"/", NULL};

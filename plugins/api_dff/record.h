@@ -48,6 +48,17 @@ void record_args(struct str *out, tn_str json);
 void record_last(tn_str origin_id, const tn_call_result *result);
 /* Any thread: null or {status, timestamp, exceptionType, exceptionTEXT}; a new reference. */
 json_t *record_last_get(tn_str origin_id);
+/* One row {id, status, atUs, exceptionType, exceptionTEXT} that has changed since it was taken last; NULL:
+ * there is none (or no memory). And back, at the start; what has happened since wins. */
+json_t *record_last_take(void);
+void record_last_again(tn_str origin_id); /* it could not be written */
+bool record_last_waits(void);             /* there is one to be taken */
+void record_last_put(const json_t *row);
+
+/* record_keep.c: some outcome has changed. Loop thread. */
+void record_keep(void);
+tn_rc record_keep_start(tn_err *err); /* start(): reads what was kept */
+void record_keep_stop(void);          /* detach(): writes what has changed */
 
 /* record_task.c: durable tasks, through host->tasks->listen(). Helper thread, once. */
 tn_rc record_start(tn_err *err);

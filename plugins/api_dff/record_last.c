@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The last outcome of each API and cron job. Kept in memory: one small entry for each id that was ever
- * called, and ids come from the snapshot, so there are as many as there are APIs. */
+/* The last outcome of each API and cron job. In memory: one small entry for each id that was ever called,
+ * and ids come from the snapshot, so there are as many as there are APIs. record_keep.c carries them over
+ * a restart. */
 #include "record.h"
 
 #include <pthread.h>
@@ -11,8 +12,12 @@
 #define ENTRIES_MAX 100000
 #define TEXT_MAX    512
 
+static const char *const statuses[] = {"started", "success", "failure"};
+
 struct last {
     struct last *next;
+    struct last *changed; /* the next that is to be kept */
+    bool dirty;           /* it is in that list */
     const char *status; /* literal */
     int64_t at_us;
     char *type, *text; /* of the exception, NULL = none */
@@ -20,6 +25,7 @@ struct last {
     char id[];
 };
 static struct last *buckets[BUCKETS];
+static struct last *changes;
 static size_t entries;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -55,6 +61,16 @@ static struct last *find_or_add(tn_str id)
     return l;
 }
 
+/* Holds the lock. */
+static void mark(struct last *l)
+{
+    if (!l->dirty) {
+        l->dirty = true;
+        l->changed = changes;
+        changes = l;
+    }
+}
+
 /* One text member of an error report, unescaped and cut; NULL when there is none. */
 static char *error_text(tn_str error, const char *name)
 {
@@ -82,9 +98,7 @@ static char *error_text(tn_str error, const char *name)
 
 void record_last(tn_str origin_id, const tn_call_result *r)
 {
-    const char *status = r == NULL                          ? "started"
-                         : r->status == TN_CALL_SUCCESS ? "success"
-                                                        : "failure";
+    const char *status = statuses[r == NULL ? 0 : r->status == TN_CALL_SUCCESS ? 1 : 2];
     char *type = NULL, *text = NULL;
     if (r != NULL && r->status != TN_CALL_SUCCESS) {
         type = error_text(r->error, "exceptionType");
@@ -100,10 +114,70 @@ void record_last(tn_str origin_id, const tn_call_result *r)
         l->text = text;
         type = old_type;
         text = old_text;
+        mark(l);
     }
     pthread_mutex_unlock(&lock);
     free(type);
     free(text);
+    record_keep();
+}
+
+json_t *record_last_take(void)
+{
+    json_t *row = NULL;
+    pthread_mutex_lock(&lock);
+    struct last *l = changes;
+    if (l != NULL) {
+        changes = l->changed;
+        l->dirty = false;
+        row = json_pack("{s:s%, s:s, s:I, s:s?, s:s?}", "id", l->id, l->n, "status", l->status,
+                        "atUs", (json_int_t)l->at_us, "exceptionType", l->type, "exceptionTEXT",
+                        l->text);
+    }
+    pthread_mutex_unlock(&lock);
+    return row;
+}
+
+void record_last_again(tn_str origin_id)
+{
+    pthread_mutex_lock(&lock);
+    struct last *l = find(origin_id);
+    if (l != NULL) {
+        mark(l);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+bool record_last_waits(void)
+{
+    pthread_mutex_lock(&lock);
+    bool waits = changes != NULL;
+    pthread_mutex_unlock(&lock);
+    return waits;
+}
+
+static char *copy_of(const json_t *row, const char *name)
+{
+    const char *text = json_string_value(json_object_get(row, name));
+    return text != NULL ? strdup(text) : NULL;
+}
+
+void record_last_put(const json_t *row)
+{
+    const char *id = json_string_value(json_object_get(row, "id"));
+    const char *status = json_string_value(json_object_get(row, "status"));
+    pthread_mutex_lock(&lock);
+    struct last *l = id != NULL ? find_or_add(text_of(id)) : NULL;
+    for (size_t i = 0; l != NULL && l->status == NULL && i < sizeof statuses / sizeof *statuses;
+         i++) {
+        if (status != NULL && strcmp(status, statuses[i]) == 0) {
+            l->status = statuses[i];
+            l->at_us = json_integer_value(json_object_get(row, "atUs"));
+            l->type = copy_of(row, "exceptionType");
+            l->text = copy_of(row, "exceptionTEXT");
+        }
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 json_t *record_last_get(tn_str origin_id)

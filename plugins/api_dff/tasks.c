@@ -183,10 +183,12 @@ static void queue_modify(struct api_req *r)
         crud_no_such(r, "queue", text);
     } else if (kept(r)) {
         bool on = json_is_true(json_object_get(json_object_get(r->body, "data"), "isPaused"));
-        if (!r->dry_run) {
-            TASKS->pause(CTX, (int32_t)queue, on);
+        tn_err err = TN_ERR_INIT;
+        if (r->dry_run || TASKS->pause_keep(CTX, (int32_t)queue, on, &err) == TN_OK) {
+            api_ok(r, json_pack("{s:s%, s:b}", "id", text.s, text.n, "isPaused", on));
+        } else {
+            api_fail_err(r, &err);
         }
-        api_ok(r, json_pack("{s:s%, s:b}", "id", text.s, text.n, "isPaused", on));
     }
 }
 

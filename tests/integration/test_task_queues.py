@@ -3,7 +3,7 @@
 expiry, why a task waits."""
 
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 import requests
@@ -208,3 +208,41 @@ def test_a_deep_queue_is_run_in_its_order(api: Client, aapi: str) -> None:
     starts = [api.get('/tasks/%s/do/get' % i)['startTimeMs'] for i in [vip] + first[::100]]
     assert starts == sorted(starts) and starts[-1] <= end['startTimeMs']
     assert queue(api, 9)['waiting'] == 0
+
+
+def test_a_pause_survives_a_restart(new_server: Callable[..., Server]) -> None:
+    """A queue, and all of them: stopped, killed, resumed; what was accepted meanwhile runs then. The last outcomes of
+    APIs are still shown."""
+    s = new_server()
+    s.start()
+    one = s.client()
+    script = one.script(SCRIPT)
+    aapi, sapi = one.add_async_api(script + '.work'), one.add_sync_api(script + '.work')
+    assert one.result(sapi) is None
+    one.ended(one.task_id(aapi))
+
+    def last(api: Client) -> List[Any]:
+        return [api.get(path, id=id_)[0]['lastTaskStatus']
+                for path, id_ in (('/async-apis/do/list', aapi), ('/sync-apis/do/list', sapi))]
+    before = last(one)
+    assert [b['status'] for b in before] == ['success', 'success']
+    pause(one, 7, True)
+    waits = one.task_id(aapi, {}, {'queue': 7})
+    s.restart()
+    two = s.client()
+    assert [q['paused'] for q in two.get('/queues/do/list')] == [n == 7 for n in range(10)]
+    assert why(two, waits)['rule'] == 'paused'
+    assert last(two) == before
+    pause(two, 7, False)
+    assert two.ended(waits)['state'] == 'succeeded'
+    two.post('/queues/all/do/modify', {'data': {'isPaused': True}})
+    waits = two.task_id(aapi)
+    s.kill()
+    s.start()
+    three = s.client()
+    assert all(q['paused'] for q in three.get('/queues/do/list'))
+    assert why(three, waits)['rule'] == 'paused'
+    three.post('/queues/all/do/modify', {'data': {'isPaused': False}})
+    assert three.ended(waits)['state'] == 'succeeded'
+    s.restart()
+    assert not any(q['paused'] for q in s.client().get('/queues/do/list'))

@@ -157,6 +157,9 @@ typedef struct tn_host_tasks {
     tn_rc (*redrive_once)(void *ctx, const tn_filter *, uint32_t n, tn_str scope, tn_str key,
                           tn_str fingerprint, int64_t *ret_count, uint32_t *ret_replayed,
                           tn_err *);
+    /* Helper thread. As pause(), and stays so over a restart: TN_OK when it is on the disk; on failure
+     * nothing has changed. TN_E_INVAL: there is no such queue. */
+    tn_rc (*pause_keep)(void *ctx, int32_t queue, int32_t on, tn_err *);
 } tn_host_tasks;
 
 #endif
