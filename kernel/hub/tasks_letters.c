@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dead letters: queued again or deleted, some hundred in a transaction. */
 #include "kernel/base/err.h"
+#include "kernel/base/killpoint.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/tasks_int.h"
 #include <stdlib.h>
@@ -36,8 +37,11 @@ static tn_rc round_run(struct side_txn *txn, void *user, tn_err *err)
         return jobs_purge(t->jobs, txn, l->seqs, l->n, &l->count, err);
     }
     l->nkeys = 0;
+    TN_KILLPOINT("redrive");
     rc = jobs_redrive(t->jobs, txn, l->seqs, l->n, tk_now_ms(), l->keys, &l->nkeys, err);
-    return rc || !l->of->once ? rc : jobs_once_add(txn, l->of->once, l->nkeys, l->last, err);
+    rc = rc || !l->of->once ? rc : jobs_once_add(txn, l->of->once, l->nkeys, l->last, err);
+    TN_KILLPOINT("redrive-written");
+    return rc;
 }
 
 /* Loop thread: what was redriven waits from now on. */
@@ -50,6 +54,7 @@ struct wake {
 static void redriven(void *user)
 {
     struct wake *w = user;
+    TN_KILLPOINT("redrive-committed");
     for (uint32_t i = 0; i < w->n; i++) {
         uint32_t queue = w->keys[i].rsvd;
         w->keys[i].rsvd = 0;

@@ -560,3 +560,47 @@ def test_order_of_checks(server, api, protect):
     api.post('/sync-apis/do/modify-many?id=' + sapi, {'data': {'isDisabled': True}})
     assert requests.get(url(server, sapi)).status_code == 401
     assert requests.get(url(server, sapi), auth=('u', 'p')).json()['reason'] == 'EBizCondition.SyncAPIDisabled'
+
+
+# ---- asynchronous calls ----------------------------------------------------------------------------------------------------
+
+ASYNC = [
+    ('fixedField', {'fields': [{'location': 'header', 'name': 'X-Key', 'value': 'open-sesame'}]},
+     {'headers': {'X-Key': 'open-sesame'}}, {'headers': {'X-Key': 'shut'}}),
+    ('httpBasic', users(('ann', 'green-tea')), {'auth': HTTPBasicAuth('ann', 'green-tea')}, {'auth': HTTPBasicAuth('ann', 'black')}),
+    ('httpDigest', users(('ann', 'green-tea')), {'auth': HTTPDigestAuth('ann', 'green-tea')}, {'auth': HTTPDigestAuth('ann', 'black')}),
+    ('func', None, {'headers': {'X-How': 'true'}}, {'headers': {'X-How': 'false'}}),
+]
+
+
+@pytest.mark.parametrize('kind,config,right,wrong', ASYNC, ids=[a[0] for a in ASYNC])
+def test_asynchronous_calls(api, server, script, kind, config, right, wrong) -> None:
+    """Each method in front of an async API: submitting, its state and its result need the credential, every time; what was refused
+    left no task; a changed auth counts for the next call, a deleted one refuses."""
+    auth = api.post('/api-auth/do/add', {'data': {'type': kind, 'configJSON': config or {'funcId': script + '.decide'}}})['id']
+    aapi = api.add_async_api(script + '.echo', {'x': 'INPUT_BY_CALLER'}, apiAuthId=auth)
+    base = '%s/api/v1/async/%s' % (server.base, aapi)
+
+    def tasks():
+        return api.envelope('GET', '/tasks/do/list', params={'originId': aapi})['pageInfo']['totalCount']
+    for refused in ({}, wrong):
+        assert requests.post(base, json={'kwargs': {'x': 1}}, **refused).status_code in (401, 403)
+    assert tasks() == 0
+    answer = requests.post(base, json={'kwargs': {'x': 1}}, **right)
+    assert answer.status_code == 200, answer.text
+    task = answer.json()['data']['id']
+    assert tasks() == 1 and api.ended(task)['state'] == 'succeeded'
+    for path in ('', '/result?wait=5'):
+        for refused in ({}, wrong):
+            assert requests.get('%s/tasks/%s%s' % (base, task, path), **refused).status_code in (401, 403)
+        assert requests.get('%s/tasks/%s%s' % (base, task, path), **right).status_code == 200
+    assert requests.get('%s/tasks/%s/result?wait=5' % (base, task), **right).json()['kwargs'] == {'x': 1}
+    many = requests.post(base + '/do/call-many', json={'calls': [{'kwargs': {'x': 1}}] * 2})
+    assert many.status_code in (401, 403) and tasks() == 1
+    api.post('/async-apis/%s/do/modify' % aapi, {'data': {'apiAuthId': None}})
+    assert requests.post(base, json={'kwargs': {'x': 1}}).status_code == 200
+    api.post('/async-apis/%s/do/modify' % aapi, {'data': {'apiAuthId': auth}})
+    assert requests.post(base, json={'kwargs': {'x': 1}}).status_code in (401, 403)
+    api.get('/api-auth/%s/do/delete' % auth)
+    assert requests.post(base, json={'kwargs': {'x': 1}}, **right).status_code in (401, 403)
+    assert tasks() == 2
