@@ -242,9 +242,10 @@ static bool sleep_until(struct cron *c, int32_t stop_fd, bool ready)
             return false;
         }
     }
-    look_for_jump(c, host->wall_us());
+    int64_t woken = host->wall_us(); /* one reading: the watchdog knows a jump by its moment */
+    look_for_jump(c, woken);
     if (ready && wait > 0 && due != INT64_MAX) {
-        watchdog(c, host->wall_us(), due, now);
+        watchdog(c, woken, due, now);
     }
     return true;
 }

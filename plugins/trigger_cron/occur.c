@@ -104,14 +104,13 @@ uint64_t occur_count(const struct cron_expr *e, const struct zone *z, int64_t af
 int64_t occur_tail(const struct cron_expr *e, const struct zone *z, int64_t after, int64_t to,
                    uint64_t want)
 {
-    for (int64_t back = DAY_S; back < to - after; back *= 2) {
-        if (occur_count(e, z, to - back, to) >= want) {
-            /* Halve as long as enough are left. */
-            while (back > 60 && occur_count(e, z, to - back / 2, to) >= want) {
-                back /= 2;
-            }
-            return to - back;
-        }
+    int64_t all = to - after, back = DAY_S < all ? DAY_S : all;
+    while (back < all && occur_count(e, z, to - back, to) < want) {
+        back = back < all / 2 ? 2 * back : all;
     }
-    return after;
+    /* Halve as long as enough are left. */
+    while (back > 60 && occur_count(e, z, to - back / 2, to) >= want) {
+        back /= 2;
+    }
+    return to - back;
 }
