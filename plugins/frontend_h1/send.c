@@ -435,12 +435,15 @@ bool send_continue(struct exchange *ex)
     return transmit(ex->conn->fd, text, n, NULL, 0, 0) == (ssize_t)n;
 }
 
+/* A window ends when enough was acknowledged in it; one that takes longer than the limit is too slow. So a byte
+ * now and then does not hold a connection. */
 bool send_progress(struct exchange *ex, uint64_t now, uint64_t limit_ns)
 {
     struct tcp_info info = {0};
     socklen_t n = sizeof info;
     if (getsockopt(ex->conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
-        (info.tcpi_bytes_acked != ex->acked || ex->acked_ns == 0)) {
+        (info.tcpi_bytes_acked - ex->acked >= http_send_least(ex->server->conf) ||
+         ex->acked_ns == 0)) {
         ex->acked = info.tcpi_bytes_acked;
         ex->acked_ns = now;
     }

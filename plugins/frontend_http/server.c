@@ -80,7 +80,8 @@ static uint64_t acknowledged(int fd)
 static bool send_stalled(struct conn *c, uint64_t now)
 {
     uint64_t acked = acknowledged(c->fd);
-    if (acked != c->progress || c->progress_ns < c->phase_ns) {
+    if (acked - c->progress >= http_send_least(&c->server->conf->http) ||
+        c->progress_ns < c->phase_ns) {
         c->progress = acked;
         c->progress_ns = now;
     }

@@ -19,7 +19,7 @@ extern const tn_host *fe_host; /* the engine's; set once by its load() */
 /* First member of every engine's configuration, so that the rows below fit. */
 struct http_conf {
     tn_dur header_timeout, idle_timeout, send_timeout, body_grace;
-    tn_bytes body_rate;
+    tn_bytes body_rate, send_rate;
     int64_t max_connections, max_per_ip;
     int64_t max_headers, max_fields;
     tn_bytes max_request_line, max_header_bytes, drain_body;
@@ -30,6 +30,13 @@ struct http_conf {
     const char *spool_dir;
 };
 
+/* Bytes of an answer that a client must accept in each send_timeout. */
+static inline uint64_t http_send_least(const struct http_conf *conf)
+{
+    uint64_t n = (uint64_t)conf->send_rate.n * (uint64_t)conf->send_timeout.ms / 1000;
+    return n > 0 ? n : 1;
+}
+
 #define HTTP_FIELD(m) TN_FIELD(struct http_conf, m)
 #define HTTP_FIELDS                                                                                 \
     {HTTP_FIELD(header_timeout), .dflt = "10s", .min = 100, .max = 3600000,                         \
@@ -37,7 +44,10 @@ struct http_conf {
         {HTTP_FIELD(idle_timeout), .dflt = "15s", .min = 100, .max = 3600000,                       \
          .doc = "Time a connection may stay open between two requests."},                           \
         {HTTP_FIELD(send_timeout), .dflt = "30s", .min = 100, .max = 3600000,                       \
-         .doc = "Time a client may take without accepting a single byte of an answer."},            \
+         .doc = "Time in which a client must accept some of an answer: send_rate of it."},          \
+        {HTTP_FIELD(send_rate), .dflt = "1k", .min = 0, .max = 1 << 30,                             \
+         .doc = "Lowest rate at which an answer must be accepted, bytes per second over "           \
+                "send_timeout; 0 = a single byte will do."},                                        \
         {HTTP_FIELD(body_grace), .dflt = "5s", .min = 100, .max = 3600000,                          \
          .doc = "Time after which body_rate counts."},                                              \
         {HTTP_FIELD(body_rate), .dflt = "1k", .min = 0, .max = 1 << 30,                             \

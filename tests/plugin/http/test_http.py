@@ -383,6 +383,33 @@ def test_reader_that_stops(stubs: Callable[..., Stub]) -> None:
     slow.close()
 
 
+def test_reader_that_takes_a_little(stubs: Callable[..., Stub]) -> None:
+    """A byte now and then holds no connection: send_rate over send_timeout. What is slow but faster than that goes on; so does any
+    reader where the rate is 0. An answer that is short enough ends in time."""
+    def reads(r: Raw, each: int, seconds: float) -> None:
+        """each bytes in 50 ms; whoever was cut finds out when what had arrived is used up."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and r.sock.recv(each):
+            time.sleep(0.05)
+
+    def asks(s: Stub, room: int) -> Raw:
+        r = s.raw()
+        r.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        r.send(GET % b'/big?n=30000000&flags=4')
+        return r
+    s, any_rate = stubs('send_timeout=1s', 'send_rate=1000000'), stubs('send_timeout=1s', 'send_rate=0')
+    for server, each, stays in ((s, 10000, False), (s, 200000, True), (any_rate, 10000, True)):
+        r = asks(server, 8 * each)
+        reads(r, each, 3)
+        assert server.stats()['active'] == 1 + stays, (each, stays)
+        r.close()
+    r = s.raw()
+    r.send(GET % b'/big?n=100000&flags=4')
+    time.sleep(2)  # the socket holds all of it
+    assert len(r.answer()[2]) == 100000
+    r.close()
+
+
 def test_connection_cap(stubs: Callable[..., Stub]) -> None:
     """At the cap new ones wait in the backlog and are served when another leaves."""
     s = stubs('max_connections=4')
