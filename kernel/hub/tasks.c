@@ -217,7 +217,7 @@ static tn_rc host_submit(void *ctx, const tn_task_req *reqs, uint32_t n,
     for (uint32_t i = 0; i < n && rc == TN_OK; i++) {
         rc = job_new_from(&reqs[i], now_us, &a->jobs[i], err);
         a->n += rc == TN_OK;
-        rc = rc != TN_OK ? rc : tk_seal_http(t, &a->jobs[i].job, err);
+        rc = rc != TN_OK ? rc : tk_seal(t, &a->jobs[i].job, err);
     }
     atomic_fetch_add(&t->accepting, a->n);
     if (rc == TN_OK) {
@@ -399,7 +399,7 @@ struct jobs *tasks_jobs(const struct hub *h)
 static tn_rc host_get(void *ctx, tn_str id, tn_text *ret, tn_err *err)
 {
     struct buf b = BUF_INIT(0);
-    tn_rc rc = jobs_get(host_tasks(ctx)->jobs, id, &b, err);
+    tn_rc rc = tk_get(host_tasks(ctx), id, &b, err);
     if (rc == TN_OK) {
         ret->s = buf_take(&b, &ret->n);
         rc = ret->s ? TN_OK : err_set(err, TN_E_NOMEM, "no memory for a task");

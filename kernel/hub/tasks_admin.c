@@ -56,8 +56,9 @@ static void cancel_after(struct tk_op *op)
     struct cancel *c = container_of(op, struct cancel, op);
     struct tasks *t = op->t;
     if (op->rc == TN_OK) {
-        const struct job *j = &c->job;
+        struct job *j = &c->job;
         struct job_key k;
+        tk_open_ended(t, j);
         job_key_of(j, &k);
         atomic_fetch_sub(&t->queues[j->queue].waiting, 1);
         const tn_call_result none = {.size = sizeof none,

@@ -134,6 +134,7 @@ static void lost_after(struct tk_op *op)
             .trigger_us = l->job.trigger_ms * 1000,
             .start_us = l->job.start_ms * 1000,
             .end_us = clock_wall_us()};
+        tk_open_ended(op->t, &l->job);
         tk_tell(op->t, &l->job, l->job.flags & TN_TASK_AT_MOST_ONCE ? TN_TASK_FAILED : TN_TASK_DEAD,
                 &r);
         care_lost(op->t); /* the next one */

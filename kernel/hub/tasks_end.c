@@ -241,6 +241,22 @@ static void decide(struct tk_run *r, uint32_t status)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* The result is sealed here, on the writer thread: it may be large, and the loop has others to serve. */
+static tn_rc write_row(struct side_txn *txn, struct tk_run *r, tn_err *err)
+{
+    struct tasks *t = r->op.t;
+    struct job_end e = r->end;
+    struct buf sealed = BUF_INIT(0);
+    tn_rc rc = TN_OK;
+    if (e.result.n > 2) {
+        rc = tk_seal_result(t, r->job.id, e.result, &sealed, err);
+        e.result = buf_str(&sealed);
+    }
+    rc = rc ? rc : jobs_end(t->jobs, txn, &e, err);
+    buf_finish(&sealed);
+    return rc;
+}
+
 static tn_rc end_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
 {
     struct tk_run *r = container_of(op, struct tk_run, op);
@@ -250,7 +266,7 @@ static tn_rc end_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
         rc = jobs_again(txn, &r->end, r->again_ms, tk_now_ms(), r->job.priority, r->counted, err);
     } else {
         TN_KILLPOINT("result");
-        rc = jobs_end(op->t->jobs, txn, &r->end, err);
+        rc = write_row(txn, r, err);
     }
     TN_KILLPOINT("result-written");
     return rc;

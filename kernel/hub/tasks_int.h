@@ -173,10 +173,16 @@ void run_unreadable(struct tk_run *r, const char *why);
 
 /* ---- tasks_seal.c -------------------------------------------------------------------------------- */
 
-/* Any thread: what goes into the file. */
-tn_rc tk_seal_http(struct tasks *t, struct job *j, tn_err *err);
-/* What came out of it, before it runs. TN_E_DENIED: it was changed, or belongs to another task. */
-tn_rc tk_open_http(struct tasks *t, struct job *j, tn_err *err);
+/* Any thread: request and arguments as they go into the file. */
+tn_rc tk_seal(struct tasks *t, struct job *j, tn_err *err);
+/* What came out of it, before somebody sees it. TN_E_DENIED: it was changed, or belongs to another task. */
+tn_rc tk_open(struct tasks *t, struct job *j, tn_err *err);
+/* The same of a task that ends without a start: nothing is shown when it cannot be opened. */
+void tk_open_ended(struct tasks *t, struct job *j);
+/* Any thread: the same of a result; it is appended to ret. */
+tn_rc tk_seal_result(struct tasks *t, tn_str id, tn_str result, struct buf *ret, tn_err *err);
+/* Helper thread: jobs_get() with arguments and result opened. */
+tn_rc tk_get(struct tasks *t, tn_str id, struct buf *ret, tn_err *err);
 
 /* ---- tasks_watch.c */
 void watch_started(struct tk_run *r);

@@ -128,7 +128,7 @@ static void claim_after(struct tk_op *op)
     atomic_fetch_add(&q->running, 1);
     t->nrunning++;
     tn_err sealed = TN_ERR_INIT;
-    const char *why = tk_open_http(t, &r->job, &sealed) == TN_OK ? unreadable(&r->job) : sealed.msg;
+    const char *why = tk_open(t, &r->job, &sealed) == TN_OK ? unreadable(&r->job) : sealed.msg;
     if (map_put(&t->running, r->job.id, r, NULL) < 0) {
         why = why ? why : "there is no memory for it";
     }
@@ -206,6 +206,7 @@ static void drop_after(struct tk_op *op)
         buf_quote(&error, str_of(d->type));
         buf_adds(&error, ",\"traceback\":\"\"}");
         none.error = buf_str(&error);
+        tk_open_ended(t, &d->job);
         tk_tell(t, &d->job, d->state, &none);
         buf_finish(&error);
         watch_ended(t, &d->job, NULL, d->state);

@@ -131,7 +131,7 @@ static void fetch_row(void *user)
     tn_task_watch *w = user;
     tn_err err = TN_ERR_INIT;
     buf_clear(&w->json);
-    w->rc = jobs_get(w->t->jobs, w->id, &w->json, &err);
+    w->rc = tk_get(w->t, w->id, &w->json, &err);
     loop_post(w->t->hub->loop, fetched, w);
 }
 

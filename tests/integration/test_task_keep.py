@@ -3,11 +3,13 @@
 what still waits or runs is never touched."""
 
 import os
+import sqlite3
 import time
-from typing import List
+from typing import Any, List
 
 import pytest
 from support.client import ApiError, Client
+from support.sealed import Seals
 from support.server import Server, wait_for
 
 SCRIPT = '''
@@ -89,9 +91,9 @@ def test_by_bytes_and_the_file_shrinks(new_server) -> None:
     server = new_server(env={'TENON_CLEAN_EVERY': '500ms', 'TENON_TASK_KEEP_BYTES': '4M'})
     api, aapi = made(server)
     ids: List[str] = []
-    for _ in range(5):
-        ids += many(api, aapi, 20, {'n': 200000})
-        for i in ids[-20:]:
+    for _ in range(10):  # fewer at once than are kept
+        ids += many(api, aapi, 10, {'n': 200000})
+        for i in ids[-10:]:
             api.ended(i)
     path = os.path.join(server.data, 'jobs.db')
     grown = os.path.getsize(path)
@@ -101,3 +103,50 @@ def test_by_bytes_and_the_file_shrinks(new_server) -> None:
     assert wait_for(small, 60, 0.5), '%d bytes, %d before' % (os.path.getsize(path), grown)
     assert total(api, state='succeeded') >= 5
     assert api.get('/tasks/%s/do/get' % ids[-1])['result'] == 'x' * 200000
+
+
+def test_what_a_call_carries_is_sealed_in_the_file(new_server: Any) -> None:
+    """Arguments, request and result are in no file of the data folder in a form to be read; every file is for its owner alone;
+    who may ask is shown them; a text moved to another task's row opens nowhere."""
+    s = new_server().start()
+    api = s.client()
+    script = api.script("@DFF.API('a')\ndef a(secret, fail=False):\n    assert not fail, 'no'\n    return {'got': secret}\n"
+                        "@DFF.API('b', retry={'max_attempts': 1, 'dead_letter': True})\ndef b(secret):\n    1 / 0\n")
+    one, two = api.add_async_api(script + '.a'), api.add_async_api(script + '.b')
+    secret = 'Sesam-0ffne-Dich'
+    asked = api.request('POST', '/api/v1/async/' + one, json={'kwargs': {'secret': secret}}, headers={'X-Mine': secret + '-head'})
+    task = asked.json()['data']['id']
+    shown = api.ended(task)
+    assert (shown['args'], shown['result']) == ({'secret': secret}, {'got': secret})
+    assert api.request('GET', '/api/v1/async/%s/tasks/%s/result' % (one, task)).json() == {'got': secret}
+    later = api.task_id(one, {'secret': secret}, {'delay': 3600})
+    dead = api.ended(api.task_id(two, {'secret': secret}))
+    assert dead['state'] == 'dead' and dead['args'] == {'secret': secret}
+    assert api.get('/tasks/%s/do/get' % later)['args'] == {'secret': secret}
+    moved = api.task_id(one, {'secret': secret}, {'delay': 3600})
+    s.stop()
+    for folder, _, names in os.walk(s.data):
+        for name in names:
+            path = os.path.join(folder, name)
+            assert os.stat(path).st_mode & 0o077 == 0 or 'resources' in path or not os.path.isfile(path), path
+            with open(path, 'rb') as f:
+                assert secret.encode() not in f.read(), path
+    db = sqlite3.connect(os.path.join(s.data, 'jobs.db'))
+    seals = Seals(s.data)
+    rows = db.execute('SELECT id, args, result, http FROM tn_task').fetchall()
+    assert {r[0] for r in rows} == {task, later, dead['id'], moved}
+    for row in rows:
+        assert seals.task('args', row[0], row[1]) == {'secret': secret}
+        with pytest.raises(ValueError):
+            seals.task('result', row[0], row[1])
+    assert seals.task('result', task, next(r[2] for r in rows if r[0] == task)) == {'got': secret}
+    db.execute('UPDATE tn_task SET args = (SELECT args FROM tn_task WHERE id = ?) WHERE id = ?', (later, moved))
+    db.execute('UPDATE tn_task SET dueTimeMs = 0, rank = 0, wait = 1 WHERE id IN (?, ?)', (later, moved))
+    db.commit()
+    db.close()
+    s.start()
+    api = s.client()
+    assert api.ended(later)['result'] == {'got': secret}
+    assert api.get('/tasks/%s/do/get' % moved)['args'] is None
+    assert wait_for(lambda: api.get('/tasks/do/list', id=moved)[0]['state'] == 'dead', 20)
+    assert api.get('/tasks/do/list', id=moved)[0]['exceptionType'] == 'TaskUnreadable'

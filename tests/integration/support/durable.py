@@ -14,6 +14,7 @@ from typing import Any, Dict, List
 
 import requests
 
+from .sealed import Seals
 from .server import PATIENCE, Server, wait_for
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'check'))
@@ -68,8 +69,9 @@ class History:
 
     def judge(self, server: Server) -> Dict[str, int]:
         """Reads how everything ended and checks the whole."""
+        seals = Seals(server.data)
         for row in rows(server, 'SELECT id, state, attempt, result, args FROM tn_task'):
-            self.add('final', id=row[0], state=row[1], attempt=row[2], result=row[3], key=json.loads(row[4])['key'])
+            self.add('final', id=row[0], state=row[1], attempt=row[2], result=row[3], key=seals.task('args', row[0], row[4])['key'])
         with open(self.runs, encoding='utf-8') as f:
             for line in f:
                 self.add('run', key=line.strip())
