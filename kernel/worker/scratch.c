@@ -23,6 +23,16 @@
 
 static const struct timespec untouched[2] = {{0, 0}, {0, 0}};
 
+/* Under a unit that filters system calls not even our own folder may be given to ourselves. */
+static int give(int fd, uid_t uid, gid_t gid)
+{
+    struct stat st;
+    if (fstat(fd, &st)) {
+        return -1;
+    }
+    return st.st_uid == uid && st.st_gid == gid ? 0 : fchown(fd, uid, gid);
+}
+
 tn_rc scratch_open(struct scratch *s, const char *root, uid_t uid, gid_t gid, tn_err *err)
 {
     s->fd = -1;
@@ -34,7 +44,7 @@ tn_rc scratch_open(struct scratch *s, const char *root, uid_t uid, gid_t gid, tn
         return err_sys(err, errno, "scratch folder %s", s->path);
     }
     s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (s->fd < 0 || fchown(s->fd, uid, gid) || fchmod(s->fd, 0700)) {
+    if (s->fd < 0 || give(s->fd, uid, gid) || fchmod(s->fd, 0700)) {
         return err_sys(err, errno, "scratch folder %s", s->path);
     }
     scratch_empty(s->fd, 0);

@@ -98,6 +98,7 @@ def install(env, programs):
                            ('packaging/systemd/tenon.service', '$unitdir')):
         if os.path.exists(source):
             common += env.Install(under(folder), '#' + source)
+    common += env.InstallAs(under('$prefix', 'lib', 'sysusers.d', 'tenon.conf'), '#packaging/systemd/tenon.sysusers')
     env.Alias('install', common)
     for name, node in env['built_plugins']:
         target = env.Install(under(lib, 'plugins'), node)
