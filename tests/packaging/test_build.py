@@ -100,6 +100,7 @@ def test_install_and_uninstall(tmp_path) -> None:
     result = scons('install', 'DESTDIR=%s' % tmp_path)
     assert result.returncode == 0, result.stdout[-2000:]
     found = files(str(tmp_path))
+    assert 'usr/local/lib/systemd/system/tenon.service' in found and 'usr/local/lib/sysusers.d/tenon.conf' in found
     assert 'usr/local/bin/tenon' in found and 'usr/local/lib/tenon/plugins/connector_sqlite.so' in found
     assert os.path.exists(os.path.join(str(tmp_path), 'usr/local/bin/fas'))
     result = scons('-c', 'install', 'DESTDIR=%s' % tmp_path)
@@ -166,7 +167,23 @@ def test_packaging_run_gives_a_curl_line_that_answers() -> None:
 
 @pytest.mark.skipif(shutil.which('shellcheck') is None, reason='shellcheck is not installed (LINT_DEPS)')
 def test_scripts_are_clean_for_shellcheck() -> None:
-    scripts = ['packaging/run', 'packaging/deps', 'packaging/prove-clean', 'packaging/scons/fmt',
+    scripts = ['packaging/run', 'packaging/deps', 'packaging/prove-clean', 'packaging/prove-systemd',
+               'packaging/clean-root', 'packaging/worker-user', 'packaging/scons/fmt',
                'packaging/scons/lint', 'tests/run', '.ci/run']
     result = run('shellcheck', '-x', *scripts)
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='only root makes users')
+def test_the_user_of_workers_is_made_once(tmp_path) -> None:
+    """In a mount namespace with an /etc of its own: the first time it says so, the second it has nothing to do."""
+    script = (
+        'set -e; cp -a /etc "$1/etc"; mount --bind "$1/etc" /etc; '
+        'sed -i /^tenon-worker:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow; '
+        'packaging/worker-user; echo again; packaging/worker-user; getent passwd tenon-worker')
+    result = run('unshare', '--mount', '--propagation', 'private', 'bash', '-c', script, 'bash', str(tmp_path))
+    assert result.returncode == 0, result.stdout
+    first, second = result.stdout.split('again\n')
+    assert first.startswith('made the system user tenon-worker')
+    name, _, uid, _, _, home, shell = second.strip().split(':')
+    assert (name, home, shell) == ('tenon-worker', '/nonexistent', '/usr/sbin/nologin') and 0 < int(uid) < 1000
