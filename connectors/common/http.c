@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP connections: their life, and what libcurl is told before a request. */
 #include "common/http_inner.h"
+#include "common/label.h"
 
 #include <inttypes.h>
 #include <netdb.h>
@@ -318,7 +319,10 @@ static tn_rc put_headers(struct http *h, tn_err *err)
     }
     put_auth(h, own_auth);
     if (!own_agent) {
-        grow_printf(&h->own, "User-Agent: %s\r\n", h->conf->application);
+        char label[LABEL_MAX];
+        size_t n = label_caller(h->host, label);
+        grow_printf(&h->own, n != 0 ? "User-Agent: %s (%s)\r\n" : "User-Agent: %s\r\n",
+                    h->conf->application, label);
     }
     grow_text(&h->own, "Expect:\r\n"); /* one round trip instead of two */
     curl_slist_free_all(h->headers);

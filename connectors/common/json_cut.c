@@ -328,6 +328,64 @@ tn_val json_value(tn_str text)
     }
 }
 
+static void put_code(struct grow *to, uint32_t c)
+{
+    if (c < 0x80) {
+        grow_char(to, (char)c);
+        return;
+    }
+    if (c < 0x800) {
+        grow_char(to, (char)(0xc0 | c >> 6));
+    } else {
+        if (c < 0x10000) {
+            grow_char(to, (char)(0xe0 | c >> 12));
+        } else {
+            grow_char(to, (char)(0xf0 | c >> 18));
+            grow_char(to, (char)(0x80 | (c >> 12 & 0x3f)));
+        }
+        grow_char(to, (char)(0x80 | (c >> 6 & 0x3f)));
+    }
+    grow_char(to, (char)(0x80 | (c & 0x3f)));
+}
+
+/* The code point of "\\uXXXX" at p, which is moved behind it; half a pair is U+FFFD. */
+static uint32_t take_code(const char **pp, const char *end)
+{
+    int high = hex4(*pp + 2, end);
+    *pp += 6;
+    if (high < 0xd800 || high > 0xdfff) {
+        return high < 0 ? 0xfffd : (uint32_t)high;
+    }
+    int low = high < 0xdc00 && end - *pp >= 6 && (*pp)[0] == '\\' && (*pp)[1] == 'u'
+                  ? hex4(*pp + 2, end)
+                  : -1;
+    if (low < 0xdc00 || low > 0xdfff) {
+        return 0xfffd;
+    }
+    *pp += 6;
+    return 0x10000 + ((uint32_t)(high - 0xd800) << 10 | (uint32_t)(low - 0xdc00));
+}
+
+void json_text(struct grow *to, tn_str text)
+{
+    static const char from[] = "bfnrt", into[] = "\b\f\n\r\t";
+    if (json_kind(text) != '"' || text.n < 2) {
+        grow_put(to, text.s, text.n);
+        return;
+    }
+    for (const char *p = text.s + 1, *end = text.s + text.n - 1; p < end;) {
+        if (*p != '\\') {
+            grow_char(to, *p++);
+        } else if (p + 1 < end && p[1] == 'u') {
+            put_code(to, take_code(&p, end));
+        } else {
+            const char *known = p + 1 < end ? strchr(from, p[1]) : NULL;
+            grow_char(to, known != NULL ? into[known - from] : p[1]);
+            p += 2;
+        }
+    }
+}
+
 void json_plain(tn_str text, char *to, size_t cap)
 {
     size_t from = json_kind(text) == '"', n = text.n >= 2 * from ? text.n - 2 * from : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON that is cut into pieces where it stands: no tree, no copies. json_valid() first; everything else believes it. */
 #pragma once
+#include "common/grow.h"
 #include <tenon/value.h>
 
 #define JSON_DEPTH_MAX 200
@@ -27,5 +28,7 @@ char json_kind(tn_str text);
 int64_t json_int(tn_str text, int64_t other);
 /* A value that borrows from text: numbers, strings without escapes and constants as such, the rest as TN_V_JSON. */
 tn_val json_value(tn_str text);
+/* Appends a string without its quotes and escapes; what is no string is appended as it stands. */
+void json_text(struct grow *to, tn_str text);
 /* A string without its quotes, cut to cap - 1 bytes, escapes as they stand; for messages. */
 void json_plain(tn_str text, char *to, size_t cap);

@@ -12,11 +12,14 @@ import deps
 # fuzz targets of what is not in the kernel's libraries: folders or files, and packages, to link with them
 FUZZ_PARTS = {
     'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
-    'fuzz_json_cut': (('connectors/common/json_cut.c', 'connectors/common/utf8.c'), ()),
     'fuzz_memcached': (('connectors/memcached', 'connectors/common/message.c', 'connectors/common/tape.c',
                         'connectors/common/utf8.c'), ('zlib', 'libcrypto')),
     'fuzz_nsq': (('connectors/nsq/http.c', 'connectors/nsq/nodes.c', 'connectors/nsq/frame.c',
                   'connectors/common/message.c'), ()),
+    'fuzz_json_cut': (('connectors/common/json_cut.c', 'connectors/common/grow.c', 'connectors/common/utf8.c'), ()),
+    'fuzz_influx_line': (('connectors/influxdb/line.c', 'connectors/influxdb/csv.c', 'connectors/common/json_cut.c',
+                          'connectors/common/json_put.c', 'connectors/common/grow.c', 'connectors/common/civil.c',
+                          'connectors/common/utf8.c'), ()),
 }
 
 

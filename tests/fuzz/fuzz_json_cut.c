@@ -16,6 +16,12 @@ static void walk(tn_str text, int depth)
     json_plain(text, room, sizeof room);
     json_int(text, 0);
     json_member(text, "a");
+    struct grow plain = {.n = 0};
+    json_text(&plain, text);
+    if (plain.n > text.n) {
+        abort(); /* what is escaped is never shorter */
+    }
+    grow_free(&plain);
     if (v.type == TN_T_STR && (v.u.s < text.s || v.u.s + v.n > text.s + text.n)) {
         abort();
     }

@@ -83,6 +83,10 @@ static void test_cut(void **state)
     assert_int_equal(json_int(str("\"5\""), 3), 3);
     json_plain(str("\"abcdef\xc3\xbc\""), room, sizeof room);
     assert_string_equal(room, "abcdef");
+    struct grow plain = {0};
+    json_text(&plain, str("\"a\\n\\\"\\u00fc\\ud83d\\ude00\\ud83dx\\/\""));
+    assert_string_equal(plain.s, "a\n\"\xc3\xbc\xf0\x9f\x98\x80\xef\xbf\xbdx/");
+    grow_free(&plain);
     assert_false(json_iter(&it, str("5")));
     assert_true(json_iter(&it, str(" [ ] ")) && !json_next(&it, &key, &value));
 }
