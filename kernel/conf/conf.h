@@ -38,6 +38,8 @@ tn_rc conf_read_text(struct conf *c, const char *name, tn_str text, struct conf_
 /* The members of a JSON object (at most 1 MiB): nested objects become "a.b", lists of texts and numbers
  * "x,y", null is left out. */
 tn_rc conf_read_json(struct conf *c, const char *where, tn_str text, tn_err *err);
+/* "useSSL" as "use_ssl": rows of the original spell settings of connectors that way. */
+void conf_snake(const char *key, char *out, size_t cap);
 void conf_wipe(struct conf *c); /* conf_finish() that leaves no value in freed memory */
 /* Sections of plugins from the environment: TENON_FRONTEND__HTTP__IDLE=60s sets frontend.http.idle. */
 void conf_read_sections(struct conf *c, char *const *environ_, struct conf_problems *p);

@@ -109,3 +109,18 @@ void conf_wipe(struct conf *c)
     }
     conf_finish(c);
 }
+
+void conf_snake(const char *key, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (const char *p = key; *p != '\0' && n + 2 < cap; p++) {
+        bool up = *p >= 'A' && *p <= 'Z';
+        bool after_low = p > key && !(p[-1] >= 'A' && p[-1] <= 'Z');
+        bool before_low = p > key && p[1] >= 'a' && p[1] <= 'z';
+        if (up && p[-(p > key)] != '.' && (after_low || before_low)) {
+            out[n++] = '_';
+        }
+        out[n++] = (char)(up ? *p + 32 : *p);
+    }
+    out[n] = '\0';
+}

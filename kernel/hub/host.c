@@ -7,6 +7,7 @@
 #include "kernel/base/str.h"
 #include "kernel/hub/hub.h"
 #include "kernel/hub/schedules_host.h"
+#include "kernel/hub/subs_host.h"
 #include "kernel/hub/tasks.h"
 #include "kernel/value/json.h"
 #include <sodium.h>
@@ -386,6 +387,7 @@ void host_fill(struct hub_plugin *hp)
         t->records = &records_ops;
         t->tasks = &tasks_ops;
         t->schedules = &schedules_ops;
+        t->subs = &subs_ops;
         t->cache = &hostcache_ops;
         t->metrics = &metrics_ops;
         break;
@@ -394,6 +396,8 @@ void host_fill(struct hub_plugin *hp)
         t->calls = &services_calls_ops;
         t->tasks = &tasks_ops;
         t->schedules = &schedules_ops;
+        t->subs = &subs_ops;
+        t->auth = &plain_auth_ops;
         break;
     case TN_KIND_AUTH: /* compares and draws; its configuration arrives opened */
         t->auth = &plain_auth_ops;

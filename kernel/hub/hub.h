@@ -19,6 +19,8 @@ struct exchanges;
 struct auths;
 struct records;
 struct schedules;
+struct subs;
+struct sub_sources;
 struct tasks;
 struct cache;
 struct metrics;
@@ -52,6 +54,8 @@ struct hub {
     struct auths *auths;
     struct records *records;
     struct schedules *schedules;
+    struct subs *subs;
+    struct sub_sources *sub_sources; /* trigger plugins that subscribe */
     struct tasks *tasks;
     struct cache *cache;
     struct metrics *metrics;

@@ -12,6 +12,7 @@
 #include "kernel/hub/hub.h"
 #include "kernel/hub/metrics.h"
 #include "kernel/hub/schedules_host.h"
+#include "kernel/hub/subs_host.h"
 #include "kernel/hub/tasks.h"
 #include <errno.h>
 #include <signal.h>
@@ -58,7 +59,7 @@ static void drain_check(void *user)
     struct hub *h = user;
     uint32_t active = 0;
     if (h->draining == 2) {
-        if (!tasks_busy(h)) {
+        if (!tasks_busy(h) && !subs_busy(h->subs)) {
             loop_stop(h->loop);
         } else {
             loop_timer_set(h->loop, h->drain_timer, clock_mono_ns() + 5 * NS_PER_MS);
@@ -87,6 +88,7 @@ static void hub_drain(void *user)
     }
     h->draining = 1;
     log_info("draining: %zu requests are open", exchanges_open(h));
+    subs_drain(h->subs); /* what they have read already is still stored */
     tasks_drain(h, (uint64_t)h->settings.drain.ms * NS_PER_MS);
     for (size_t i = 0; i < h->nplugins; i++) {
         const struct hub_plugin *hp = &h->plugins[i];
@@ -373,6 +375,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
         rc = schedules_open(h, err);
     }
     if (rc == TN_OK) {
+        rc = subs_open(h, err);
+    }
+    if (rc == TN_OK) {
         rc = plugins_start(h, c, problems, err);
     }
     if (rc == TN_OK) {
@@ -386,6 +391,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
 
 static void hub_stop(struct hub *h)
 {
+    if (!subs_stop(h->subs)) {
+        _exit(1); /* a thread hangs in its plugin: nothing may be taken from under it */
+    }
     for (size_t i = 0; i < h->nplugins; i++) {
         struct hub_plugin *hp = &h->plugins[i];
         if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
@@ -408,6 +416,7 @@ static void hub_stop(struct hub *h)
     auths_destroy(h);
     tasks_destroy(h);
     schedules_destroy(h->schedules);
+    subs_close(h);
     records_destroy(h);
     sessions_close(h->sessions);
     keys_close(h->keys);

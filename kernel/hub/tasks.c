@@ -281,15 +281,20 @@ void tk_info(const struct job *j, uint32_t state, tn_task_info *ret)
                           .delay_s = (uint32_t)j->delay_s};
 }
 
+void tk_tell_info(struct tasks *t, const tn_task_info *info, const tn_call_result *result)
+{
+    unsigned n = atomic_load(&t->nlisteners);
+    for (unsigned i = 0; i < n; i++) {
+        t->listeners[i].cb(t->listeners[i].user, info, result);
+    }
+}
+
 void tk_tell(struct tasks *t, const struct job *j, uint32_t state, const tn_call_result *result)
 {
     tn_task_info info;
-    unsigned n = atomic_load(&t->nlisteners);
-    if (n) {
+    if (atomic_load(&t->nlisteners)) {
         tk_info(j, state, &info);
-    }
-    for (unsigned i = 0; i < n; i++) {
-        t->listeners[i].cb(t->listeners[i].user, &info, result);
+        tk_tell_info(t, &info, result);
     }
 }
 

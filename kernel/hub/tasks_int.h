@@ -135,6 +135,7 @@ void tk_must(struct tasks *t, struct tk_op *op,
              void (*after)(struct tk_op *));
 void tk_again_later(struct tk_op *op);
 void tk_info(const struct job *j, uint32_t state, tn_task_info *ret);
+void tk_tell_info(struct tasks *t, const tn_task_info *info, const tn_call_result *result);
 void tk_tell(struct tasks *t, const struct job *j, uint32_t state, const tn_call_result *result);
 
 /* ---- tasks_queue.c */

@@ -44,8 +44,7 @@ static const struct op auth_ops[] = {
     {0},
 };
 static const struct op trigger_ops[] = {
-    MUST(tn_trigger_ops, run),
-    {0},
+    {0}, /* by its capabilities: check_trigger() */
 };
 static const struct op frontend_ops[] = {
     MUST(tn_frontend_ops, start),
@@ -179,6 +178,27 @@ static tn_rc check_routes(const tn_route *routes, tn_err *err)
     return TN_OK;
 }
 
+static tn_rc check_trigger(const tn_plugin *d, const tn_trigger_ops *ops, tn_err *err)
+{
+    int subscribes = (d->caps & TN_CAP_SUBSCRIBE) != 0;
+    if (ops->run == NULL && (!subscribes || (d->caps & TN_CAP_SCHEDULE) != 0)) {
+        return err_set(err, TN_E_INVAL,
+                       "ops.run is missing (ops.size is %u); trigger plugins need it unless they "
+                       "only have TN_CAP_SUBSCRIBE",
+                       ops->size);
+    }
+    if (subscribes && (ops->consume == NULL || ops->sub_config == NULL)) {
+        return err_set(err, TN_E_INVAL,
+                       "caps has TN_CAP_SUBSCRIBE but ops.%s is missing",
+                       ops->consume == NULL ? "consume" : "sub_config");
+    }
+    if (subscribes && ops->sub_conf_size > CONF_SIZE_MAX) {
+        return err_set(err, TN_E_LIMIT, "ops.sub_conf_size is %u, at most %u", ops->sub_conf_size,
+                       CONF_SIZE_MAX);
+    }
+    return subscribes ? conf_check_table(ops->sub_config, ops->sub_conf_size, err) : TN_OK;
+}
+
 /* Copies the ops table of the kind and checks that what must be there is. */
 static tn_rc copy_ops(const tn_plugin *d, void **ret, tn_err *err)
 {
@@ -231,6 +251,8 @@ static tn_rc check_tables(const tn_plugin *d, const void *ops, tn_err *err)
         rc = check_methods(c->methods, err);
     } else if (rc == TN_OK && d->kind == TN_KIND_API) {
         rc = check_routes(((const tn_api_ops *)ops)->routes, err);
+    } else if (rc == TN_OK && d->kind == TN_KIND_TRIGGER) {
+        rc = check_trigger(d, ops, err);
     }
     return rc;
 }

@@ -75,22 +75,6 @@ void pools_own(struct pools *ps)
 
 /* ---- configuration ----------------------------------------------------------------------------------- */
 
-/* "useSSL" as "use_ssl": rows of the original spell settings that way. */
-static void snake(const char *key, char *out, size_t cap)
-{
-    size_t n = 0;
-    for (const char *p = key; *p != '\0' && n + 2 < cap; p++) {
-        bool up = *p >= 'A' && *p <= 'Z';
-        bool after_low = p > key && !(p[-1] >= 'A' && p[-1] <= 'Z');
-        bool before_low = p > key && p[1] >= 'a' && p[1] <= 'z';
-        if (up && p[-(p > key)] != '.' && (after_low || before_low)) {
-            out[n++] = '_';
-        }
-        out[n++] = (char)(up ? *p + 32 : *p);
-    }
-    out[n] = '\0';
-}
-
 static bool known(const tn_plugin *d, const char *key)
 {
     const tn_field *tables[] = {d->config, pool_fields};
@@ -113,7 +97,7 @@ static tn_rc choose(const struct conf *all, const tn_plugin *d, int strict, stru
         const struct conf_item *it = &all->items[i];
         const char *value = it->joined != NULL ? it->joined : it->value;
         char key[256];
-        snake(it->key, key, sizeof key);
+        conf_snake(it->key, key, sizeof key);
         if (value[0] == '\0') {
             continue;
         }

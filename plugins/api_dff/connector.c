@@ -2,6 +2,7 @@
 /* Connectors (spec 1.6): rows with sealed secrets, tried out before they are kept. */
 #include "connector.h"
 #include "secret.h"
+#include "sub.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -198,9 +199,8 @@ static bool before_delete(struct change *c, const json_t *old)
 static tn_rc changed(struct api_req *r, tn_err *err)
 {
     (void)r;
-    (void)err;
     api.host->calls->data_changed(CTX);
-    return TN_OK;
+    return subs_sync(err);
 }
 
 static const struct crud connector_crud = {
@@ -397,23 +397,17 @@ static void query(struct api_req *r)
     }
 }
 
-/* What its subscriptions consumed. Nothing subscribes before the trigger plugins do. */
+/* What its subscriptions are doing, and what they consumed. */
 static void sub_info(struct api_req *r)
 {
-    json_t *row = row_of(r), *out = json_array(), *h;
-    size_t i;
-    if (row == NULL) {
-        json_decref(out);
-        return;
-    }
-    json_array_foreach(json_object_get(json_object_get(row, "configJSON"), "topicHandlers"), i, h)
-    {
-        json_array_append_new(out,
-                              json_pack("{s:O, s:O?}", "connectorId", json_object_get(row, "id"),
-                                        "topic", json_object_get(h, "topic")));
+    tn_err err = TN_ERR_INIT;
+    json_t *row = row_of(r), *out = row != NULL ? sub_info_rows(row, &err) : NULL;
+    if (out != NULL) {
+        api_ok(r, out);
+    } else if (row != NULL) {
+        api_fail_err(r, &err);
     }
     json_decref(row);
-    api_ok(r, out);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------------- */

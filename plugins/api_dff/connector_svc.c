@@ -2,6 +2,7 @@
 /* What DFF.CONN asks for: configurations with opened secrets, lists, and changes made by scripts. */
 #include "connector.h"
 #include "service.h"
+#include "sub.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,13 +100,22 @@ static tn_rc save(const json_t *ask, tn_err *err)
     return rc;
 }
 
+static void changed(void)
+{
+    tn_err err = TN_ERR_INIT;
+    api.host->calls->data_changed(CTX);
+    if (subs_sync(&err) != TN_OK) {
+        api.host->log(CTX, TN_LOG_ERROR, "subscriptions are not up to date: %s", err.msg);
+    }
+}
+
 static void conn_save(void *user, tn_str payload, void *token)
 {
     tn_err err = TN_ERR_INIT;
     json_t *ask = json_loadb(payload.s, payload.n, 0, NULL);
     (void)user;
     if (save(ask, &err) == TN_OK) {
-        api.host->calls->data_changed(CTX);
+        changed();
         api.host->calls->answer(CTX, token, TN_OK, TN_STR("{}"));
     } else {
         service_refuse_err(token, &err);
@@ -126,7 +136,7 @@ static void conn_delete(void *user, tn_str payload, void *token)
         rc = store_delete(NULL, "connector", "id", text_of(row_text(ask, "id")), NULL, &err);
     }
     if (rc == TN_OK) {
-        api.host->calls->data_changed(CTX);
+        changed();
         api.host->calls->answer(CTX, token, TN_OK, TN_STR("{}"));
     } else {
         service_refuse_err(token, &err);

@@ -2,6 +2,7 @@
 /* Keeps the kernel's schedules equal to what the store says: jobs, functions that run by themselves,
  * what scripts have set. Only what has changed is handed on, so it may be called at every change. */
 #include "cron.h"
+#include "sub.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -301,7 +302,8 @@ tn_rc cron_sync(tn_err *err)
 tn_rc funcs_changed(tn_err *err)
 {
     tn_rc rc = snapshot_reload(err);
-    return rc == TN_OK ? cron_sync(err) : rc;
+    rc = rc == TN_OK ? cron_sync(err) : rc;
+    return rc == TN_OK ? subs_sync(err) : rc;
 }
 
 tn_rc cron_sync_job(tn_str id, tn_err *err)

@@ -11,6 +11,7 @@
 #include "rows.h"
 #include "schema.h"
 #include "service.h"
+#include "sub.h"
 #include "watch.h"
 
 #include <sodium.h>
@@ -243,6 +244,7 @@ static tn_rc start(void *inst, tn_err *err)
         cron_state_start,
         cron_sync_start,
         flags_start,
+        subs_start,
         autorun_start,
         slow_start,
     };

@@ -60,6 +60,9 @@ void record_keep(void);
 tn_rc record_keep_start(tn_err *err); /* start(): reads what was kept */
 void record_keep_stop(void);          /* detach(): writes what has changed */
 
+/* Status (spec 2.10) of a terminal state of tasks; NULL: it goes on. */
+const char *record_state_name(uint32_t state);
+
 /* record_task.c: durable tasks, through host->tasks->listen(). Helper thread, once. */
 tn_rc record_start(tn_err *err);
 

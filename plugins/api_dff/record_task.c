@@ -40,7 +40,7 @@ static void vars_read(tn_str text, struct vars *v)
     }
 }
 
-static const char *status_of(uint32_t state)
+const char *record_state_name(uint32_t state)
 {
     static const char *const names[TN_TASK_STATES] = {
         [TN_TASK_SUCCEEDED] = "success", [TN_TASK_FAILED] = "failure",
@@ -53,7 +53,7 @@ static const char *status_of(uint32_t state)
 static void on_task(void *user, const tn_task_info *t, const tn_call_result *r)
 {
     (void)user;
-    const char *status = status_of(t->state);
+    const char *status = record_state_name(t->state);
     struct vars v;
     if (r == NULL && status == NULL) {
         record_last(t->origin_id, NULL);

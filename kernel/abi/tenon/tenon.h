@@ -18,6 +18,7 @@
 #include <tenon/http.h>
 #include <tenon/plugin.h>
 #include <tenon/schedule.h>
+#include <tenon/subscription.h>
 #include <tenon/tasks.h>
 #include <tenon/trigger.h>
 #include <tenon/types.h>

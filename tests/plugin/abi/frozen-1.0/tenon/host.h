@@ -11,6 +11,7 @@
 #include <tenon/entity.h>
 #include <tenon/http.h>
 #include <tenon/schedule.h>
+#include <tenon/subscription.h>
 #include <tenon/tasks.h>
 #include <tenon/types.h>
 #include <tenon/value.h>
@@ -321,6 +322,7 @@ typedef struct tn_host {
      * with a NUL, cut when it is longer); returns its length, 0: none. For names that a server shows in
      * its list of clients. NULL: this process runs no calls. During invoke() only. */
     size_t (*caller)(void *ctx, char *ret, size_t cap);
+    const tn_host_subs *subs;
 } tn_host;
 
 #endif
