@@ -47,7 +47,7 @@ struct rd_conn {
     struct redisReader *reader;
     char *wire; /* a request being written */
     size_t n, cap;
-    size_t used;                   /* memory of the reply being read */
+    size_t used, fed;              /* memory and bytes of the reply being read */
     bool over;                     /* it outgrew max_result */
     bool fresh;                    /* nothing was sent since the connection was given out */
     atomic_bool working, canceled; /* an invoke() runs; somebody wants it to end */
@@ -56,6 +56,7 @@ struct rd_conn {
     bool changed;                  /* a command has changed the session; it is not reused */
 };
 extern const tn_host *rd_host;
+extern const tn_field rd_fields[]; /* of struct rd_conf */
 
 /* ---- reply.c ---- */
 extern const struct redisReplyObjectFunctions
@@ -97,6 +98,10 @@ tn_rc rd_put(struct rd_conn *c, const struct rd_cmd *cmd, tn_err *err);
 /* Sends what was put, and reads one reply for each. An error reply of the server is no failure here. */
 tn_rc rd_send(struct rd_conn *c, uint64_t deadline_ns, tn_err *err);
 tn_rc rd_read(struct rd_conn *c, uint64_t deadline_ns, struct rd_node **ret, tn_err *err);
+/* The same in two steps, for who waits for several things: a reply that is there already (*ret NULL: none is), and
+ * what the server has sent by now, waiting a moment at most. */
+tn_rc rd_next(struct rd_conn *c, struct rd_node **ret, tn_err *err);
+tn_rc rd_fill(struct rd_conn *c, uint64_t deadline_ns, tn_err *err);
 /* put, send, read; an error reply is a failure. Finishes cmd in every case. */
 tn_rc rd_exec(struct rd_conn *c, struct rd_cmd *cmd, uint64_t deadline_ns, struct rd_node **ret,
               tn_err *err);

@@ -261,37 +261,49 @@ static tn_rc unreadable(struct rd_conn *c, tn_err *err)
     return rc;
 }
 
-tn_rc rd_read(struct rd_conn *c, uint64_t deadline_ns, struct rd_node **ret, tn_err *err)
+tn_rc rd_next(struct rd_conn *c, struct rd_node **ret, tn_err *err)
+{
+    void *reply = NULL;
+    if (redisReaderGetReply(c->reader, &reply) != REDIS_OK) {
+        return unreadable(c, err);
+    }
+    if (reply != NULL) {
+        c->used = c->fed = 0;
+        c->over = false;
+    }
+    *ret = reply;
+    return TN_OK;
+}
+
+tn_rc rd_fill(struct rd_conn *c, uint64_t deadline_ns, tn_err *err)
 {
     char buf[READ_BYTES];
-    void *reply = NULL;
-    size_t n, fed = 0;
-    c->used = 0;
-    c->over = false;
-    for (;;) {
-        if (redisReaderGetReply(c->reader, &reply) != REDIS_OK) {
-            return unreadable(c, err);
-        }
-        if (reply != NULL && c->owed != 0) {
-            c->owed--;
-            rd_free(reply);
-            c->used = 0;
-            continue;
-        }
-        if (reply != NULL) {
-            *ret = reply;
-            return TN_OK;
-        }
-        tn_rc rc = stream_read(&c->stream, buf, sizeof buf, deadline_ns, &n, err);
-        if (rc != TN_OK) {
-            return rc;
-        }
-        fed += n;
-        c->over = fed > (size_t)c->inst->conf->max_result.n + READ_BYTES;
-        if (c->over || redisReaderFeed(c->reader, buf, n) != REDIS_OK) {
-            return unreadable(c, err);
-        }
+    size_t n;
+    tn_rc rc = stream_read(&c->stream, buf, sizeof buf, deadline_ns, &n, err);
+    if (rc != TN_OK) {
+        return rc;
     }
+    c->fed += n;
+    c->over = c->fed > (size_t)c->inst->conf->max_result.n + READ_BYTES;
+    return c->over || redisReaderFeed(c->reader, buf, n) != REDIS_OK ? unreadable(c, err) : TN_OK;
+}
+
+tn_rc rd_read(struct rd_conn *c, uint64_t deadline_ns, struct rd_node **ret, tn_err *err)
+{
+    struct rd_node *node = NULL;
+    tn_rc rc = rd_next(c, &node, err);
+    while (rc == TN_OK && (node == NULL || c->owed != 0)) {
+        if (node != NULL) {
+            c->owed--;
+            rd_free(node);
+            node = NULL;
+        } else {
+            rc = rd_fill(c, deadline_ns, err);
+        }
+        rc = rc == TN_OK ? rd_next(c, &node, err) : rc;
+    }
+    *ret = node;
+    return rc;
 }
 
 tn_rc rd_exec(struct rd_conn *c, struct rd_cmd *cmd, uint64_t deadline_ns, struct rd_node **ret,

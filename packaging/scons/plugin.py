@@ -15,7 +15,7 @@ def _required(env, name):
 
 
 def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, target=None,
-           common=None, parts=()):
+           common=None, parts=(), files=()):
     """Builds plugins/<name>.so.
 
     pkgs     pkg-config names, "a|b" takes the first that exists
@@ -24,6 +24,7 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     parts    files of connectors/common (without .c) that become part of it
     target   default: plugins/<name>.so of the variant; tests put theirs elsewhere
     common   folder beside that of the plugin whose *.c are compiled into it, too
+    files    source files of another plugin's folder that become part of it, from the top of the tree
     """
     penv = env.Clone()
     penv.Replace(CPPPATH=['#kernel/abi'], LIBS=[], SHLIBPREFIX='')
@@ -41,7 +42,7 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     if not env['sanitized'] or 'clang' not in env.subst('$CC'):
         penv.Append(LINKFLAGS=['-Wl,-z,defs'])
     penv.Append(LINKFLAGS=['-Wl,--as-needed'])
-    if common:
+    if common or files:
         penv.Append(CPPPATH=['#'])  # for "<folder>/<common>/…"; tests/check/includes.py keeps the rest out
     if parts:
         penv.AppendUnique(CPPPATH=['#connectors'])
@@ -55,6 +56,9 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     for part in parts:  # an object for each plugin: its flags are the plugin's
         objects.append(penv.SharedObject('#build/%s/obj/connectors/common/%s_%s.os' % (
             env['variant'], name, part), '#connectors/common/%s.c' % part))
+    for path in files:
+        objects.append(penv.SharedObject('#build/%s/obj/plugins/%s/of_%s' % (
+            env['variant'], name, os.path.splitext(os.path.basename(path))[0]), '#' + path))
     node = penv.SharedLibrary(target or '#build/%s/plugins/%s' % (env['variant'], name), objects)
     if target is None:
         env['built_plugins'].append((name, node[0]))

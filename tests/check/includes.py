@@ -48,6 +48,7 @@ RULES: Dict[str, Rule] = {
 PLUGIN_TOPS = ('plugins', 'connectors', 'auth')
 # folders compiled into several plugins, and which may use them
 SHARED = {'plugins/http_common': ('plugins/http_common', 'plugins/frontend_h1', 'plugins/frontend_http'),
+          'connectors/redis': ('connectors/redis', 'plugins/trigger_redis'),
           'auth/user_list': ('auth/user_list', 'auth/basic', 'auth/digest')}
 ONLY_IN = {'Python.h': 'pyshim'}  # the interpreter has one door
 
