@@ -12,6 +12,7 @@ import deps
 # fuzz targets of what is not in the kernel's libraries: folders or files, and packages, to link with them
 FUZZ_PARTS = {
     'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
+    'fuzz_mqtt': (('connectors/mqtt/packet.c',), ()),
     'fuzz_memcached': (('connectors/memcached', 'connectors/common/message.c', 'connectors/common/tape.c',
                         'connectors/common/utf8.c'), ('zlib', 'libcrypto')),
     'fuzz_nsq': (('connectors/nsq/http.c', 'connectors/nsq/nodes.c', 'connectors/nsq/frame.c',

@@ -49,6 +49,7 @@ PLUGIN_TOPS = ('plugins', 'connectors', 'auth')
 # folders compiled into several plugins, and which may use them
 SHARED = {'plugins/http_common': ('plugins/http_common', 'plugins/frontend_h1', 'plugins/frontend_http'),
           'connectors/redis': ('connectors/redis', 'plugins/trigger_redis'),
+          'connectors/mqtt': ('connectors/mqtt', 'plugins/trigger_mqtt'),
           'auth/user_list': ('auth/user_list', 'auth/basic', 'auth/digest')}
 ONLY_IN = {'Python.h': 'pyshim'}  # the interpreter has one door
 
