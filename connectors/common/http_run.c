@@ -170,6 +170,10 @@ static tn_rc once(struct http *h, const char *url, tn_err *err)
         h->active = true;
         rc = drive(h, 0, h->request.deadline_ns, err);
     }
+    if (rc == TN_OK && !h->headers_done) { /* libcurl takes what came for the whole */
+        h->code = CURLE_PARTIAL_FILE;
+        rc = http_failed(h, 0, err);
+    }
     if (rc == TN_OK) {
         curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &h->reply->status);
     }

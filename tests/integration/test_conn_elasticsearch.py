@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""connectors/elasticsearch in scripts, against OpenSearch 2.19, and against a server that plays nodes that are busy, dead or wrong."""
+
+import http.server
+import json
+import os
+import subprocess
+import threading
+import time
+from typing import Any, Callable, List, Tuple
+
+import pytest
+from peers.nginx import PASSWORD, Nginx
+from peers.odd_http import OddHttp
+from peers.opensearch import OpenSearch
+from peers.peer import free_port
+from peers.proxy import Proxy
+from support.connectors import add, fresh, not_addable, on, peer, refused
+from support.matrix import check_row, shows
+from support.readme import script_of
+from support.server import BUILD, ROOT
+
+
+@pytest.fixture(scope='module')
+def es():
+    with peer(OpenSearch) as p:
+        yield p
+
+
+@pytest.fixture(scope='module')
+def cid(server, es):
+    return add(server.client(), 'elasticsearch', es.config())
+
+
+@pytest.fixture
+def idx():
+    """An index nobody has."""
+    return fresh('i')
+
+
+class Node:
+    """Answers with what `play(method, path, body)` returns: (status, JSON)."""
+
+    def __init__(self, play: Callable[[str, str, str], Tuple[int, Any]]) -> None:
+        self.seen: List[Tuple[str, str, str]] = []
+        node = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get('Content-Length') or 0)).decode()
+                if self.path != '/':
+                    node.seen.append((self.command, self.path, body))
+                status, value = (200, {}) if self.path == '/' else play(self.command, self.path, body)
+                out = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header('Content-Type', 'application/json')
+                self.send_header('Content-Length', str(len(out)))
+                self.end_headers()
+                self.wfile.write(out)
+
+            do_GET = do_POST = do_PUT = do_DELETE = answer
+
+            def log_message(self, *_: object) -> None:  # pylint: disable=arguments-differ
+                """Silence."""
+
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self) -> 'Node':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+# ---- requests -------------------------------------------------------------------------------------------------------
+
+
+def test_query(api, cid, es, idx):
+    """Forms of a request; what comes back is what the server says to another client."""
+    got = on(api, cid, '''
+out = [c.query('PUT', '/' + idx, body={'settings': {'number_of_replicas': 0}})[0], c.query('put', idx + '/_doc/1', {'refresh': True}, {'a': 'ü', 'n': 2**53 + 1, 'f': 0.1, 't': datetime.date(2026, 1, 2)})[0]]
+status, doc = c.query('GET', '/%s/_doc/1' % idx)
+out += [status, doc['_source'], c.query('GET /_cat/indices/' + idx)[1][0]['docs.count'], c.query('HEAD', '/' + idx), isinstance(c.query('GET /'), tuple)]
+out += [c.query('POST', '/%s/_search' % idx, body='{"query": {"term": {"n": 9007199254740993}}}')[1]['hits']['total']['value']]
+out += [c.query('POST', '/_bulk', {'refresh': 'true'}, [{'index': {'_index': idx, '_id': '2'}}, {'a': 1.5}])[1]['errors'], c.query('GET', idx + '/_count')[1]['count']]
+out += [c.query('GET', '/_cat/indices/' + idx, {'h': 'index', 'format': 'json'})[1], c.query('DELETE', '/%s/_doc/2' % idx)[1]['result'], c.check(), c.query('GET', '/_cat/health?format=text')[1][-1:] == b'\\n']
+return out
+''', idx=idx)
+    assert got[:2] == [200, 201] and got[2] == 200 and got[3] == {'a': '\u00fc', 'n': 2**53 + 1, 'f': 0.1, 't': '2026-01-02'}
+    assert got[4:8] == ['1', [200, None], True, 1] and got[8] is False and got[9] == 2
+    assert got[10] == [{'index': idx}] and got[11] == 'deleted' and got[12] is None and got[13]
+    search = {'query': {'match_all': {}}, 'aggs': {'x': {'stats': {'field': 'n'}}}}
+    mine, theirs = on(api, cid, "return c.query('POST', '/%s/_search' % idx, body=s)[1]", idx=idx, s=search), es.ask('POST', '/%s/_search' % idx, search)
+    assert {k: mine[k] for k in ('hits', 'aggregations', '_shards')} == {k: theirs[k] for k in ('hits', 'aggregations', '_shards')}
+
+
+def test_errors(api, cid, idx):
+    got = on(api, cid, '''
+return [tell(lambda: c.query('GET', '/' + idx)), tell(lambda: c.query('POST', '/_search', body={'query': {'nonsense': {}}})), tell(lambda: c.query('GETX Y', '/')), tell(lambda: c.query('POST', '/x', body=float('nan'))),
+        c.query('PUT', '/%s/_create/1' % idx, body={})[0], tell(lambda: c.query('PUT', '/%s/_create/1' % idx, body={})), tell(lambda: c.query('GET', '/', query=5))]
+''', idx=idx)
+    assert got[0][0] == 'QueryError' and got[0][2] == 404 and 'index_not_found_exception: no such index' in got[0][1]
+    assert got[1][0] == 'QueryError' and got[1][2] == 400 and 'nonsense' in got[1][1] and got[2] is not None
+    assert got[3][0] == 'InvalidArgument' and got[4] == 201 and got[5][0] == 'ConflictError' and got[5][2] == 409 and got[6][0] == 'InvalidArgument'
+
+
+def test_bulk(api, es, cid, idx):
+    """Batches, all operations, errors by position."""
+    small = add(api, 'elasticsearch', es.config(batch='2k'))
+    got = on(api, cid, '''
+d = DFF.CONN(small)
+out = [d.bulk([{'_index': idx, '_id': str(i), 'n': i, 't': 'x' * 50} for i in range(500)], refresh=True)]
+out.append(c.query('GET', idx + '/_count')[1]['count'])
+mixed = [{'_op_type': 'create', '_id': '1', 'n': 1}, {'_op_type': 'update', '_id': '2', 'doc': {'n': 22}}, {'_op_type': 'delete', '_id': '3'}, {'_op_type': 'delete', '_id': 'none'},
+         {'_id': 'new', '_source': {'n': -1}}, {'_id': 'bad', 'n': {'not': 'a number'}}, {'_id': 'text', '_source': '{"n": 5}', 'routing': 'r'}]
+out += [c.bulk(mixed, index=idx, refresh=True, raise_errors=False), tell(lambda: c.bulk(mixed[:1], index=idx)), c.bulk([])]
+out += [c.query('GET', idx + '/_doc/2')[1]['_source']['n'], tell(lambda: c.query('GET', idx + '/_doc/3'))[2], c.query('GET', idx + '/_doc/text?routing=r')[1]['_source']]
+out += [tell(lambda: c.bulk([5])), tell(lambda: c.bulk([{'_op_type': 'drop'}])), tell(lambda: c.bulk([{'_source': '{}\\n{}'}])), tell(lambda: c.bulk('x'))]
+return out
+''', idx=idx, small=small)
+    assert got[0]['done'] == 500 and got[0]['failed'] == 0 and got[0]['errors'] == [] and got[1] == 500
+    assert got[2]['done'] == 4 and got[2]['failed'] == 3
+    assert [(e['position'], e['op'], e['id'], e['status']) for e in got[2]['errors']] == [(0, 'create', '1', 409), (3, 'delete', 'none', 404), (5, 'index', 'bad', 400)]
+    assert got[2]['errors'][2]['error']['type'] == 'mapper_parsing_exception' and got[3][0] == 'QueryError' and got[3][2] == 409
+    assert got[4]['done'] == 0 and got[5] == 22 and got[6] == 404 and got[7] == {'n': 5} and [g[0] for g in got[8:]] == ['InvalidArgument'] * 4
+
+
+@shows('streaming', 'scroll, point in time')
+def test_scan(api, es, cid, idx):
+    """Every hit once, in pages; what the server keeps is freed, also when a script leaves."""
+    got = on(api, cid, '''
+c.bulk([{'_index': idx, '_id': str(i), 'n': i} for i in range(2345)], refresh=True)
+out = []
+for by in ('scroll', 'pit'):
+    hits = [h['_source']['n'] for h in c.scan(idx, size=500, by=by)]
+    out += [len(hits), sorted(hits) == list(range(2345)), [h['_source']['n'] for h in c.scan(idx, {'query': {'range': {'n': {'gte': 2340}}}, 'sort': [{'n': 'desc'}]}, by=by)]]
+    for _ in c.scan(idx, size=10, by=by):
+        break
+out += [list(c.scan(idx, {'query': {'term': {'n': -1}}})), tell(lambda: list(c.scan('no_such_index'))), tell(lambda: list(c.scan(idx, by='magic')))]
+return out
+''', idx=idx)
+    assert got[:6] == [2345, True, [2344, 2343, 2342, 2341, 2340]] * 2 and got[6] == []
+    assert got[7][0] == 'QueryError' and got[7][2] == 404 and got[8][0] == 'InvalidArgument'
+    stats = es.ask('GET', '/_nodes/stats/indices/search')['nodes']
+    assert [n['indices']['search']['scroll_current'] for n in stats.values()] == [0]
+    assert [n['indices']['search'].get('point_in_time_current', 0) for n in stats.values()] == [0]
+
+
+def test_limits_and_deadlines(api, es, idx):
+    cid = add(api, 'elasticsearch', es.config(max_result='64k', pool={'query': '5s'}))
+    got = on(api, cid, '''
+c.bulk([{'_index': idx, '_id': str(i), 't': 'x' * 500} for i in range(300)], refresh=True)
+return [tell(lambda: c.query('GET', idx + '/_search?size=1000')), c.query('GET', idx + '/_count')[1]['count'], len(list(c.scan(idx, size=50)))]
+''', idx=idx)
+    assert got[0][0] == 'LimitExceeded' and 'max_result' in got[0][1] and got[1:] == [300, 300]
+
+
+# ---- nodes that are busy or gone ----------------------------------------------------------------------------------------
+
+
+def test_other_attempts(api):
+    """429 and 503 are asked again where it does no harm; a bulk sends only what was refused."""
+    busy = {'left': 2, 'status': 429}
+
+    def play(method: str, path: str, body: str) -> Tuple[int, Any]:
+        del method
+        if path.startswith('/_bulk'):
+            lines = [json.loads(line) for line in body.splitlines()][::2]
+            items = [{'index': {'_index': 'i', '_id': a['index']['_id'], 'status': 429 if a['index']['_id'] == '1' and len(lines) > 1 else 201}} for a in lines]
+            return 200, {'took': 1, 'errors': True, 'items': items}
+        if busy['left'] > 0:
+            busy['left'] -= 1
+            return busy['status'], {'error': {'type': 'busy', 'reason': 'later', 'root_cause': []}, 'status': busy['status']}
+        return 200, {'ok': 1}
+
+    with Node(play) as node:
+        cid = add(api, 'elasticsearch', {'host': '127.0.0.1', 'port': node.port})
+        assert on(api, cid, "return c.query('POST', '/x/_doc', body={})[0]") == 200 and len(node.seen) == 3
+        busy.update(left=2, status=503)
+        assert on(api, cid, "return c.query('GET', '/x')[0]") == 200
+        busy.update(left=1)
+        assert on(api, cid, "return tell(lambda: c.query('POST', '/x/_doc', body={}))[:1]") == ['ConnUnavailable']
+        busy.update(left=9, status=429)
+        assert on(api, cid, "return tell(lambda: c.query('GET', '/x'))[:3:2]") == ['ConnUnavailable', 429]
+        node.seen.clear()
+        assert on(api, cid, "return c.bulk([{'_index': 'i', '_id': str(i)} for i in range(3)])")['done'] == 3
+        assert len(node.seen) == 2 and '"_id":"1"' in node.seen[1][2] and '"_id":"0"' not in node.seen[1][2]
+
+
+@shows('faults', 'node lost')
+def test_nodes_take_turns(api):
+    """Several nodes: each gets its share; one that is gone is left alone."""
+    with Node(lambda *_: (200, {'n': 1})) as one, Node(lambda *_: (200, {'n': 2})) as two:
+        cid = add(api, 'elasticsearch', {'host': '127.0.0.1:%d, localhost:%d' % (one.port, two.port)}, skipTest=True)
+        body = "return sorted(c.query('GET', '/x')[1]['n'] for _ in range(10))"
+        assert on(api, cid, body) == [1] * 5 + [2] * 5
+        lost = add(api, 'elasticsearch', {'host': '127.0.0.1:%d,127.0.0.1:%d' % (free_port(), two.port), 'dead': '60s'}, skipTest=True)
+        two.seen.clear()
+        assert on(api, lost, body) == [2] * 10 and len(two.seen) == 10
+        assert on(api, lost, "return c.query('POST', '/x', body={})[1]") == {'n': 2}
+    e = not_addable(api, 'elasticsearch', {'host': 'a:b'})
+    assert e['exceptionType'] in ('ConfigError', 'ConnUnavailable')
+
+
+# ---- signing in, TLS, faults -----------------------------------------------------------------------------------------
+
+
+def test_sign_in(api):
+    with OddHttp() as odd:
+        body = "return c.query('GET', '/echo')[1]['headers']"
+        for config, want in (({'user': 'a', 'password': 'b'}, 'Basic YTpi'), ({'auth': 'apikey', 'password': 'a2V5'}, 'ApiKey a2V5'), ({'auth': 'bearer', 'password': 't'}, 'Bearer t'),
+                             ({'auth': 'aws', 'user': 'AKID', 'password': 's', 'region': 'eu-west-1'}, 'AWS4-HMAC-SHA256 Credential=AKID/')):
+            headers = on(api, add(api, 'elasticsearch', odd.config(**config)), body)
+            assert headers['authorization'].startswith(want) and headers['x-opaque-id'].startswith('test_'), headers
+        assert '/eu-west-1/es/aws4_request' in headers['authorization']
+
+
+@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
+def test_tls(api, certs, es):
+    """TLS ends at nginx in front of the server."""
+    ca = certs.text('ca.pem')
+    pem, key = certs.pair('client')
+    body = "return c.query('GET', '/')[1]['version']['distribution']"
+    with peer(Nginx, certs=certs, to_port=es.port) as own:
+        for config in ({'tls_ca': ca}, {'tls_ca': ca, 'host': 'localhost'}, {'tls': 'unverified'}):
+            assert on(api, add(api, 'elasticsearch', own.config(**config)), body) == 'opensearch'
+        e = not_addable(api, 'elasticsearch', own.config())
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
+    with peer(Nginx, certs=certs, cert='wrong', to_port=es.port) as own:
+        e = not_addable(api, 'elasticsearch', own.config(tls_ca=ca))
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
+    with peer(Nginx, certs=certs, client=True, to_port=es.port) as own:
+        assert on(api, add(api, 'elasticsearch', own.config(tls_ca=ca, tls_cert=pem, tls_key=key)), body) == 'opensearch'
+    with peer(Nginx) as own:
+        e = not_addable(api, 'elasticsearch', own.config(user='tenon', password='wrong', host='127.0.0.1', port=1))
+        assert e['exceptionType'] == 'ConnUnavailable' and PASSWORD not in str(e)
+
+
+@shows('faults', 'refused')
+@pytest.mark.parametrize('change, kind, says', [
+    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
+    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
+    ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
+    ({'protcol': 'http'}, 'ConfigError', 'did you mean `protocol`?'),
+])
+def test_refused_with_the_step_that_failed(api, es, change, kind, says):
+    e = not_addable(api, 'elasticsearch', es.config(**change))
+    assert e['exceptionType'] == kind and says in e['exception'], e
+
+
+@shows('faults', param='mode')
+@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
+                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
+def test_a_line_that_breaks(api, es, mode, kinds):
+    """While connecting and in the middle of an answer."""
+    with Proxy(es.port) as proxy:
+        cid = add(api, 'elasticsearch', es.config(port=proxy.port, retries=0, pool={'query': '1500ms', 'connect': '1500ms'}))
+        body = "return tell(lambda: c.query('GET', '/_nodes/stats'))"
+        assert on(api, cid, body) is None
+        proxy.mode, proxy.after = mode, 100
+        started = time.monotonic()
+        told = on(api, cid, body)
+        assert told is not None and told[0] in kinds and time.monotonic() - started < 8, told
+        proxy.mode = 'ok'
+        proxy.drop()
+        assert on(api, cid, body) is None
+
+
+def test_debug_panel(api, cid, idx):
+    on(api, cid, "c.query('PUT', '/' + idx)", idx=idx)
+    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
+    assert idx in [row['index'] for row in ask('GET /_cat/indices')[1]]
+    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'GET /none'})['reason'] == 'EClientBadRequest.QueryFailed'
+
+
+def test_readme(api, es):
+    """The script of the README, unchanged."""
+    add(api, 'elasticsearch', es.config(), id='search')
+    got = api.result(api.function(script_of(os.path.join(ROOT, 'connectors/elasticsearch/README.md')), 'f', {}))
+    assert got == [2, 'books', ['Book 1', 'Book 2', 'Book 3']]
+
+
+def test_contract(es):
+    """tenon-plugin-check against the live plugin and server."""
+    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_elasticsearch.so'), '--config', 'port=%d' % es.port,
+                           '--call', 'query=["GET /_cat/indices"]', '--call', 'check'],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert done.returncode == 0, '\n'.join(line for line in done.stdout.splitlines() if 'pass' not in line)
+
+
+@pytest.mark.heavy  # the last test: the row is what those before have shown
+def test_row(request, api, cid):
+    check_row(request, api, cid, 'elasticsearch', 'libcurl', 'OpenSearch 2.19')
