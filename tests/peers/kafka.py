@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One Kafka broker with its own controller (tests/peers/kafka/fetch): plain, and with certs also TLS and SASL listeners."""
+
+import os
+import subprocess
+from typing import List, Optional
+
+from .certs import Certs
+from .fetched import folder
+from .peer import Peer, free_port, program
+
+PASSWORD = 'p@ss-word'
+_JAVA = ['-Xmx384m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn']
+
+
+class Kafka(Peer):
+    """`port` is plain; `sasl`, `tls`, `sasl_tls`, `wrong` (a certificate for another name) are the other listeners. The user
+    is `app` with PASSWORD, by PLAIN."""
+
+    def __init__(self, certs: Optional[Certs] = None) -> None:
+        super().__init__()
+        self.jars = os.path.join(folder('kafka'), 'jars', '*')
+        self.java = program('java', '/usr/lib/jvm/*/bin/java', package='default-jdk-headless')
+        self.certs = certs
+        self.controller, self.sasl, self.tls, self.sasl_tls, self.wrong = (free_port() for _ in range(5))
+        self.formatted = False
+
+    def config(self, **more: object) -> dict:
+        """A connector's configuration."""
+        return {'servers': '127.0.0.1:%d' % self.port, **more}
+
+    def _properties(self) -> str:
+        listeners = {'PLAIN': (self.port, 'PLAINTEXT'), 'SASL': (self.sasl, 'SASL_PLAINTEXT')}
+        lines: List[str] = []
+        jaas = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_app="%s";' % PASSWORD
+        if self.certs is not None:
+            listeners.update(TLS=(self.tls, 'SSL'), STLS=(self.sasl_tls, 'SASL_SSL'), WRONG=(self.wrong, 'SSL'))
+            for name, cert in (('tls', 'server'), ('stls', 'server'), ('wrong', 'wrong')):
+                pem, key = self.certs.pair(cert)
+                at = 'listener.name.%s.ssl.' % name
+                lines += [at + 'keystore.type=PEM', at + 'keystore.location=' + self.write(name + '.pem', key + pem),
+                          at + 'truststore.type=PEM', at + 'truststore.location=' + self.write('ca.pem', self.certs.text('ca.pem')),
+                          at + 'client.auth=requested']
+            lines.append('listener.name.stls.plain.sasl.jaas.config=' + jaas)
+        names = {**listeners, 'CTRL': (self.controller, 'PLAINTEXT')}
+        lines += [
+            'process.roles=broker,controller', 'node.id=1', 'controller.quorum.voters=1@127.0.0.1:%d' % self.controller,
+            'listeners=' + ','.join('%s://127.0.0.1:%d' % (n, p) for n, (p, _) in names.items()),
+            'advertised.listeners=' + ','.join('%s://127.0.0.1:%d' % (n, p) for n, (p, _) in listeners.items()),
+            'listener.security.protocol.map=' + ','.join('%s:%s' % (n, s) for n, (_, s) in names.items()),
+            'inter.broker.listener.name=PLAIN', 'controller.listener.names=CTRL', 'log.dirs=' + self.path('data'),
+            'sasl.enabled.mechanisms=PLAIN', 'listener.name.sasl.plain.sasl.jaas.config=' + jaas,
+            'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', 'transaction.state.log.replication.factor=1',
+            'transaction.state.log.min.isr=1', 'group.initial.rebalance.delay.ms=0', 'num.partitions=3', 'message.max.bytes=1000000',
+            'controlled.shutdown.enable=false', 'log.cleaner.enable=false']
+        return '\n'.join(lines) + '\n'
+
+    def start(self) -> 'Kafka':
+        conf = self.write('server.properties', self._properties())
+        run = [self.java] + _JAVA + ['-cp', self.jars]
+        if not self.formatted:
+            self.run(run + ['kafka.tools.StorageTool', 'format', '-t', 'dGVub24tdGVzdHMtMDAwMQ', '-c', conf])
+            self.formatted = True
+        self.spawn(run + ['kafka.Kafka', conf])
+        self.wait_port(60)
+        self.wait_answer(lambda: self.kcat('-L'), 60)
+        return self
+
+    def kcat(self, *args: str, text: str = '') -> str:
+        """The independent client -> what it prints."""
+        binary = program('kcat', package='kcat')
+        done = subprocess.run([binary, '-b', '127.0.0.1:%d' % self.port, '-m', '5', '-q'] + list(args), input=text, text=True,
+                              errors='replace', timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
