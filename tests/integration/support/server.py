@@ -8,12 +8,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-import sanitizers
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'check'))
+import sanitizers  # noqa: E402
 
 from . import procs
 from .client import Client
