@@ -145,8 +145,8 @@ def test_restart_keeps_what_scripts_and_people_set(new_server) -> None:
     server, client, script = make(new_server)
     auto = client.script("@DFF.API('a', integration='autoRun', integration_config={'cronExpr': '0 0 30 2 *'})\ndef a():\n    return 1\n"
                          "@DFF.API('s')\ndef s(job, expr=None, pause=None):\n"
-                         "    if expr: DFF.CRON_JOB.set_cron_expr(expr, entity_id=job)\n"
-                         "    if pause: DFF.CRON_JOB.pause(pause, entity_id=job)\n", name='auto')
+                         "    if pause: DFF.CRON_JOB.pause(pause, entity_id=job)\n"  # first: a second may pass between the two
+                         "    if expr: DFF.CRON_JOB.set_cron_expr(expr, entity_id=job)\n", name='auto')
     one, two, three = (add(client, script, '0 0 30 2 *') for _ in range(3))
     own = 'autoRun.cronJob-%s.a' % auto
     for kwargs in ({'job': one, 'expr': EVERY}, {'job': two, 'expr': EVERY, 'pause': 3600}, {'job': own, 'expr': EVERY}):
