@@ -3,6 +3,7 @@
 #pragma once
 #include "common/net.h"
 #include "common/sql_text.h"
+#include "state.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -156,7 +157,6 @@ tn_rc ss_exec(struct ss_conn *c, struct ss_job *job, tn_err *err);
 tn_rc ss_stream_start(struct ss_conn *c, struct ss_job *job, tn_err *err);
 tn_rc ss_stream_next(struct ss_conn *c, struct ss_job *job, tn_err *err);
 void ss_stmt_done(struct ss_conn *c); /* closes the statement */
-bool ss_leaves_state(const char *sql, size_t n);
 
 /* ---- bind.c ---- */
 tn_rc ss_params(const struct sql_text *t, struct ss_job *job, tn_err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Could a statement leave something in its session? A list of what cannot: everything else counts as yes. */
-#include "sqlserver.h"
+#include "state.h"
 
 #include <string.h>
 #include <strings.h>
@@ -10,11 +10,10 @@ static const char *const harmless[] = {"SELECT", "INSERT", "UPDATE",   "DELETE",
                                        "MERGE",  "WITH",   "TRUNCATE", NULL};
 /* Words that, outside texts and quoted names, may mean more than that. */
 static const char *const telling[] = {
-    "EXEC",    "EXECUTE",     "USE",      "BEGIN",     "DECLARE", "CREATE",    "ALTER",
-    "DROP",    "SAVE",        "OPEN",     "CLOSE",     "KILL",    "REVERT",    "COMMIT",
-    "FETCH_",  "RECONFIGURE", "SETUSER",  "ROLLBACK",  "DBCC",    "GOTO",      "CALL",
-    "WAITFOR", "IF",          "WHILE",    "RETURN",    "PRINT",   "RAISERROR", "THROW",
-    "RECEIVE", "SEND",        "READTEXT", "WRITETEXT", NULL};
+    "EXEC",     "EXECUTE",   "USE",   "BEGIN",   "DECLARE", "CREATE",   "ALTER",       "DROP",
+    "SAVE",     "OPEN",      "CLOSE", "KILL",    "REVERT",  "COMMIT",   "RECONFIGURE", "SETUSER",
+    "ROLLBACK", "DBCC",      "GOTO",  "CALL",    "WAITFOR", "IF",       "WHILE",       "RETURN",
+    "PRINT",    "RAISERROR", "THROW", "RECEIVE", "SEND",    "READTEXT", "WRITETEXT",   NULL};
 
 static bool is_word(unsigned char c)
 {

@@ -397,6 +397,19 @@ def f(cid, sql, n):
 
 
 @peer_only
+def test_what_a_caller_left_behind_ends(api, server, ms):
+    """The thread that hangs in the driver goes by the driver's own limit, soon after."""
+    threads = lambda: sum(len(os.listdir('/proc/%d/task' % p.pid)) for p in server.workers())
+    with Proxy(ms.port) as proxy:
+        cid = add(api, 'sqlserver', ms.config(port=proxy.port, pool={'query': '400ms'}), skipTest=True)
+        before = threads()
+        on(api, cid, "return c.query('SELECT 1')")
+        proxy.mode = 'black_hole'
+        assert on(api, cid, "return tell(lambda: c.query(\"WAITFOR DELAY '00:00:01'\"))")[0] == 'ConnTimeout'
+        assert wait_for(lambda: threads() <= before, 15)
+
+
+@peer_only
 @shows('faults', 'server restarted', 'password changed')
 def test_restarted_server(api, other):
     cid = add(api, 'sqlserver', other.config())
