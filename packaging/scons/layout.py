@@ -21,6 +21,7 @@ FUZZ_PARTS = {
     'fuzz_influx_line': (('connectors/influxdb/line.c', 'connectors/influxdb/csv.c', 'connectors/common/json_cut.c',
                           'connectors/common/json_put.c', 'connectors/common/grow.c', 'connectors/common/civil.c',
                           'connectors/common/utf8.c'), ()),
+    'fuzz_sqlserver': (('connectors/sqlserver/state.c',), ()),
 }
 
 
