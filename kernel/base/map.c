@@ -46,8 +46,13 @@ uint64_t map_hash(const void *p, size_t n)
         SIP_ROUND;
         v0 ^= m;
     }
-    for (size_t i = 0; i < n; i++) {
-        last |= (uint64_t)in[i] << (8 * i);
+    if (n >= 4) { /* the rest in two reads that may overlap */
+        uint32_t low, high;
+        memcpy(&low, in, 4);
+        memcpy(&high, in + n - 4, 4);
+        last |= low | (uint64_t)high << (8 * (n - 4));
+    } else if (n > 0) {
+        last |= in[0] | (uint64_t)in[n / 2] << (8 * (n / 2)) | (uint64_t)in[n - 1] << (8 * (n - 1));
     }
     v3 ^= last;
     SIP_ROUND;

@@ -11,9 +11,15 @@
 struct target {
     const tn_route *route;
     struct hub_plugin *api;
+    tn_str method;
+};
+struct child {
+    tn_str name; /* of the route; s == NULL: free */
+    struct node *node;
 };
 struct node {
-    struct map children;              /* literal segment -> struct node * */
+    struct child *children;           /* literal segments, open addressing, at least half of it free */
+    unsigned nchildren, mask;         /* mask: slots - 1, 0 = none yet */
     struct node *param;               /* ":name" */
     struct target here[MAX_METHODS];  /* the path ends here */
     struct target rest[MAX_METHODS];  /* "*" below here */
@@ -29,20 +35,69 @@ struct router {
     size_t nprefixes;
 };
 
-static void node_finish(struct node *n);
-
-static void node_free(void *p)
-{
-    if (p != NULL) {
-        node_finish(p);
-        free(p);
-    }
-}
+static void node_free(struct node *n);
 
 static void node_finish(struct node *n)
 {
-    map_finish(&n->children, node_free);
+    for (unsigned i = 0; n->children != NULL && i <= n->mask; i++) {
+        node_free(n->children[i].node);
+    }
+    free(n->children);
     node_free(n->param);
+}
+
+static void node_free(struct node *n)
+{
+    if (n != NULL) {
+        node_finish(n);
+        free(n);
+    }
+}
+
+/* The slot of a segment, or the free one where it would be. Only routes fill the table and nobody outside
+ * chooses them, so a hash that looks at three letters is good enough; half of the slots are free, so every
+ * search ends soon. */
+static struct child *child_slot(const struct node *n, tn_str name)
+{
+    unsigned h = (unsigned)name.n;
+    if (name.n > 0) {
+        const unsigned char *p = (const unsigned char *)name.s;
+        h += p[0] * 31u + p[name.n / 2] * 7u + p[name.n - 1] * 131u;
+    }
+    for (unsigned i = (h ^ h >> 6) & n->mask;; i = (i + 1) & n->mask) {
+        struct child *c = &n->children[i];
+        if (c->name.s == NULL || (c->name.n == name.n && memcmp(c->name.s, name.s, name.n) == 0)) {
+            return c;
+        }
+    }
+}
+
+static struct node *child_get(const struct node *n, tn_str name)
+{
+    return n->nchildren > 0 ? child_slot(n, name)->node : NULL;
+}
+
+/* `name` lives as long as the routes. */
+static int child_add(struct node *n, tn_str name, struct node *child)
+{
+    if (n->children == NULL || (n->nchildren + 1) * 2 > n->mask + 1) {
+        unsigned cap = n->children != NULL ? (n->mask + 1) * 2 : 4;
+        struct node wide = {.children = calloc(cap, sizeof *wide.children), .mask = cap - 1};
+        if (wide.children == NULL) {
+            return -1;
+        }
+        for (unsigned i = 0; n->children != NULL && i <= n->mask; i++) {
+            if (n->children[i].name.s != NULL) {
+                *child_slot(&wide, n->children[i].name) = n->children[i];
+            }
+        }
+        free(n->children);
+        n->children = wide.children;
+        n->mask = wide.mask;
+    }
+    *child_slot(n, name) = (struct child){name, child};
+    n->nchildren++;
+    return 0;
 }
 
 tn_rc router_create(struct router **ret, tn_err *err)
@@ -51,7 +106,6 @@ tn_rc router_create(struct router **ret, tn_err *err)
     if (r == NULL) {
         return err_set(err, TN_E_NOMEM, "no memory for the router");
     }
-    map_init(&r->root.children);
     *ret = r;
     return TN_OK;
 }
@@ -63,15 +117,6 @@ void router_destroy(struct router *r)
         free(r->prefixes);
         free(r);
     }
-}
-
-static struct node *node_new(void)
-{
-    struct node *n = calloc(1, sizeof *n);
-    if (n != NULL) {
-        map_init(&n->children);
-    }
-    return n;
 }
 
 static tn_rc target_add(struct target *set, unsigned *n, const tn_route *route,
@@ -88,9 +133,7 @@ static tn_rc target_add(struct target *set, unsigned *n, const tn_route *route,
         return err_set(err, TN_E_LIMIT, "route %s %s: more than %d methods on one path",
                        route->method, route->path, MAX_METHODS);
     }
-    set[*n].route = route;
-    set[*n].api = api;
-    (*n)++;
+    set[(*n)++] = (struct target){route, api, str_of(route->method)};
     return TN_OK;
 }
 
@@ -121,14 +164,14 @@ static tn_rc route_add(struct router *r, const tn_route *route, struct hub_plugi
                 return err_set(err, TN_E_LIMIT, "route %s: more than 7 parameters", route->path);
             }
             if (n->param == NULL) {
-                n->param = node_new();
+                n->param = calloc(1, sizeof *n->param);
             }
             next = n->param;
         } else {
-            next = map_get(&n->children, seg);
+            next = child_get(n, seg);
             if (next == NULL) {
-                next = node_new();
-                if (next != NULL && map_put(&n->children, seg, next, NULL) != 0) {
+                next = calloc(1, sizeof *next);
+                if (next != NULL && child_add(n, seg, next) != 0) {
                     node_free(next);
                     next = NULL;
                 }
@@ -165,7 +208,7 @@ tn_rc router_add(struct router *r, struct hub_plugin *api, tn_err *err)
 static const struct target *target_find(const struct target *set, unsigned n, tn_str method)
 {
     for (unsigned i = 0; i < n; i++) {
-        if (str_is(method, set[i].route->method)) {
+        if (str_eq(method, set[i].method)) {
             return &set[i];
         }
     }
@@ -186,7 +229,7 @@ static const struct target *walk(const struct node *n, tn_str rest, tn_str metho
         return target_find(n->here, n->nhere, method);
     }
     const struct target *t = NULL;
-    const struct node *child = map_get(&n->children, seg);
+    const struct node *child = child_get(n, seg);
     if (child != NULL) {
         t = walk(child, tail, method, ret, depth + 1);
     }

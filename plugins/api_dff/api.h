@@ -69,6 +69,7 @@ struct api_stamp {
     uint32_t nheaders;
     uint32_t flags;       /* TN_REPLY_* for api_send() */
     uint32_t api_headers; /* headers[0..api_headers) are the ones of spec 0.3 */
+    uint32_t nclean;      /* headers[0..nclean) have values that we made or checked (tn_http_reply) */
 };
 /* Takes the time, finds or makes the trace id (the same one for every stamp of a request when it
  * came with X-Trace-Id), fills the headers of spec 0.3 and CORS. Any thread; never fails, no
@@ -81,6 +82,8 @@ void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace
 /* Adds a header; name is a literal or lives until api_send(), value is borrowed until then. False
  * when the table is full. */
 bool api_stamp_header(struct api_stamp *s, tn_str name, tn_str value);
+/* The same for a value that cannot be malformed; not for Content-Type and what else frontends look for. */
+bool api_stamp_clean(struct api_stamp *s, tn_str name, tn_str value);
 
 /* Envelope in three writes: head, the JSON text of `data`, tail.
  *   api_envelope_head(&b);  str_text(&b, data);  api_envelope_tail(&b, &stamp, NULL); */

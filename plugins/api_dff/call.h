@@ -133,7 +133,7 @@ struct calls {
     struct call *free; /* recycled call objects */
     unsigned nfree;
     struct call_scratch { /* valid until the next call is read */
-        struct str decoded, query, body, kwargs, merged, http;
+        struct str decoded, query, body, kwargs, merged, http, vars;
         tn_json_member *members; /* SCRATCH_MEMBERS of them */
         tn_http_pair *pairs;     /* FORM_FIELDS_MAX of them */
     } scratch;

@@ -177,7 +177,6 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
 {
     const struct snap_func *f = t->func;
     struct call_scratch *x = &calls.scratch;
-    struct str vars = {0};
     tn_call_result kept;
     c->return_type = o->return_type;
     c->unbox = o->unbox >= 0 ? o->unbox != 0 : t->kind->unbox;
@@ -192,9 +191,9 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         }
     }
     httpreq_write(&x->http, c->req, in->query, in->body);
-    call_vars_write(&vars, o, t->record_limit);
-    if (x->http.failed || vars.failed) {
-        str_free(&vars);
+    str_reset(&x->vars);
+    call_vars_write(&x->vars, o, t->record_limit);
+    if (x->http.failed || x->vars.failed) {
         respond_failed(c, "Out of memory");
         return;
     }
@@ -207,7 +206,7 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         .origin_id = t->origin_id,
         .args = kwargs,
         .http = str_view(&x->http),
-        .vars = str_view(&vars),
+        .vars = str_view(&x->vars),
         .queue = limits.queue,
         .timeout_ms = limits.timeout_ms,
         .expires_ms = limits.expires_ms,
@@ -225,5 +224,4 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
     } else {
         call_hand_over(c, &r);
     }
-    str_free(&vars);
 }

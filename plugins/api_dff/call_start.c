@@ -124,7 +124,8 @@ void call_stop(void)
 {
     struct call_scratch *x = &calls.scratch;
     debug_live_stop();
-    struct str *texts[] = {&x->decoded, &x->query, &x->body, &x->kwargs, &x->merged, &x->http};
+    struct str *texts[] = {&x->decoded, &x->query,  &x->body, &x->kwargs,
+                           &x->merged,  &x->http, &x->vars};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         str_free(texts[i]);
     }

@@ -135,6 +135,7 @@ static void send_reply(struct answer *a, tn_http_reply *reply)
     reply->status = a->status;
     reply->headers = a->stamp.headers;
     reply->nheaders = a->stamp.nheaders;
+    reply->nclean = a->stamp.nclean;
     reply->flags |= a->stamp.flags;
     abnormal_note(a->call->req, &a->stamp, a->status);
     if (api.host->http->reply(api.host->ctx, a->call->req, reply, &err) != TN_OK) {

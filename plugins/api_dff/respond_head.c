@@ -162,6 +162,7 @@ static bool take_header(struct answer *a, tn_str name, tn_str value, bool replac
         if (s->headers[i].name.n == name.n &&
             strncasecmp(s->headers[i].name.s, name.s, name.n) == 0) {
             s->headers[i].value = value;
+            s->nclean = i < s->nclean ? i : s->nclean;
             return true;
         }
     }
@@ -252,7 +253,7 @@ bool answer_head(struct answer *a)
         return false;
     }
     if (!a->control.allow304) {
-        api_stamp_header(&a->stamp, TN_STR("Last-Modified"), http_now());
+        api_stamp_clean(&a->stamp, TN_STR("Last-Modified"), http_now());
     } else {
         a->stamp.flags |= TN_REPLY_ETAG;
     }

@@ -3,6 +3,7 @@
 #include "mask.h"
 #include "operation.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,13 +41,17 @@ static uint64_t trace_random(void)
     return s[1] + b;
 }
 
-static char *put_hex(char *p, uint64_t v, unsigned digits)
+/* Eight hexadecimal digits at once: nibbles are spread over bytes, and letters lie 7 behind ':'. */
+static void put_hex(char *p, uint32_t v)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    for (unsigned i = 0; i < digits; i++) {
-        p[i] = hex[v >> (4 * (digits - 1 - i)) & 15];
-    }
-    return p + digits;
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t x = v;
+    x = (x << 16 | x) & 0x0000FFFF0000FFFFu;
+    x = (x << 8 | x) & 0x00FF00FF00FF00FFu;
+    x = (x << 4 | x) & 0x0F0F0F0F0F0F0F0Fu;
+    uint64_t letter = (x + ones * 6) >> 4 & ones;
+    x = htobe64(x + ones * '0' + letter * 7);
+    memcpy(p, &x, 8);
 }
 
 /* A random UUID: version 4, RFC 9562. */
@@ -54,16 +59,19 @@ static void trace_make(char ret[129])
 {
     uint64_t high = (trace_random() & ~0xF000ull) | 0x4000;
     uint64_t low = trace_random() >> 2 | 1ull << 63;
-    char *p = stpcpy(ret, "TRACE-");
-    p = put_hex(p, high >> 32, 8);
-    *p++ = '-';
-    p = put_hex(p, high >> 16 & 0xFFFF, 4);
-    *p++ = '-';
-    p = put_hex(p, high & 0xFFFF, 4);
-    *p++ = '-';
-    p = put_hex(p, low >> 48, 4);
-    *p++ = '-';
-    *put_hex(p, low & 0xFFFFFFFFFFFF, 12) = '\0';
+    char hex[32];
+    put_hex(hex, (uint32_t)(high >> 32));
+    put_hex(hex + 8, (uint32_t)high);
+    put_hex(hex + 16, (uint32_t)(low >> 32));
+    put_hex(hex + 24, (uint32_t)low);
+    memcpy(ret, "TRACE-", 6);
+    memcpy(ret + 6, hex, 8);
+    memcpy(ret + 15, hex + 8, 4);
+    memcpy(ret + 20, hex + 12, 4);
+    memcpy(ret + 25, hex + 16, 4);
+    memcpy(ret + 30, hex + 20, 12);
+    ret[14] = ret[19] = ret[24] = ret[29] = '-';
+    ret[42] = '\0';
 }
 
 /* May this text from a request header be sent back in one? */
@@ -87,6 +95,15 @@ bool api_stamp_header(struct api_stamp *s, tn_str name, tn_str value)
     }
     s->headers[s->nheaders++] = (tn_http_pair){name, value};
     return true;
+}
+
+bool api_stamp_clean(struct api_stamp *s, tn_str name, tn_str value)
+{
+    bool ok = api_stamp_header(s, name, value);
+    if (ok && s->nclean + 1 == s->nheaders) { /* none before it that has to be looked at */
+        s->nclean++;
+    }
+    return ok;
 }
 
 static bool origin_allowed(tn_str origin)
@@ -159,15 +176,16 @@ void api_stamp_as(struct api_stamp *s, const tn_http_req *req, const char *trace
         n = snprintf(s->cost, sizeof s->cost, "%llu", (unsigned long long)ms);
     }
     s->nheaders = 0;
+    s->nclean = 0;
     s->flags = 0;
-    api_stamp_header(s, TN_STR("X-Trace-Id"), text_of(s->trace));
-    api_stamp_header(s, TN_STR("X-Request-Time"), (tn_str){s->req_time, ISO_LEN});
-    api_stamp_header(s, TN_STR("X-Response-Time"), (tn_str){s->resp_time, ISO_LEN});
-    api_stamp_header(s, TN_STR("X-Request-Cost"), (tn_str){s->cost, (size_t)n});
-    api_stamp_header(s, TN_STR("X-Client-Time"),
-                     s->client_time.s != NULL ? s->client_time : TN_STR("null"));
-    api_stamp_header(s, TN_STR("X-Dff-Version"), text_of(api.version));
-    api_stamp_header(s, TN_STR("X-Dff-Release-Timestamp"), text_of(api.release));
+    api_stamp_clean(s, TN_STR("X-Trace-Id"), text_of(s->trace));
+    api_stamp_clean(s, TN_STR("X-Request-Time"), (tn_str){s->req_time, ISO_LEN});
+    api_stamp_clean(s, TN_STR("X-Response-Time"), (tn_str){s->resp_time, ISO_LEN});
+    api_stamp_clean(s, TN_STR("X-Request-Cost"), (tn_str){s->cost, (size_t)n});
+    api_stamp_clean(s, TN_STR("X-Client-Time"),
+                    s->client_time.s != NULL ? s->client_time : TN_STR("null"));
+    api_stamp_clean(s, TN_STR("X-Dff-Version"), text_of(api.version));
+    api_stamp_clean(s, TN_STR("X-Dff-Release-Timestamp"), text_of(api.release));
     stamp_cors(s, req);
     s->api_headers = s->nheaders;
 }
@@ -219,7 +237,8 @@ tn_rc api_send(tn_http_req *req, struct api_stamp *s, uint32_t status, const cha
                            .headers = s->headers,
                            .nheaders = s->nheaders,
                            .flags = s->flags,
-                           .fd = -1};
+                           .fd = -1,
+                           .nclean = s->nclean};
     if (body_take->failed) {
         str_free(body_take);
         reply.status = 500;

@@ -318,14 +318,16 @@ static void put2(char *p, unsigned v)
 void iso_time(int64_t us, char ret[ISO_LEN + 1])
 {
     int64_t ms = us >= 0 ? us / 1000 : -((-us + 999) / 1000);
-    int64_t days = ms >= 0 ? ms / 86400000 : -((-ms + 86399999) / 86400000);
-    unsigned rest = (unsigned)(ms - days * 86400000);
-    /* Every answer prints two times of the same day: keep the date. */
-    static _Thread_local int64_t known_day = INT64_MIN;
-    static _Thread_local char known[10];
-    if (days != known_day) {
+    int64_t second = ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
+    unsigned rest = (unsigned)(ms - second * 1000);
+    /* Every answer prints two times that are nearly always of the same second: keep its text. */
+    static _Thread_local int64_t known_second = INT64_MIN;
+    static _Thread_local char known[20];
+    if (second != known_second) {
         int y;
         unsigned m, d;
+        int64_t days = second >= 0 ? second / 86400 : -((-second + 86399) / 86400);
+        unsigned of_day = (unsigned)(second - days * 86400);
         civil_from_days(days, &y, &m, &d);
         unsigned uy = y < 0 ? 0 : (unsigned)y % 10000;
         put2(known, uy / 100);
@@ -333,16 +335,16 @@ void iso_time(int64_t us, char ret[ISO_LEN + 1])
         known[4] = known[7] = '-';
         put2(known + 5, m);
         put2(known + 8, d);
-        known_day = days;
+        known[10] = 'T';
+        put2(known + 11, of_day / 3600);
+        known[13] = known[16] = ':';
+        put2(known + 14, of_day / 60 % 60);
+        put2(known + 17, of_day % 60);
+        known[19] = '.';
+        known_second = second;
     }
-    memcpy(ret, known, 10);
-    ret[10] = 'T';
-    put2(ret + 11, rest / 3600000);
-    ret[13] = ret[16] = ':';
-    put2(ret + 14, rest / 60000 % 60);
-    put2(ret + 17, rest / 1000 % 60);
-    ret[19] = '.';
-    ret[20] = (char)('0' + rest / 100 % 10);
+    memcpy(ret, known, 20);
+    ret[20] = (char)('0' + rest / 100);
     put2(ret + 21, rest % 100);
     ret[23] = 'Z';
     ret[24] = '\0';

@@ -96,6 +96,10 @@ void head_field(struct head *h, tn_str name, tn_str value)
 /* host [ ":" port ] of RFC 3986 section 3.2.2, or "[" IPv6 "]" [ ":" port ]. */
 static bool host_ok(tn_str h)
 {
+    static const char marks[256] = {
+        ['-'] = 1,  ['.'] = 1, ['_'] = 1, ['~'] = 1, ['%'] = 1, ['!'] = 1, ['$'] = 1, ['&'] = 1,
+        ['\''] = 1, ['('] = 1, [')'] = 1, ['*'] = 1, ['+'] = 1, [','] = 1, [';'] = 1, ['='] = 1,
+    };
     size_t i = 0;
     if (h.n == 0) {
         return false;
@@ -114,7 +118,7 @@ static bool host_ok(tn_str h)
         for (; i < h.n && h.s[i] != ':'; i++) {
             unsigned char c = (unsigned char)h.s[i];
             bool alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-            if (!alnum && (c == 0 || strchr("-._~%!$&'()*+,;=", c) == NULL)) {
+            if (!alnum && !marks[c]) {
                 return false;
             }
         }

@@ -13,8 +13,20 @@ static bool refuse(struct text_refusal *why, uint32_t status, const char *text)
 static bool path_is_clean(tn_str raw)
 {
     static const char ends[256] = {['%'] = 1, ['#'] = 1, ['/'] = 2};
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     char before = 0;
-    for (size_t i = 0; i < raw.n; i++) {
+    size_t i = 0;
+    for (uint64_t w; raw.n - i >= 8; i += 8, before = ends[(unsigned char)raw.s[i - 1]]) {
+        memcpy(&w, raw.s + i, 8);
+        uint64_t del = w ^ (ones * 0x7F), pct = w ^ (ones * '%'), hash = w ^ (ones * '#');
+        uint64_t dot = w ^ (ones * '.');
+        /* a doubt only costs the look at each byte below: misses are not possible */
+        if (((w | (w - ones * 0x21) | (del - ones) | (pct - ones) | (hash - ones) | (dot - ones)) &
+             high) != 0) {
+            break;
+        }
+    }
+    for (; i < raw.n; i++) {
         unsigned char c = (unsigned char)raw.s[i];
         if (c - 0x21u > 0x7E - 0x21u || ends[c] == 1 || (c == '.' && before == 2)) {
             return false;

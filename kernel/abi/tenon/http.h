@@ -87,7 +87,9 @@ typedef struct tn_http_reply {
     void (*body_free)(void *owner);  /* NULL: body is static */
     void *body_owner;
     int32_t fd;                   /* >= 0: body is fd_len bytes from fd_off, sent by zero copy */
-    uint32_t rsvd;
+    uint32_t nclean;              /* so many of the first headers are well formed by the way the api
+                                     makes them, and none is the connection's or the body's: they
+                                     need no look. 0 = all are looked at */
     uint64_t fd_off, fd_len;
     const char *fd_path;          /* for TN_REPLY_DELETE; borrowed until reply() returns */
 } tn_http_reply;
