@@ -1,23 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* _DFF_HTTP_REQUEST: a dict that is parsed from its raw text when somebody looks at it. */
+/* _DFF_HTTP_REQUEST: a dict that is filled when somebody looks at it, from raw text that came with the
+ * call or that the hub is asked for. */
+#include "kernel/ipc/frame.h"
 #include "pyshim/shim.h"
 
 struct req {
     PyDictObject dict;
     const char *raw; /* NULL: filled (or empty) */
     size_t n;
+    bool ask; /* the hub has the text */
 };
 static PyTypeObject req_type;
 static PyObject *headers_type; /* tenon_shim.task.Headers */
 
+/* The text from the hub as bytes. Other threads run meanwhile. */
+static PyObject *fetch(void)
+{
+    tn_rc rc = TN_OK;
+    PyObject *text = bridge_ask(IPC_SERVICE_HTTP, shim.task->call->task_id, &rc);
+    if (text == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError, "the HTTP request of this call cannot be found");
+    }
+    return text;
+}
+
 int httpreq_fill(PyObject *self)
 {
     struct req *r = (struct req *)self;
-    if (r->raw == NULL) {
+    PyObject *text = NULL;
+    if (r->raw == NULL && !r->ask) {
         return 0;
     }
     tn_str raw = {r->raw, r->n};
+    if (r->ask) {
+        text = fetch();
+        if (!r->ask) { /* another thread was faster */
+            Py_XDECREF(text);
+            PyErr_Clear();
+            return 0;
+        }
+        if (text == NULL) {
+            return -1;
+        }
+        raw = (tn_str){PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text)};
+    }
     r->raw = NULL; /* first: updating must not come back here */
+    r->ask = false;
     PyObject *d = value_in_dict(raw, "the HTTP request"), *h, *own;
     int rc = d ? PyDict_Merge(self, d, 1) : -1;
     if (rc == 0 && (h = PyDict_GetItem(d, shim.n.headers)) != NULL && PyDict_Check(h)) {
@@ -29,18 +57,21 @@ int httpreq_fill(PyObject *self)
         Py_XDECREF(own);
     }
     Py_XDECREF(d);
+    Py_XDECREF(text);
     return rc;
 }
 
 static PyObject *spare; /* of a call that never looked at it: making one costs more than most scripts */
 
-PyObject *httpreq_new(tn_str raw)
+PyObject *httpreq_new(const struct lang_call *call)
 {
     PyObject *self = spare ? spare : PyObject_CallNoArgs((PyObject *)&req_type);
     spare = NULL;
-    if (self != NULL && raw.n > 2) {
-        ((struct req *)self)->raw = raw.s;
-        ((struct req *)self)->n = raw.n;
+    if (self != NULL && (call->flags & IPC_CALL_HTTP)) {
+        ((struct req *)self)->ask = true;
+    } else if (self != NULL && call->http.n > 2) {
+        ((struct req *)self)->raw = call->http.s;
+        ((struct req *)self)->n = call->http.n;
     }
     return self;
 }
@@ -51,6 +82,7 @@ void httpreq_end(PyObject *req_take)
         PyErr_Clear();
     }
     ((struct req *)req_take)->raw = NULL;
+    ((struct req *)req_take)->ask = false;
     if (spare == NULL && Py_REFCNT(req_take) == 1 && PyDict_GET_SIZE(req_take) == 0) {
         spare = req_take;
     } else {
@@ -168,8 +200,37 @@ static PyTypeObject req_type = {
     .tp_methods = req_methods,
 };
 
+/* A child that a script forks cannot ask the hub, so what it may look at is fetched before. */
+static PyObject *before_fork(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    if (shim.task != NULL && shim.task->http != NULL && httpreq_fill(shim.task->http) < 0) {
+        PyErr_Clear(); /* the child finds out when it looks */
+    }
+    Py_RETURN_NONE;
+}
+
+static int watch_forks(void)
+{
+    static PyMethodDef def = {"fetch_request", before_fork, METH_NOARGS, NULL};
+    PyObject *os = PyImport_ImportModule("os"), *ret = NULL;
+    PyObject *add = os ? PyObject_GetAttrString(os, "register_at_fork") : NULL;
+    PyObject *args = PyTuple_New(0), *kw = PyDict_New(), *f = PyCFunction_New(&def, NULL);
+    if (add && args && kw && f && PyDict_SetItemString(kw, "before", f) == 0) {
+        ret = PyObject_Call(add, args, kw);
+    }
+    Py_XDECREF(f);
+    Py_XDECREF(kw);
+    Py_XDECREF(args);
+    Py_XDECREF(add);
+    Py_XDECREF(os);
+    Py_XDECREF(ret);
+    return ret ? 0 : -1;
+}
+
 int httpreq_init(void)
 {
     req_type.tp_hash = PyObject_HashNotImplemented;
-    return PyType_Ready(&req_type);
+    return PyType_Ready(&req_type) < 0 ? -1 : watch_forks();
 }

@@ -194,7 +194,7 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
     shim.task = &t;
     builtins_check();
     timeout_begin();
-    t.http = httpreq_new(call->http);
+    t.http = httpreq_new(call);
     if (t.http == NULL) {
         report_failure(&t);
     } else if (t.debug) {

@@ -187,8 +187,8 @@ PyObject *api_object(void); /* borrowed */
 /* The code with decorators where fold.py has left marks; the same object when there are none. */
 PyObject *api_constants(PyObject *code);
 int httpreq_init(void);
-PyObject *httpreq_new(tn_str raw);
-int httpreq_fill(PyObject *req);    /* parses now; -1 with an exception set */
+PyObject *httpreq_new(const struct lang_call *call);
+int httpreq_fill(PyObject *req);    /* fetches and parses now; -1 with an exception set */
 void httpreq_end(PyObject *req_take); /* the raw text goes away */
 int print_init(PyObject *builtins);
 int print_line(const char *text, Py_ssize_t n);

@@ -63,6 +63,7 @@ static void call_free(tn_call *c)
         free(c->frame);
     }
     buf_finish(&c->logs);
+    free(c->http);
     fd_close(&c->fd);
     c->state = CALL_FREE;
     b->ncalls--;
@@ -116,7 +117,7 @@ static tn_rc encode(tn_call *c, const tn_call_req *req, tn_err *err)
                          .deadline_ns = 0,
                          .trigger_us = req->trigger_us ? req->trigger_us : c->trigger_us,
                          .timeout_ms = c->timeout_ms,
-                         .flags = req->flags,
+                         .flags = req->flags | (req->http_text != NULL ? IPC_CALL_HTTP : 0),
                          .queue = req->queue,
                          .result_ttl = req->result_ttl,
                          .expires_ms = req->expires_seen_ms ? req->expires_seen_ms
@@ -207,6 +208,7 @@ tn_rc broker_submit(struct broker *b, const tn_call_req *req, tn_call **ret, tn_
         rnd_id(c->task_id + 5, 12);
     }
     c->log = req->log;
+    c->http_text = req->http_text;
     c->group = g;
     c->user = req->user;
     c->done = req->done;
@@ -251,6 +253,7 @@ void broker_orphan(struct broker *b, tn_call *c)
         call_free(c);
         broker_check_drained(b);
     } else {
+        call_keep_request(c);
         c->orphan = 1; /* freed when its worker let go of it */
     }
 }

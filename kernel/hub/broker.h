@@ -57,6 +57,8 @@ unsigned broker_workers(const struct broker *b, uint32_t queue, unsigned *ret_ma
 int broker_wants(const void *token);
 /* Loop thread. Forgotten when the asking worker has gone. */
 void broker_answer(struct broker *b, void *token, tn_rc rc, tn_str payload);
+/* Answers a worker's question for the HTTP request of a call that it has. */
+void broker_request(struct broker *b, tn_str task_id, void *token);
 void broker_generation(struct broker *b,
                        uint64_t generation); /* calls submitted from now on need it */
 void broker_data_gen(struct broker *b, uint64_t data_gen);

@@ -66,6 +66,9 @@ struct tn_call {
     void (*done)(void *, const tn_call_result *);
     struct metrics_fn *figures; /* of its function, NULL = not counted */
     void (*log)(void *, tn_str);
+    tn_str (*http_text)(void *); /* its HTTP request is held back, see broker_request.c */
+    char *http;                  /* kept of a client that has gone, http_n bytes */
+    size_t http_n;
     char task_id[48];
     int cancel; /* asked to end: a timeout or crash that follows is no other end */
     uint64_t grace_ns; /* with cancel: soft signal to SIGKILL */
@@ -168,6 +171,9 @@ struct group {
     uint64_t grow_at;  /* no fork before (after failed starts) */
     unsigned failures; /* starts that failed in a row */
 };
+
+/* broker_request.c: before the client of a call goes away that may still ask for its request. */
+void call_keep_request(tn_call *c);
 
 struct preload {
     uint64_t generation, sent; /* sent: zygote epoch it was sent to */

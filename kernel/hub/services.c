@@ -8,6 +8,7 @@
 #include "kernel/base/str.h"
 #include "kernel/hub/cache.h"
 #include "kernel/hub/hub.h"
+#include "kernel/ipc/frame.h"
 #include "kernel/value/json.h"
 #include <sodium.h>
 #include <stdlib.h>
@@ -333,6 +334,10 @@ void services_ask(void *user, tn_str service, tn_str payload, void *token)
     struct hub *h = user;
     if (str_is(service, "code.get")) {
         code_get(h, payload, token);
+        return;
+    }
+    if (str_is(service, IPC_SERVICE_HTTP)) {
+        broker_request(h->broker, payload, token);
         return;
     }
     if (str_is(service, "config.get")) {

@@ -55,6 +55,11 @@ struct ipc_call {
     uint32_t len[IPC_S_CALL_N];
     uint32_t expires_ms; /* limit of the wait in the queue, 0 = none: told to the script */
 };
+/* In ipc_call.flags, beside TN_CALL_*: the section IPC_S_HTTP is held back. Whoever looks at the request
+ * asks the service for it, with the call's task id. */
+#define IPC_CALL_HTTP    (1u << 31)
+#define IPC_SERVICE_HTTP "call.http"
+
 enum { IPC_R_VALUE, IPC_R_CONTROL, IPC_R_ERROR, IPC_REPLY_N };
 struct ipc_reply {
     struct ipc_frame f;

@@ -108,6 +108,10 @@ struct call {
     struct str record;
     uint32_t record_limit, record_origin_n;
     bool api; /* of an API, whose last outcome is known */
+    bool hold;          /* its request may be written when somebody looks at it, see call_request.c */
+    bool leaving;       /* being released */
+    enum call_form form; /* how its arguments were read; with hold */
+    uint32_t looks;     /* place of its function in calls.looks; with hold */
     uint32_t cache_s; /* 0: the result is not kept */
     uint8_t cache_key[32];
 };
@@ -127,6 +131,15 @@ void respond_refusal(struct call *c, struct call_refusal *why);
 /* Task failed before or while running: EFuncFailed with that exception text. */
 void respond_failed(struct call *c, const char *fmt, ...) TN_PRINTF(2, 3);
 
+/* call_request.c: the HTTP request that the function sees (spec 2.5), into `r`: written now, into the
+ * scratch, or held back. False: no memory. */
+bool call_request_put(struct call *c, const struct snap_func *f, const struct call_input *in,
+                      bool now, tn_call_req *r);
+/* May it be held back? Arguments were read in that form, with `nhidden` members left out. */
+bool call_request_holds(const tn_http_req *req, uint32_t nhidden);
+
+#define CALL_LOOKS 4096 /* functions of which it is known that they look at their request */
+
 /* The process-wide state of the call path. */
 struct calls {
     struct cache *cache;
@@ -136,7 +149,8 @@ struct calls {
         struct str decoded, query, body, kwargs, merged, http, vars;
         tn_json_member *members; /* SCRATCH_MEMBERS of them */
         tn_http_pair *pairs;     /* FORM_FIELDS_MAX of them */
-    } scratch;
+    } scratch, late;         /* late: of a call whose request is asked for afterwards */
+    uint8_t looks[CALL_LOOKS]; /* see call_request.c */
     int resources_fd; /* O_PATH of the resource root */
     char *resources;  /* its absolute path */
 };

@@ -106,6 +106,8 @@ static void act_call(struct call *c, const struct api_kind *kind, const struct s
         kwargs_read_without(c->req, form_of(c->match), hidden, nhidden, &in, &why) &&
         options_parse(in.options, &opts, &why) && api_merge(kind, a, in.kwargs, &kwargs, &why)) {
         struct call_target target = api_target(kind, a);
+        c->form = form_of(c->match);
+        c->hold = kind->snap == SNAP_SYNC && call_request_holds(c->req, nhidden);
         kind->run(c, &target, &in, kwargs, &opts);
     } else {
         respond_refusal(c, &why);

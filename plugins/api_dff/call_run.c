@@ -88,6 +88,7 @@ static void record_abandoned(struct call *c)
 static void call_release(void *user)
 {
     struct call *c = user;
+    c->leaving = true;
     if (c->task != NULL) {
         api.host->calls->orphan(api.host->ctx, c->task);
         if (c->record_limit > 0) {
@@ -141,6 +142,8 @@ struct call *call_new(tn_http_req *req, struct api_req *managed)
     c->draft = false;
     c->record_limit = 0;
     c->api = false;
+    c->hold = false;
+    c->leaving = false;
     c->cache_s = 0;
     api.host->http->on_release(api.host->ctx, req, call_release, c);
     return c;
@@ -190,13 +193,8 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
             cache_drop(calls.cache, c->cache_key);
         }
     }
-    httpreq_write(&x->http, c->req, in->query, in->body);
     str_reset(&x->vars);
     call_vars_write(&x->vars, o, t->record_limit);
-    if (x->http.failed || x->vars.failed) {
-        respond_failed(c, "Out of memory");
-        return;
-    }
     struct call_limits limits;
     call_limits(f, t->kind, o, &limits);
     tn_call_req r = {
@@ -205,13 +203,17 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
         .origin = t->kind->origin,
         .origin_id = t->origin_id,
         .args = kwargs,
-        .http = str_view(&x->http),
         .vars = str_view(&x->vars),
         .queue = limits.queue,
         .timeout_ms = limits.timeout_ms,
         .expires_ms = limits.expires_ms,
         .result_ttl = f->cache_s,
     };
+    bool later = o->eta_us != 0 || o->delay_s != 0;
+    if (!call_request_put(c, f, in, later, &r) || x->vars.failed) {
+        respond_failed(c, "Out of memory");
+        return;
+    }
     if (t->code.s != NULL) {
         r.flags = TN_CALL_DEBUG | (f->name.n == 0 ? TN_CALL_NO_FUNC : 0);
         r.code = t->code;
@@ -219,7 +221,7 @@ void call_start_func(struct call *c, const struct call_target *t, const struct c
     record_start_call(c, t, &r, o);
     if (c->draft && debug_live_wanted(c->req)) {
         debug_live_start(c, &r);
-    } else if (o->eta_us != 0 || o->delay_s != 0) {
+    } else if (later) {
         call_later_submit(c, &r, o);
     } else {
         call_hand_over(c, &r);

@@ -114,16 +114,17 @@ tn_rc call_start(tn_err *err)
     calls.cache = cache_create(CACHE_BYTES, CACHE_ENTRIES);
     x->members = calloc(SCRATCH_MEMBERS, sizeof *x->members); /* touched as far as it is used */
     x->pairs = calloc(FORM_FIELDS_MAX, sizeof *x->pairs);
-    if (calls.cache == NULL || x->members == NULL || x->pairs == NULL) {
+    calls.late.members = calloc(SCRATCH_MEMBERS, sizeof *x->members);
+    calls.late.pairs = calloc(FORM_FIELDS_MAX, sizeof *x->pairs);
+    if (calls.cache == NULL || x->members == NULL || x->pairs == NULL ||
+        calls.late.members == NULL || calls.late.pairs == NULL) {
         return api.host->fail(err, TN_E_NOMEM, "no memory for the call path");
     }
     return TN_OK;
 }
 
-void call_stop(void)
+static void scratch_free(struct call_scratch *x)
 {
-    struct call_scratch *x = &calls.scratch;
-    debug_live_stop();
     struct str *texts[] = {&x->decoded, &x->query,  &x->body, &x->kwargs,
                            &x->merged,  &x->http, &x->vars};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -131,6 +132,13 @@ void call_stop(void)
     }
     free(x->members);
     free(x->pairs);
+}
+
+void call_stop(void)
+{
+    debug_live_stop();
+    scratch_free(&calls.scratch);
+    scratch_free(&calls.late);
     for (struct call *c = calls.free, *next; c != NULL; c = next) {
         next = c->next;
         str_free(&c->record);

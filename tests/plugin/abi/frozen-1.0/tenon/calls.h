@@ -76,6 +76,10 @@ typedef struct tn_call_req {
     int64_t trigger_us;   /* what the script sees as its trigger time, wall clock; 0 = now */
     uint32_t expires_seen_ms; /* what it sees as its expiry when that was judged elsewhere; 0 = expires_ms */
     uint32_t rsvd;
+    /* Instead of `http`: writes that text when somebody looks at it, which most scripts never do. Loop
+     * thread, with `user`: between submit() and done(), and from inside orphan() for a call that goes on.
+     * Borrowed until the next one is asked for; s == NULL: no memory. Must not submit or orphan. */
+    tn_str (*http_text)(void *user);
 } tn_call_req;
 
 #endif
