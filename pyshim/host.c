@@ -259,11 +259,13 @@ static tn_rc py_child(const struct lang_env *env, tn_err *err)
 
 static void py_finish(void)
 {
-    if (shim.main_thread == NULL) {
+    if (!shim.in_child) {
         return;
     }
-    PyEval_RestoreThread(shim.main_thread);
-    shim.main_thread = NULL;
+    if (shim.main_thread != NULL) {
+        PyEval_RestoreThread(shim.main_thread);
+        shim.main_thread = NULL;
+    }
     PyObject *m = PyImport_ImportModule("atexit");
     PyObject *done = m ? PyObject_CallMethod(m, "_run_exitfuncs", NULL) : NULL;
     Py_XDECREF(done);
@@ -288,6 +290,7 @@ const struct lang_host lang_python = {
     .freeze = py_freeze,
     .child = py_child,
     .run = shim_run,
+    .idle = shim_idle,
     .soft_timeout = timeout_soft,
     .dump_stacks = timeout_dump,
     .finish = py_finish,

@@ -179,6 +179,20 @@ static void clean(struct task *t)
     }
 }
 
+void shim_idle(void)
+{
+    if (shim.main_thread == NULL) {
+        shim.main_thread = PyEval_SaveThread();
+    }
+}
+
+/* Are there no threads but this one? Also those of C code count once they have asked for the lock, and the ones that ask
+ * for it later get it when the next call runs, or when there is none. */
+static bool is_alone(void)
+{
+    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) == NULL;
+}
+
 void shim_run(const struct lang_call *call, struct lang_reply *reply)
 {
     /* Static: a thread that outlives its call must find memory, if not its call, behind the pointer. */
@@ -214,5 +228,7 @@ void shim_run(const struct lang_call *call, struct lang_reply *reply)
 #if PY_VERSION_HEX >= 0x030A0000
     PyGC_Enable(); /* a script may have left it off */
 #endif
-    shim.main_thread = PyEval_SaveThread(); /* threads that scripts left behind may run */
+    if (!is_alone()) {
+        shim_idle(); /* threads that scripts left behind may run */
+    }
 }

@@ -202,6 +202,7 @@ PyObject *report_dict(bool debug);
 
 /* ---- run (run.c, debug.c) ---- */
 void shim_run(const struct lang_call *call, struct lang_reply *reply);
+void shim_idle(void); /* no call runs: gives up the lock */
 /* Executes the script and calls the function; new reference to the value, NULL with exception. */
 PyObject *run_script(struct task *t);
 void debug_run(struct task *t);

@@ -63,6 +63,8 @@ struct lang_host {
     void (*freeze)(void);                                    /* zygote, before every fork */
     tn_rc (*child)(const struct lang_env *env, tn_err *err); /* worker, right after fork */
     void (*run)(const struct lang_call *call, struct lang_reply *reply);
+    /* Worker: no call is there, it will sleep. Lets threads run that scripts left behind. May be NULL. */
+    void (*idle)(void);
     /* Async-signal-safe: the soft deadline of the running call has passed; raise TaskTimeout. Only
      * called while run() is on the stack. */
     void (*soft_timeout)(void);

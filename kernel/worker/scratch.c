@@ -36,6 +36,7 @@ static int give(int fd, uid_t uid, gid_t gid)
 tn_rc scratch_open(struct scratch *s, const char *root, uid_t uid, gid_t gid, tn_err *err)
 {
     s->fd = -1;
+    s->watched = 0;
     if (snprintf(s->path, sizeof(s->path), "%s/" PREFIX "%d", root, (int)getpid()) >=
         (int)sizeof(s->path)) {
         return err_set(err, TN_E_LIMIT, "the path of the scratch folder is too long");
@@ -52,11 +53,69 @@ tn_rc scratch_open(struct scratch *s, const char *root, uid_t uid, gid_t gid, tn
     return TN_OK;
 }
 
+/* ---- being told ---------------------------------------------------------------------------------------- */
+
+/* dnotify (fcntl(2), F_NOTIFY), because its news cost nothing while there are none. The signal is one that Linux itself
+ * never sends and that is not queued, so that it cannot get lost; in this thread it arrives before the system call
+ * that made the entry returns. The sanitizer for threads delays signals, so there every call looks. */
+#if defined(SIGSTKFLT) && defined(F_NOTIFY) && !defined(__SANITIZE_THREAD__)
+static volatile sig_atomic_t made;
+
+static void on_made(int sig)
+{
+    (void)sig;
+    made = 1;
+}
+
+/* For the next entry only: one signal a call is enough. */
+static int watch_next(const struct scratch *s)
+{
+    made = 0;
+    return fcntl(s->fd, F_NOTIFY, DN_CREATE) == 0;
+}
+
+void scratch_watch(struct scratch *s)
+{
+    struct sigaction sa = {.sa_handler = on_made, .sa_flags = SA_RESTART | SA_ONSTACK};
+    struct f_owner_ex owner = {F_OWNER_TID, gettid()};
+    sigemptyset(&sa.sa_mask);
+    s->watched = s->fd >= 0 && sigaction(SIGSTKFLT, &sa, NULL) == 0 &&
+                 fcntl(s->fd, F_SETOWN_EX, &owner) == 0 &&
+                 fcntl(s->fd, F_SETSIG, SIGSTKFLT) == 0 && watch_next(s);
+}
+
+static int nothing_made(const struct scratch *s)
+{
+    return s->watched && !made;
+}
+#else
+static int watch_next(const struct scratch *s)
+{
+    (void)s;
+    return 0;
+}
+
+void scratch_watch(struct scratch *s)
+{
+    s->watched = 0;
+}
+
+static int nothing_made(const struct scratch *s)
+{
+    (void)s;
+    return 0;
+}
+#endif
+
 /* Making and removing entries sets the folder's time, and only we set it back to zero. A script that does
- * so too keeps its files a little longer: until the worker ends. */
+ * so too, or takes the watch away, keeps its files a little longer: until the worker ends. */
 int scratch_clean(struct scratch *s)
 {
     struct stat st;
+    if (nothing_made(s)) {
+        return 1;
+    }
+    s->watched = s->watched && watch_next(s); /* before it is emptied, so that nothing falls between */
     if (s->fd < 0 || fstat(s->fd, &st) ||
         (st.st_mtim.tv_sec == 0 && st.st_mtim.tv_nsec == 0 && st.st_nlink <= 2)) {
         return 1;

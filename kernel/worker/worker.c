@@ -180,6 +180,7 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     }
     channel_init(w);
     signals_init(w);
+    scratch_watch(&w->scratch);
     w->env = (struct lang_env){.ctx = w,
                                .ask = channel_ask,
                                .print = reply_print,
@@ -239,6 +240,9 @@ _Noreturn void worker_main(const struct worker_conf *conf, const struct jail_slo
     do {
         while (step(&w, frame, &r)) {}
         reply_flush(&w);
+        if (conf->lang->idle) {
+            conf->lang->idle();
+        }
     } while (channel_wait_frame(&w, conf->pools ? care_for_pools(&w) : 0));
     conf->lang->finish();
     pools_destroy(conf->pools); /* says goodbye to the servers */
