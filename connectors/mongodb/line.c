@@ -67,29 +67,93 @@ static tn_rc fill(struct mg_line *l, void *p, size_t cap, size_t *ret_n)
     return rc;
 }
 
+static tn_rc damaged(struct mg_line *l)
+{
+    tn_err why = TN_ERR_INIT;
+    tn_rc rc = mg_host->fail(
+        &why, TN_E_UNAVAIL,
+        "the server does not speak the protocol of MongoDB: its message is damaged");
+    why.flags |= TN_ERR_CONN_BROKEN;
+    keep(l->c, &why);
+    return rc;
+}
+
+/* So many bytes of a message are in buf. */
+static tn_rc want(struct mg_line *l, uint32_t n)
+{
+    tn_rc rc = TN_OK;
+    size_t some;
+    if (l->at != 0) {
+        memmove(l->buf, l->buf + l->at, l->end - l->at);
+        l->end -= l->at;
+        l->at = 0;
+    }
+    while (rc == TN_OK && l->end < n) {
+        rc = fill(l, l->buf + l->end, sizeof l->buf - l->end, &some);
+        l->end += rc == TN_OK ? (uint32_t)some : 0;
+    }
+    return rc;
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* The head of a message, before libmongoc gets any of it: it believes lengths, and a wrong one ends the process.
+ * MsgHeader, then OP_MSG with one document, OP_REPLY with one, or OP_COMPRESSED. */
+static tn_rc begin_message(struct mg_line *l)
+{
+    enum { REPLY = 1, COMPRESSED = 2012, MSG = 2013, HEAD = 16, LEAST = 26, REPLY_HEAD = 36 };
+    tn_rc rc = want(l, LEAST);
+    if (rc != TN_OK) {
+        return rc;
+    }
+    uint32_t n = le32(l->buf), op = le32(l->buf + 12), flags = le32(l->buf + 16);
+    if (n > INT32_MAX || n < LEAST || (op != REPLY && op != COMPRESSED && op != MSG)) {
+        return damaged(l);
+    }
+    if (op == REPLY && (n < REPLY_HEAD + 5 || (rc = want(l, REPLY_HEAD + 4)) != TN_OK)) {
+        return rc != TN_OK ? rc : damaged(l);
+    }
+    if (op == MSG && (flags != 0 || l->buf[20] != 0 || le32(l->buf + 21) != n - 21)) {
+        return damaged(l);
+    }
+    if (op == REPLY && (le32(l->buf + 32) != 1 || le32(l->buf + REPLY_HEAD) != n - REPLY_HEAD)) {
+        return damaged(l);
+    }
+    l->left = n;
+    l->ends_in_zero = op != COMPRESSED;
+    return TN_OK;
+}
+
 /* At least `least` bytes, up to n; what is asked for in small pieces comes out of the buffer. */
 static ssize_t take(struct mg_line *l, uint8_t *p, size_t n, size_t least)
 {
     size_t got = 0;
-    do {
-        size_t have = l->end - l->at, some = have < n - got ? have : n - got;
+    while (got < least || (got == 0 && n != 0)) {
+        if (l->left == 0 && begin_message(l) != TN_OK) {
+            return -1;
+        }
+        size_t room = n - got < l->left ? n - got : l->left;
+        size_t have = l->end - l->at, some = have < room ? have : room;
         if (some != 0) {
             memcpy(p + got, l->buf + l->at, some);
             l->at += (uint32_t)some;
-            got += some;
-        } else if (n - got >= sizeof l->buf) {
-            if (fill(l, p + got, n - got, &some) != TN_OK) {
+        } else if (room >= sizeof l->buf) {
+            if (fill(l, p + got, room, &some) != TN_OK) {
                 return -1;
             }
-            got += some;
-        } else {
-            if (fill(l, l->buf, sizeof l->buf, &some) != TN_OK) {
-                return -1;
-            }
-            l->at = 0;
-            l->end = (uint32_t)some;
+        } else if (want(l, 1) != TN_OK) {
+            return -1;
         }
-    } while (got < least || (got == 0 && n != 0));
+        got += some;
+        l->left -= (uint32_t)some;
+        if (l->left == 0 && l->ends_in_zero && p[got - 1] != 0) {
+            damaged(l);
+            return -1;
+        }
+    }
     return (ssize_t)got;
 }
 

@@ -35,7 +35,9 @@ struct mg_line {
     struct mg_conn *c;
     struct mg_line *next;
     uint64_t limit_ns; /* while connecting: of this member alone */
+    uint32_t left;     /* bytes of the message under way */
     uint32_t at, end;  /* unread bytes of buf */
+    bool ends_in_zero; /* it is a document, not compressed */
     uint8_t buf[8192];
 };
 struct mg_cursor {

@@ -153,6 +153,8 @@ static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint
     if (rc == TN_OK) {
         bool ok = transmit(c, db, command, flags, &opts, &r->doc, &error);
         bool refusal = !ok && error.domain == MONGOC_ERROR_SERVER;
+        ok |= error.domain ==
+              MONGOC_ERROR_WRITE_CONCERN; /* done, and Python says what is missing */
         if (!ok && !(refusal && bson_has_field(&r->doc, "ok"))) {
             rc = mg_fail(c, &error, err);
         } else if (refusal) {
