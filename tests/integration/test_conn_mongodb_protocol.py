@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""connectors/mongodb against a scripted server: signing in, sessions, what is sent, what is refused, hostile replies."""
+
+import struct
+
+import pytest
+from peers.mongo_script import PASSWORD, USER, MongoScript
+from support.connectors import add, not_addable, on, peer
+from support.server import wait_for
+
+
+@pytest.fixture
+def script():
+    with peer(MongoScript) as s:
+        yield s
+
+
+def first(script, name):
+    return next(c for c in script.asked if next(iter(c)) == name)
+
+
+@pytest.mark.parametrize('mechanism', ['SCRAM-SHA-1', 'SCRAM-SHA-256'])
+def test_scram(api, mechanism):
+    with peer(MongoScript, mechanisms=[mechanism]) as s:
+        for extra in ({}, {'auth_mechanism': mechanism, 'auth_source': 'admin'}):
+            cid = add(api, 'mongodb', s.config(user=USER, password=PASSWORD, **extra))
+            assert on(api, cid, "return c.db().command('ping')['ok']") == 1
+        assert {'saslStart': mechanism} in s.asked
+        for change in ({'password': 'wrong'}, {'user': 'bob'}):
+            e = not_addable(api, 'mongodb', {**s.config(user=USER, password=PASSWORD), **change})
+            assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and PASSWORD not in str(e), e
+        e = not_addable(api, 'mongodb', s.config())
+        assert e['exceptionType'] == 'Denied' and 'configure user and password' in e['exception']
+        assert PASSWORD not in str(api.get('/connectors/do/list', id=cid))
+
+
+def test_certificate_as_the_account(api, certs):
+    pem, key = certs.pair('client')
+    with peer(MongoScript, certs=certs, mechanisms=['MONGODB-X509']) as s:
+        cid = add(api, 'mongodb', s.config(tls='on', tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key, auth_mechanism='MONGODB-X509'))
+        assert on(api, cid, "return c.db().command('ping')['ok']") == 1
+        assert first(s, 'authenticate')['user'] == 'CN=tls_user'
+
+
+def test_name_and_limits_of_time(api, script):
+    script.answers['find'] = {'cursor': {'id': 0, 'ns': 'test.t', 'firstBatch': []}, 'ok': 1}
+    cid = add(api, 'mongodb', script.config(application='count me', pool={'query': '2000ms'}))
+    on(api, cid, 'return c.db().t.find_one({})')
+    sent = first(script, 'find')
+    assert 0 < sent['maxTimeMS'] <= 2000 and sent['limit'] == 1 and sent['singleBatch'] is True
+    assert script.hellos[0]['client']['application']['name'] == 'count me'
+
+
+def test_transactions(api, script):
+    """What is sent in a session; committed, aborted by an exception, aborted because the script forgot it."""
+    script.answers['insert'] = {'n': 1, 'ok': 1}
+    cid = add(api, 'mongodb', script.config())
+    got = on(api, cid, '''
+t = c.db().t
+with c.start_session() as s:
+    with s.start_transaction():
+        t.insert_one({'_id': 1}, session=s)
+        t.insert_one({'_id': 2}, session=s)
+    out = [s.in_transaction]
+    try:
+        with s.start_transaction():
+            t.insert_one({'_id': 3}, session=s)
+            raise ValueError
+    except ValueError:
+        out.append(s.in_transaction)
+    s.with_transaction(lambda x: t.insert_one({'_id': 4}, session=x))
+t.insert_one({'_id': 5})
+out += [s.has_ended, tell(lambda: t.insert_one({}, session=s))[0], tell(s.commit_transaction)[0]]
+forgotten = c.start_session()
+forgotten.start_transaction()
+t.insert_one({'_id': 6}, session=forgotten)
+return out
+''')
+    assert got == [False, False, True, 'InvalidOperation', 'InvalidOperation']
+    words = ('insert', 'commitTransaction', 'abortTransaction')
+    assert wait_for(lambda: [n for n in script.names() if n in words] == [
+        'insert', 'insert', 'commitTransaction', 'insert', 'abortTransaction', 'insert', 'commitTransaction', 'insert', 'insert',
+        'abortTransaction'])
+    one, two, three, four, five = [c for c in script.asked if 'insert' in c][:5]
+    assert one['startTransaction'] is True and one['autocommit'] is False and 'startTransaction' not in two
+    assert one['lsid'] == two['lsid'] == first(script, 'commitTransaction')['lsid'] and one['txnNumber'] == two['txnNumber']
+    assert three['txnNumber'] == four['txnNumber'] - 1 and 'startTransaction' not in five and 'autocommit' not in five
+
+
+def test_cursors_are_closed_at_the_end_of_the_call(api, script):
+    script.answers['find'] = {'cursor': {'id': 77, 'ns': 'test.t', 'firstBatch': [{'_id': 1}]}, 'ok': 1}
+    cid = add(api, 'mongodb', script.config())
+    assert on(api, cid, 'f.kept = c.db().t.find(); return next(f.kept)') == {'_id': 1}
+    assert wait_for(lambda: 'killCursors' in script.names())
+    assert first(script, 'killCursors')['cursors'] == [77] and first(script, 'killCursors')['killCursors'] == 't'
+
+
+def test_a_server_that_is_no_primary_any_more(api, script):
+    """The error says to try again, and the next call asks a new connection at once."""
+    cid = add(api, 'mongodb', script.config(retry_writes=False))
+    script.answers['insert'] = {'ok': 0, 'code': 10107, 'codeName': 'NotWritablePrimary', 'errmsg': 'not primary'}
+    api_id = api.function('''
+@DFF.API('f')
+def f(cid):
+    try:
+        return DFF.CONN(cid).db().t.insert_one({}).acknowledged
+    except Exception as e:
+        return [type(e).__name__, e.retry]
+''', 'f', {'cid': 'INPUT_BY_CALLER'})
+    assert api.result(api_id, cid=cid) == ['ConnUnavailable', True]
+    script.answers['insert'] = {'n': 1, 'ok': 1}
+    assert api.result(api_id, cid=cid) is True
+
+
+def test_concerns_and_refusals(api, script):
+    script.answers['insert'] = {'n': 1, 'writeConcernError': {'code': 64, 'errmsg': 'waiting timed out'}, 'ok': 1}
+    script.answers['update'] = {'n': 0, 'nModified': 0, 'writeErrors': [{'index': 0, 'code': 121, 'errmsg': 'Document failed validation'}], 'ok': 1}
+    script.answers['find'] = {'ok': 0, 'code': 50, 'codeName': 'MaxTimeMSExpired', 'errmsg': 'operation exceeded time limit'}
+    script.answers['delete'] = {'ok': 0, 'code': 112, 'codeName': 'WriteConflict', 'errmsg': 'conflict', 'errorLabels': ['TransientTransactionError']}
+    script.answers['count'] = {'ok': 0, 'code': 13, 'codeName': 'Unauthorized', 'errmsg': 'not allowed'}
+    cid = add(api, 'mongodb', script.config(retry_writes=False))
+    got = on(api, cid, '''
+from tenon_shim import errors
+t = c.db().t.with_options(write_concern={'w': 'majority', 'wtimeout': 100}, read_concern={'level': 'majority'})
+def kind(call, *classes):
+    try:
+        call()
+    except Exception as e:
+        return [type(e).__name__, e.code, e.retry] + [isinstance(e, getattr(errors, k)) for k in classes]
+return [kind(lambda: t.insert_one({}), 'ConnUnavailable'), kind(lambda: t.update_one({}, {'$set': {'a': 1}}), 'QueryError'), kind(t.find_one, 'ConnTimeout'),
+        kind(lambda: t.delete_one({}), 'ConflictError'), kind(t.count, 'Denied')]
+''')
+    assert got == [['WriteConcernError', 64, False, True], ['WriteError', 121, False, True], ['ExecutionTimeout', 50, True, True],
+                   ['WriteConflict', 112, True, True], ['NotAuthorized', 13, False, True]]
+    assert first(script, 'insert')['writeConcern'] == {'w': 'majority', 'wtimeout': 100}
+    assert first(script, 'find')['readConcern'] == {'level': 'majority'}
+
+
+def deep(n):
+    inner = b'\x05\0\0\0\0'
+    for _ in range(n):
+        inner = struct.pack('<i', len(inner) + 8) + b'\x03a\0' + inner + b'\0'
+    return inner
+
+
+@pytest.mark.parametrize('name, change', [
+    ('deep', lambda reply: struct.pack('<i', len(reply) + 3 + len(deep(5000))) + reply[4:-1] + b'\x03d\0' + deep(5000) + b'\0'),
+    ('bad type', lambda reply: struct.pack('<i', len(reply) + 3) + reply[4:-1] + b'\x77d\0\0'),
+    ('short length', lambda reply: struct.pack('<i', 5) + reply[4:]),
+    ('long length', lambda reply: struct.pack('<i', 1 << 30) + reply[4:]),
+    ('negative length', lambda reply: struct.pack('<i', -5) + reply[4:]),
+    ('text without end', lambda reply: struct.pack('<i', len(reply) + 11) + reply[4:-1] + b'\x02d\0\x7f\0\0\0abc\0\0'[:11] + b'\0'),
+    ('empty', lambda reply: b''),
+])
+def test_hostile_replies(api, script, name, change):
+    """An error, no crash; the next call works."""
+    cid = add(api, 'mongodb', script.config(pool={'query': '1500ms'}))
+    api_id = api.function('''
+@DFF.API('f')
+def f(cid):
+    try:
+        return DFF.CONN(cid).db().command('ping')
+    except Exception as e:
+        return [type(e).__name__, str(e)]
+''', 'f', {'cid': 'INPUT_BY_CALLER'})
+    assert api.result(api_id, cid=cid) == {'ok': 1}
+    script.raw = change
+    told = api.result(api_id, cid=cid)
+    assert told[0] in ('QueryError', 'ConnUnavailable', 'ConnTimeout', 'OperationFailure'), (name, told)
+    script.raw = None
+    assert wait_for(lambda: api.result(api_id, cid=cid) == {'ok': 1})
