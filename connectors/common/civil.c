@@ -61,8 +61,8 @@ int civil_read_date(const char **pp, const char *end, int64_t *ret_days)
 int civil_read_clock(const char **pp, const char *end, int64_t *ret_us)
 {
     int64_t h = civil_digits(pp, end), m, s;
-    if (h < 0 || !civil_take(pp, end, ':') || (m = civil_digits(pp, end)) < 0 ||
-        !civil_take(pp, end, ':') || (s = civil_digits(pp, end)) < 0) {
+    if (h < 0 || h > 1000000000 || !civil_take(pp, end, ':') || (m = civil_digits(pp, end)) < 0 ||
+        m > 99 || !civil_take(pp, end, ':') || (s = civil_digits(pp, end)) < 0 || s > 99) {
         return 0;
     }
     *ret_us = ((h * 60 + m) * 60 + s) * 1000000;
