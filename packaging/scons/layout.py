@@ -10,9 +10,12 @@ import deps
 
 
 # fuzz targets of what is not in the kernel's libraries: folders or files, and packages, to link with them
+ZONES = tuple('connectors/common/%s.c' % part for part in ('zone', 'footer', 'civil'))
 FUZZ_PARTS = {
     'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
     'fuzz_mqtt': (('connectors/mqtt/packet.c',), ()),
+    'fuzz_tzif': (ZONES, ()),
+    'fuzz_zone_name': (ZONES, ()),
     'fuzz_memcached': (('connectors/memcached', 'connectors/common/message.c', 'connectors/common/tape.c',
                         'connectors/common/utf8.c'), ('zlib', 'libcrypto')),
     'fuzz_nsq': (('connectors/nsq/http.c', 'connectors/nsq/nodes.c', 'connectors/nsq/frame.c',

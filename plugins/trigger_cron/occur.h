@@ -7,7 +7,7 @@
  * first time. */
 #pragma once
 #include "expr.h"
-#include "zone.h"
+#include "common/zone.h"
 
 /* The first occurrence after `after` (seconds since 1970 UTC). False: none within fifty years. */
 bool occur_next(const struct cron_expr *e, const struct zone *z, int64_t after, int64_t *ret);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Zone files: spans come in order and stay in range, and occurrences in such a zone never go back. */
+#include "common/footer.h"
+#include "common/zone.h"
+
+#include <stdlib.h>
+#include <string.h>
 #include "plugins/trigger_cron/expr.c"
-#include "plugins/trigger_cron/footer.c"
 #include "plugins/trigger_cron/occur.c"
-#include "plugins/trigger_cron/zone.c"
 /* wall.c has a constant of the same name as occur.c */
 #undef DAY_S
 #include "plugins/trigger_cron/wall.c"

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of time zones: what is accepted stays inside the folder, has no empty part and no dot. */
-#include "plugins/trigger_cron/footer.c"
-#include "plugins/trigger_cron/wall.c"
-#include "plugins/trigger_cron/zone.c"
+#include "common/footer.h"
+#include "common/zone.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

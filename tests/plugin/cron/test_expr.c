@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Expressions, zone names and zone files by tables; the rules where croniter is not followed. */
-#include "plugins/trigger_cron/footer.h"
+#include "common/footer.h"
 #include "plugins/trigger_cron/occur.h"
 
 #include <setjmp.h>

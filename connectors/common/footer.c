@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POSIX TZ strings as they stand in the footer of TZif files (RFC 8536, 3.3.1). */
-#include "footer.h"
+#include "common/footer.h"
 
-#include "expr.h"
+#include "common/civil.h"
 
 #include <string.h>
 
@@ -102,19 +102,25 @@ bool footer_parse(tn_str text, struct footer *ret)
     return r.p == r.end;
 }
 
+static int64_t days_in_month(int32_t year, int32_t month)
+{
+    return (month < 12 ? civil_days(year, month + 1, 1) : civil_days(year + 1, 1, 1)) -
+           civil_days(year, month, 1);
+}
+
 static int64_t moment(const struct footer_date *d, int32_t year, int32_t offset)
 {
-    int64_t day = day_number(year, 1, 1);
+    int64_t day = civil_days(year, 1, 1);
     if (d->kind == 'M') {
-        day = day_number(year, d->month, 1);
+        day = civil_days(year, d->month, 1);
         int32_t first = (int32_t)(((day + 4) % 7 + 7) % 7);
         int32_t n = (d->day - first + 7) % 7 + 7 * (d->week - 1);
-        while (n >= month_length(year, d->month)) {
+        while (n >= days_in_month(year, d->month)) {
             n -= 7;
         }
         day += n;
     } else if (d->kind == 'J') {
-        bool leap = month_length(year, 2) == 29;
+        bool leap = days_in_month(year, 2) == 29;
         day += d->day - 1 + (leap && d->day >= 60);
     } else {
         day += d->day;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading TZif files. Only offsets matter here: neither names nor the daylight-saving flag. */
-#include "zone.h"
+#include "common/zone.h"
 
-#include "expr.h"
-#include "footer.h"
+#include "common/civil.h"
+#include "common/footer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,8 +98,12 @@ static void footer_spans(struct zone *z, const struct footer *f, int64_t last)
         }
         return;
     }
-    int32_t year = last > 0 ? day_of(last / 86400).year : 1970;
-    for (; year <= ZONE_LAST_YEAR; year++) {
+    int64_t from = 1970;
+    int month, day;
+    if (last > 0) {
+        civil_date(last / 86400, &from, &month, &day);
+    }
+    for (int32_t year = (int32_t)from; year <= ZONE_LAST_YEAR; year++) {
         int64_t at[2];
         footer_year(f, year, &at[0], &at[1]);
         int first = at[0] < at[1] ? 0 : 1;
