@@ -5,15 +5,30 @@
 #include <datetime.h>
 #include <string.h>
 
-static PyObject *json_loads;
+static PyObject *json_loads, *uuid_type, *address_of;
+
+static PyObject *member(const char *module, const char *name)
+{
+    PyObject *m = PyImport_ImportModule(module), *v = m ? PyObject_GetAttrString(m, name) : NULL;
+    Py_XDECREF(m);
+    return v;
+}
 
 int conn_out_init(void)
 {
     PyDateTime_IMPORT;
-    PyObject *json = PyImport_ImportModule("json");
-    json_loads = json ? PyObject_GetAttrString(json, "loads") : NULL;
-    Py_XDECREF(json);
+    json_loads = member("json", "loads");
     return PyDateTimeAPI && json_loads ? 0 : -1;
+}
+
+/* UUIDs and addresses; their modules are loaded by the first one. */
+static PyObject *make_object(const tn_val *v)
+{
+    PyObject **type = v->flags & TN_V_UUID ? &uuid_type : &address_of;
+    if (*type == NULL) {
+        *type = v->flags & TN_V_UUID ? member("uuid", "UUID") : member("ipaddress", "ip_address");
+    }
+    return *type ? PyObject_CallFunction(*type, "s#", v->u.s, (Py_ssize_t)v->n) : NULL;
 }
 
 /* ---- values ------------------------------------------------------------------------------------------ */
@@ -65,6 +80,9 @@ static PyObject *make_text(const tn_val *v)
         }
         return parsed;
     }
+    if (v->flags & (TN_V_UUID | TN_V_ADDR)) {
+        return make_object(v);
+    }
     return PyUnicode_DecodeUTF8(v->n ? v->u.s : "", (Py_ssize_t)v->n, "surrogateescape");
 }
 
@@ -76,11 +94,16 @@ static PyObject *make_items(const tn_val *v, unsigned depth)
         PyErr_SetString(PyExc_ValueError, "a result is nested deeper than 64 levels");
         return NULL;
     }
-    PyObject *o = v->type == TN_T_LIST ? PyList_New(v->n) : PyDict_New();
+    bool fixed = v->type == TN_T_LIST && (v->flags & TN_V_TUPLE) != 0;
+    PyObject *o = fixed                  ? PyTuple_New(v->n)
+                  : v->type == TN_T_LIST ? PyList_New(v->n)
+                                         : PyDict_New();
     for (uint32_t i = 0; o != NULL && i < v->n; i++) {
         PyObject *item = make(v->type == TN_T_LIST ? &v->u.list[i] : &v->u.map[i].val, depth + 1);
         if (item == NULL) {
             Py_CLEAR(o);
+        } else if (fixed) {
+            PyTuple_SET_ITEM(o, i, item);
         } else if (v->type == TN_T_LIST) {
             PyList_SET_ITEM(o, i, item);
         } else {

@@ -24,6 +24,9 @@
 /* tn_val.flags */
 #define TN_V_NAIVE (1u << 0) /* TIME without a zone: print without offset */
 #define TN_V_JSON  (1u << 1) /* STR holds JSON text that a sink may parse */
+#define TN_V_UUID  (1u << 2) /* STR is a UUID, 8-4-4-4-12 hexadecimal digits */
+#define TN_V_ADDR  (1u << 3) /* STR is an IPv4 or IPv6 address */
+#define TN_V_TUPLE (1u << 4) /* LIST that nobody changes: its length and order have a meaning */
 
 typedef struct tn_val tn_val;
 typedef struct tn_pair tn_pair;
