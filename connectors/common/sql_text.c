@@ -22,19 +22,13 @@ struct walk {
 
 /* ---- output ------------------------------------------------------------------------------------------ */
 
-static tn_rc no_memory(struct walk *w)
+tn_rc sql_text_put(const tn_host *host, struct sql_text *t, const char *p, size_t n, tn_err *err)
 {
-    return w->host->fail(w->err, TN_E_NOMEM, "no memory for the statement");
-}
-
-static tn_rc put(struct walk *w, const char *p, size_t n)
-{
-    struct sql_text *t = w->out;
     if (t->cap - t->n <= n) {
         size_t cap = (t->cap + n) * 2 + 64;
         char *more = realloc(t->sql, cap);
         if (more == NULL) {
-            return no_memory(w);
+            return host->fail(err, TN_E_NOMEM, "no memory for the statement");
         }
         t->sql = more;
         t->cap = cap;
@@ -43,6 +37,11 @@ static tn_rc put(struct walk *w, const char *p, size_t n)
     t->n += n;
     t->sql[t->n] = '\0';
     return TN_OK;
+}
+
+static tn_rc put(struct walk *w, const char *p, size_t n)
+{
+    return sql_text_put(w->host, w->out, p, n, w->err);
 }
 
 static tn_rc puts_(struct walk *w, const char *z)
@@ -57,6 +56,9 @@ static tn_rc bind(struct walk *w, const tn_val *v)
     if (v->type == TN_T_NULL && (w->d->flags & SQL_NULL_TEXT)) {
         return puts_(w, "NULL");
     }
+    if (w->d->value != NULL) {
+        return w->d->value(w->d->user, t, v, w->err);
+    }
     if (t->nbinds == SQL_PARAMS_MAX) {
         return w->host->fail(w->err, TN_E_LIMIT,
                              "more than %u parameters in one statement; send it in parts",
@@ -66,7 +68,7 @@ static tn_rc bind(struct walk *w, const tn_val *v)
         uint32_t cap = t->cap_binds != 0 ? t->cap_binds * 2 : 16;
         const tn_val **more = realloc(t->binds, cap * sizeof *more);
         if (more == NULL) {
-            return no_memory(w);
+            return w->host->fail(w->err, TN_E_NOMEM, "no memory for the statement");
         }
         t->binds = more;
         t->cap_binds = cap;
@@ -107,7 +109,7 @@ static tn_rc put_name_part(struct walk *w, const char *p, size_t n)
     for (size_t i = 0; rc == TN_OK && i < n; i++) {
         char c = plain ? folded(w, p[i]) : p[i];
         rc = put(w, &c, 1);
-        if (rc == TN_OK && c == close) {
+        if (rc == TN_OK && (c == close || (c == '\\' && (w->d->flags & SQL_BACKSLASH_NAMES)))) {
             rc = put(w, &c, 1); /* doubled */
         }
     }
@@ -119,7 +121,9 @@ static const char *quoted_end(const struct walk *w, const char *p, const char *e
 {
     char close = w->d->quote == '[' ? ']' : w->d->quote;
     for (p++; p < end; p++) {
-        if (*p == close) {
+        if (*p == '\\' && (w->d->flags & SQL_BACKSLASH_NAMES)) {
+            p++;
+        } else if (*p == close) {
             if (p + 1 < end && p[1] == close) {
                 p++;
             } else {
@@ -299,7 +303,7 @@ static const char *skip(const struct walk *w, const char *start, const char *p, 
     case '"':
         return skip_quoted(p, end, '"', (f & SQL_BACKSLASH) != 0);
     case '`':
-        return w->d->quote == '`' ? skip_quoted(p, end, '`', 0) : NULL;
+        return w->d->quote == '`' ? skip_quoted(p, end, '`', (f & SQL_BACKSLASH_NAMES) != 0) : NULL;
     case '[':
         return w->d->quote == '[' ? skip_quoted(p, end, ']', 0) : NULL;
     case '$':

@@ -5,18 +5,24 @@
 #include <tenon/tenon.h>
 
 /* sql_dialect.flags */
-#define SQL_DOLLAR_PARAMS (1u << 0) /* placeholders are $1, $2 …; otherwise ? */
-#define SQL_BACKSLASH     (1u << 1) /* a backslash escapes inside '…' and "…" */
-#define SQL_DOLLAR_QUOTES (1u << 2) /* $tag$ … $tag$ is a text; E'…' knows backslashes */
-#define SQL_HASH_COMMENT  (1u << 3) /* # begins a comment */
-#define SQL_NESTED_NOTES  (1u << 4) /* comments nest */
-#define SQL_NULL_TEXT     (1u << 5) /* None is the word NULL: a bound one would need a type */
-#define SQL_COLON_PARAMS  (1u << 6) /* placeholders are :1, :2 … */
+#define SQL_DOLLAR_PARAMS   (1u << 0) /* placeholders are $1, $2 …; otherwise ? */
+#define SQL_BACKSLASH       (1u << 1) /* a backslash escapes inside '…' and "…" */
+#define SQL_DOLLAR_QUOTES   (1u << 2) /* $tag$ … $tag$ is a text; E'…' knows backslashes */
+#define SQL_HASH_COMMENT    (1u << 3) /* # begins a comment */
+#define SQL_NESTED_NOTES    (1u << 4) /* comments nest */
+#define SQL_NULL_TEXT       (1u << 5) /* None is the word NULL: a bound one would need a type */
+#define SQL_COLON_PARAMS    (1u << 6) /* placeholders are :1, :2 … */
+#define SQL_BACKSLASH_NAMES (1u << 7) /* a backslash escapes inside quoted names, too */
+
+struct sql_text;
 
 struct sql_dialect {
     uint32_t flags;
     char quote; /* of identifiers: '"', '`' or '[' */
     char fold;  /* what the server does to names without quotes: 'l', 'u' or 0 */
+    /* Writes a value, which is no list and no dict, with sql_text_put(); NULL: it is bound. */
+    tn_rc (*value)(void *user, struct sql_text *out, const tn_val *v, tn_err *err);
+    void *user;
 };
 /* A statement ready to be sent. The bound values are borrowed from the parameters. */
 struct sql_text {
@@ -24,7 +30,8 @@ struct sql_text {
     size_t n, cap;
     const tn_val **binds;
     uint32_t nbinds, cap_binds;
-    size_t label; /* bytes in front that the caller did not write: a comment that names the function */
+    size_t
+        label; /* bytes in front that the caller did not write: a comment that names the function */
 };
 
 #define SQL_PARAMS_MAX 65535u
@@ -39,3 +46,5 @@ struct sql_text {
 tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql,
                     const tn_val *params, struct sql_text *ret, tn_err *err);
 void sql_text_finish(struct sql_text *t);
+/* Appends to the statement, for sql_dialect.value. */
+tn_rc sql_text_put(const tn_host *host, struct sql_text *t, const char *p, size_t n, tn_err *err);
