@@ -143,7 +143,7 @@ static void drop(struct es_conn *c)
     free(c);
 }
 
-/* Signed in or not: a key may be forbidden to look at the cluster and still be good. */
+/* Signed in or not: a key may be forbidden to look at the cluster and still be good, and not every distribution has "/". */
 static tn_rc hello(struct es_conn *c, uint64_t deadline_ns, tn_err *err)
 {
     struct http_reply r = {.status = 0};
@@ -151,7 +151,7 @@ static tn_rc hello(struct es_conn *c, uint64_t deadline_ns, tn_err *err)
         .method = "GET", .path = TN_STR("/"), .safe = true, .deadline_ns = deadline_ns};
     tn_rc rc = es_send(c, &req, &r, err);
     if (rc == TN_OK) {
-        rc = r.status >= 400 && r.status != 403 && r.status != 404 ? es_refused(&r, err) : TN_OK;
+        rc = r.status == 401 || r.status >= 429 ? es_refused(&r, err) : TN_OK;
         http_reply_free(&r);
     }
     return rc;
