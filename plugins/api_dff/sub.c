@@ -127,8 +127,9 @@ static void free_secret(char *text)
 static tn_rc drop(const char *id, tn_err *err)
 {
     const tn_str none = {"{}", 2};
-    json_object_del(known, id);
-    return api.host->subs->put(CTX, text_of(id), TN_STR(""), none, NULL, 0, err);
+    tn_rc rc = api.host->subs->put(CTX, text_of(id), TN_STR(""), none, NULL, 0, err);
+    json_object_del(known, id); /* last: id may be its key */
+    return rc;
 }
 
 static tn_rc put(const json_t *row, const struct snapshot *snap, tn_err *err)
