@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* InfluxDB connector: settings, the table of methods, and the contract's functions. */
+#include "common/args.h"
 #include "common/json_put.h"
 #include "common/sql_text.h"
 #include "influx.h"
@@ -321,31 +322,6 @@ static void result_drop(struct ix_result *r)
 
 #define ARGS_MAX 8
 
-/* Python has sorted arguments by the table already; any other caller may leave out what has a default. */
-static tn_rc complete(const tn_method *m, const tn_args *a, tn_val all[ARGS_MAX], tn_err *err)
-{
-    uint32_t required = 0;
-    for (const char *p = m->args; *p != '\0';) {
-        size_t n = strcspn(p, ",");
-        int str = memmem(p, n, ":str", 4) != NULL;
-        if (memchr(p, '=', n) == NULL) {
-            if (a->npos <= required || (str && a->pos[required].type != TN_T_STR)) {
-                return ix_host->fail(err, TN_E_INVAL,
-                                     "%s(%s): argument %u is missing, or is no text", m->name,
-                                     m->args, required + 1);
-            }
-            required++;
-        }
-        p += n;
-        p += strspn(p, ", ");
-    }
-    memset(all, 0, ARGS_MAX * sizeof *all);
-    if (a->npos != 0) {
-        memcpy(all, a->pos, (a->npos < ARGS_MAX ? a->npos : ARGS_MAX) * sizeof *all);
-    }
-    return TN_OK;
-}
-
 static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a,
                        uint64_t deadline_ns, tn_result *ret, tn_err *err)
 {
@@ -358,7 +334,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (deadline_ns != 0 && ix_host->now_ns() >= deadline_ns) {
         return ix_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start");
     }
-    tn_rc rc = complete(&methods[method - 1], a, all, err);
+    tn_rc rc = args_complete(ix_host, &methods[method - 1], a, all, ARGS_MAX, err);
     struct ix_result *r = rc == TN_OK ? calloc(1, sizeof *r) : NULL;
     if (rc == TN_OK && r == NULL) {
         rc = ix_host->fail(err, TN_E_NOMEM, "no memory for a result");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NSQ connector: settings, the table of methods, and the contract's functions. */
 #include "nsq.h"
+#include "common/args.h"
 
 #include <stdlib.h>
 
@@ -190,28 +191,6 @@ static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *
 
 /* ---- work -------------------------------------------------------------------------------------------- */
 
-/* Python has sorted arguments by the table already; any other caller may leave out what has a default (None here)
- * but not what has none. */
-static tn_rc complete(const tn_method *m, const tn_args *a, tn_val all[ARGS_MAX], tn_err *err)
-{
-    uint32_t required = 0;
-    for (const char *p = m->args; *p != '\0';) {
-        size_t n = strcspn(p, ",");
-        required += memchr(p, '=', n) == NULL;
-        p += n;
-        p += strspn(p, ", ");
-    }
-    if (a->npos < required || a->npos > ARGS_MAX || a->nkw != 0) {
-        return nsq_host->fail(err, TN_E_INVAL, "%s(%s): %u arguments are needed", m->name, m->args,
-                              required);
-    }
-    memset(all, 0, ARGS_MAX * sizeof *all);
-    if (a->npos != 0) {
-        memcpy(all, a->pos, a->npos * sizeof *all);
-    }
-    return TN_OK;
-}
-
 static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *args,
                        uint64_t deadline_ns, tn_result *ret, tn_err *err)
 {
@@ -235,7 +214,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
                          .deadline_ns = nsq_sooner(deadline_ns, nsq->conf->timeout * 1000),
                          .out = out,
                          .err = &own};
-    tn_rc rc = complete(&methods[method - 1], args, all, &own);
+    tn_rc rc = args_complete(nsq_host, &methods[method - 1], args, all, ARGS_MAX, &own);
     atomic_store(&c->working, true);
     rc = rc == TN_OK ? verbs[method](&k) : rc;
     atomic_store(&c->working, false);
