@@ -181,11 +181,13 @@ static tn_rc check_routes(const tn_route *routes, tn_err *err)
 static tn_rc check_trigger(const tn_plugin *d, const tn_trigger_ops *ops, tn_err *err)
 {
     int subscribes = (d->caps & TN_CAP_SUBSCRIBE) != 0;
+    uint32_t size; /* the plugin's own; ops is a copy that has all members */
+    memcpy(&size, d->ops, sizeof size);
     if (ops->run == NULL && (!subscribes || (d->caps & TN_CAP_SCHEDULE) != 0)) {
         return err_set(err, TN_E_INVAL,
                        "ops.run is missing (ops.size is %u); trigger plugins need it unless they "
                        "only have TN_CAP_SUBSCRIBE",
-                       ops->size);
+                       size);
     }
     if (subscribes && (ops->consume == NULL || ops->sub_config == NULL)) {
         return err_set(err, TN_E_INVAL,

@@ -204,7 +204,7 @@ static tn_rc submit(void *ctx, const tn_call_req *r, tn_call **ret, tn_err *err)
         seen_call.origin = dup_text(r->origin);
         seen_call.origin_id = dup_text(r->origin_id);
         seen_call.args = dup_text(r->args);
-        seen_call.http = dup_text(r->http);
+        seen_call.http = dup_text(r->http_text != NULL ? r->http_text(r->user) : r->http);
         seen_call.vars = dup_text(r->vars);
         seen_call.code = dup_text(r->code);
         seen_call.queue = r->queue;
