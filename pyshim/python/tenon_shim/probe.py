@@ -63,7 +63,8 @@ def test(id: str, type: str, config: dict) -> str:
     host = config.get("host") or defaults.get("host")
     port = config.get("port") or defaults.get("port")
     elsewhere = config.get("servers") or config.get("uri")  # settings that are used instead of host and port
-    if isinstance(host, str) and port and not host.startswith("/") and "," not in host and not elsewhere:
+    plain = isinstance(host, str) and "," not in host and host[:1] not in "/[" and host.count(":") != 1  # no port of its own
+    if plain and port and not elsewhere:
         _reach(host, int(port))
     helper._probe()
     return "OK"
