@@ -199,12 +199,26 @@ void ch_get_short(struct ch_in *in, char *to, size_t cap, size_t most, const cha
 uint8_t *ch_get_array(struct ch_in *in, struct ch_mem *m, size_t n, size_t width)
 {
     tn_rc rc = TN_OK;
-    uint8_t *p = in->rc == TN_OK ? ch_alloc(m, n, width, &rc) : NULL;
-    if (p == NULL) {
-        ch_in_fail(in, rc, "a column of %zu values does not fit into max_result", n);
+    size_t bytes = 0, have = 0;
+    uint8_t *p = NULL;
+    if (in->rc != TN_OK) {
         return NULL;
     }
-    ch_get(in, p, n * width);
+    if (__builtin_mul_overflow(n, width, &bytes) || bytes > m->max || m->used > m->max - bytes) {
+        ch_in_fail(in, TN_E_LIMIT, CH_TOO_LARGE);
+        return NULL;
+    }
+    do {
+        size_t cap = bytes - have <= have + CH_STEP ? bytes : have * 2 + CH_STEP;
+        uint8_t *more = p == NULL ? ch_alloc(m, cap, 1, &rc) : ch_resize(m, p, cap, &rc);
+        if (more == NULL) {
+            ch_in_fail(in, rc, "no memory for a column");
+            return NULL;
+        }
+        p = more;
+        ch_get(in, p + have, cap - have);
+        have = cap;
+    } while (have < bytes && in->rc == TN_OK);
     return in->rc == TN_OK ? p : NULL;
 }
 

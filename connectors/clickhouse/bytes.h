@@ -44,7 +44,10 @@ const char *ch_get_text(struct ch_in *in, struct ch_mem *m, size_t most, const c
                         size_t *ret_n);
 /* The same into a buffer that keeps what fits. */
 void ch_get_short(struct ch_in *in, char *to, size_t cap, size_t most, const char *what);
-/* n values of `width` bytes in memory of m. NULL after a failure. */
+/* n values of `width` bytes in memory of m, which grows as they come: a claim alone costs nothing. NULL after a
+ * failure. */
+#define CH_STEP      (1u << 20)
+#define CH_TOO_LARGE "the result is larger than max_result; use LIMIT or stream()"
 uint8_t *ch_get_array(struct ch_in *in, struct ch_mem *m, size_t n, size_t width);
 
 /* ---- going out --------------------------------------------------------------------------------------- */

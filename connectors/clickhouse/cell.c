@@ -71,7 +71,7 @@ static tn_val none(void)
     return (tn_val){.type = TN_T_NULL};
 }
 
-static tn_val text(const char *p, size_t n)
+tn_val ch_text(const char *p, size_t n)
 {
     return utf8_valid(p, n)
                ? (tn_val){.type = TN_T_STR, .n = (uint32_t)n, .u.s = p}
@@ -136,7 +136,8 @@ static tn_val moment(struct ch_scratch *s, const struct ch_type *t, int64_t tick
     static const int64_t scales[] = {1,      10,      100,      1000,      10000,
                                      100000, 1000000, 10000000, 100000000, 1000000000};
     int64_t us, offset = 0, unit = t->kind == CH_DATETIME64 ? scales[t->scale] : 1;
-    int64_t seconds = ticks / unit - (ticks % unit < 0), rest = ticks - seconds * unit;
+    int64_t rest = ticks % unit + (ticks % unit < 0 ? unit : 0);
+    int64_t seconds = ticks / unit - (ticks % unit < 0);
     if (seconds < (int64_t)DAYS_MIN * 86400 + 86400 || seconds >= (int64_t)DAYS_MAX * 86400) {
         char number[CH_NUMBER_TEXT];
         return told(s, TN_T_DECIMAL, 0, number,
@@ -206,7 +207,7 @@ static tn_val label(const struct ch_type *t, const uint8_t *p)
     int32_t v = (int32_t)integer(p, t->width, true);
     for (uint32_t i = 0; i < t->n; i++) {
         if (t->labels[i].value == v) {
-            return text(t->labels[i].s, t->labels[i].n);
+            return ch_text(t->labels[i].s, t->labels[i].n);
         }
     }
     return (tn_val){.type = TN_T_INT, .u.i = v};
@@ -227,7 +228,7 @@ static tn_val scalar(struct ch_scratch *s, const struct ch_type *t, const uint8_
         return (tn_val){.type = TN_T_BOOL, .u.i = p[0] != 0};
     case CH_FIXED:
         for (n = t->width; n != 0 && p[n - 1] == 0; n--) {}
-        return text((const char *)p, n);
+        return ch_text((const char *)p, n);
     case CH_DATE:
         return day(integer(p, t->width, t->width == 4));
     case CH_DATETIME:
@@ -293,7 +294,7 @@ static tn_val absent(struct ch_scratch *s, const struct ch_type *t)
     switch (t->kind) {
     case CH_STRING:
     case CH_FIXED:
-        return text("", 0);
+        return ch_text("", 0);
     case CH_ARRAY:
         return (tn_val){.type = TN_T_LIST};
     case CH_MAP:
@@ -317,7 +318,8 @@ void ch_cell(struct ch_scratch *s, const struct ch_col *col, size_t i, tn_val *r
     switch (t->kind) {
     case CH_STRING: {
         uint32_t from = i != 0 ? col->ends[i - 1] : 0;
-        *ret = text(col->bytes != NULL ? (const char *)col->bytes + from : "", col->ends[i] - from);
+        *ret = ch_text(col->bytes != NULL ? (const char *)col->bytes + from : "",
+                       col->ends[i] - from);
         return;
     }
     case CH_NULLABLE:

@@ -27,11 +27,24 @@ static void *take(struct reading *r, size_t n, size_t size)
     tn_rc rc = TN_OK;
     void *p = r->in->rc == TN_OK ? ch_alloc(r->mem, n, size, &rc) : NULL;
     if (p == NULL) {
-        ch_in_fail(r->in, rc,
-                   rc == TN_E_LIMIT ? "the result is larger than max_result; use LIMIT or stream()"
-                                    : "no memory for a column");
+        ch_in_fail(r->in, rc, "%s", rc == TN_E_LIMIT ? CH_TOO_LARGE : "no memory for a column");
     }
     return p;
+}
+
+/* An array of n items into which item number *cap is to go: longer, but not by more than what has come. */
+static uint32_t *longer(struct reading *r, uint32_t *p, size_t n, size_t *cap)
+{
+    tn_rc rc = TN_OK;
+    size_t want = n - *cap <= *cap + CH_STEP ? n : *cap * 2 + CH_STEP;
+    uint32_t *more = p == NULL ? ch_alloc(r->mem, want, sizeof *p, &rc)
+                               : ch_resize(r->mem, p, want * sizeof *p, &rc);
+    if (more == NULL) {
+        ch_in_fail(r->in, rc, "%s", rc == TN_E_LIMIT ? CH_TOO_LARGE : "no memory for a column");
+        return p;
+    }
+    *cap = want;
+    return more;
 }
 
 static void broken(struct reading *r, const char *what)
@@ -76,33 +89,45 @@ static uint8_t next_kind(struct reading *r)
 
 /* ---- columns ----------------------------------------------------------------------------------------- */
 
+/* Room for `need` bytes more; it doubles as long as that is allowed. */
+static int more_bytes(struct reading *r, struct ch_col *col, size_t *cap, size_t used, size_t need)
+{
+    tn_rc rc = TN_OK;
+    size_t most = *cap + (r->mem->max - r->mem->used), want = *cap * 2 + need + 1024;
+    want = want < most ? want : used + need;
+    uint8_t *more = want >= UINT32_MAX   ? (rc = TN_E_LIMIT, NULL)
+                    : col->bytes != NULL ? ch_resize(r->mem, col->bytes, want, &rc)
+                                         : ch_alloc(r->mem, want, 1, &rc);
+    if (more == NULL) {
+        ch_in_fail(r->in, rc, "%s", rc == TN_E_LIMIT ? CH_TOO_LARGE : "no memory for a column");
+        return 0;
+    }
+    col->bytes = more;
+    *cap = want;
+    return 1;
+}
+
 static void read_strings(struct reading *r, size_t n, struct ch_col *col)
 {
-    size_t cap = 0, used = 0;
-    tn_rc rc = TN_OK;
-    col->ends = take(r, n, sizeof *col->ends);
+    size_t cap = 0, used = 0, ends = 0;
     for (size_t i = 0; i < n && r->in->rc == TN_OK; i++) {
         uint64_t len = ch_getv(r->in);
-        if (len > cap - used) {
-            size_t want = len < r->mem->max ? (used + (size_t)len) : SIZE_MAX / 4;
-            want += want < n - i + 1024 ? n - i + 1024 : want / 2;
-            want = want < r->mem->max
-                       ? want
-                       : used + (size_t)len; /* near the bound: only what is needed */
-            uint8_t *more = want >= UINT32_MAX || want < used ? (rc = TN_E_LIMIT, NULL)
-                            : col->bytes != NULL ? ch_resize(r->mem, col->bytes, want, &rc)
-                                                 : ch_alloc(r->mem, want, 1, &rc);
-            if (more == NULL) {
-                ch_in_fail(r->in, rc,
-                           "the result is larger than max_result; use LIMIT or stream()");
+        col->ends = i == ends ? longer(r, col->ends, n, &ends) : col->ends;
+        if (r->in->rc == TN_OK && len > cap - used + (r->mem->max - r->mem->used)) {
+            ch_in_fail(r->in, TN_E_LIMIT, CH_TOO_LARGE);
+        }
+        while (len != 0 && r->in->rc == TN_OK) {
+            size_t part = len < CH_STEP ? (size_t)len : CH_STEP;
+            if (part > cap - used && !more_bytes(r, col, &cap, used, part)) {
                 return;
             }
-            col->bytes = more;
-            cap = want;
+            ch_get(r->in, col->bytes + used, part);
+            used += part;
+            len -= part;
         }
-        ch_get(r->in, col->bytes + used, (size_t)len);
-        used += (size_t)len;
-        col->ends[i] = (uint32_t)used;
+        if (r->in->rc == TN_OK) {
+            col->ends[i] = (uint32_t)used;
+        }
     }
 }
 
@@ -110,18 +135,20 @@ static void read_strings(struct reading *r, size_t n, struct ch_col *col)
 static void read_ends(struct reading *r, size_t n, struct ch_col *col, size_t *ret_total)
 {
     uint64_t last = 0;
-    col->ends = take(r, n, sizeof *col->ends);
+    size_t cap = 0;
     for (size_t i = 0; i < n && r->in->rc == TN_OK; i++) {
         uint64_t end = ch_get64(r->in);
+        col->ends = i == cap ? longer(r, col->ends, n, &cap) : col->ends;
         if (r->in->rc == TN_OK && (end < last || end >= UINT32_MAX)) {
             broken(r, "the ends of its arrays do not rise");
         }
-        col->ends[i] = (uint32_t)end;
-        last = end;
+        if (r->in->rc == TN_OK) {
+            col->ends[i] = (uint32_t)end;
+            last = end;
+        }
     }
     if (r->in->rc == TN_OK && last > (r->mem->max - r->mem->used) / ITEM_BYTES) {
-        ch_in_fail(r->in, TN_E_LIMIT,
-                   "the result is larger than max_result; use LIMIT or stream()");
+        ch_in_fail(r->in, TN_E_LIMIT, CH_TOO_LARGE);
     }
     r->mem->used += r->in->rc == TN_OK ? (size_t)last * ITEM_BYTES : 0; /* for telling it */
     *ret_total = r->in->rc == TN_OK ? (size_t)last : 0;
@@ -129,14 +156,17 @@ static void read_ends(struct reading *r, size_t n, struct ch_col *col, size_t *r
 
 static void read_index(struct reading *r, size_t n, uint32_t bytes, size_t keys, struct ch_col *col)
 {
-    col->pick = take(r, n, sizeof *col->pick);
+    size_t cap = 0;
     for (size_t i = 0; i < n && r->in->rc == TN_OK; i++) {
         uint64_t at = 0;
         ch_get(r->in, &at, bytes);
+        col->pick = i == cap ? longer(r, col->pick, n, &cap) : col->pick;
         if (r->in->rc == TN_OK && at >= keys) {
             broken(r, "an index beyond its dictionary");
         }
-        col->pick[i] = (uint32_t)at;
+        if (r->in->rc == TN_OK) {
+            col->pick[i] = (uint32_t)at;
+        }
     }
 }
 
@@ -153,9 +183,12 @@ static void read_low(struct reading *r, const struct ch_type *t, size_t n, struc
         broken(r, "a dictionary that is too large");
     }
     col->sub = take(r, 1, sizeof *col->sub);
+    const uint8_t *kinds = r->kinds;
+    r->kinds = NULL;          /* they tell of the columns, not of a dictionary */
     if (r->in->rc == TN_OK) { /* of a Nullable the first key stands for NULL */
         read_col(r, in->kind == CH_NULLABLE ? in->sub[0] : in, (size_t)keys, col->sub);
     }
+    r->kinds = kinds;
     if (ch_get64(r->in) != n && r->in->rc == TN_OK) {
         broken(r, "an index of another length");
     }

@@ -75,9 +75,8 @@ static tn_rc tell_columns(struct telling *t, const struct ch_part *first)
     tn_rc rc = t->sink->ops->list_begin(t->sink, first != NULL ? first->block.ncols : 0);
     for (uint32_t i = 0; rc == TN_OK && first != NULL && i < first->block.ncols; i++) {
         const struct ch_type *type = first->block.cols[i].type;
-        const tn_val both[2] = {
-            {.type = TN_T_STR, .n = first->block.name_lens[i], .u.s = first->block.names[i]},
-            {.type = TN_T_STR, .n = type->text_n, .u.s = type->text}};
+        const tn_val both[2] = {ch_text(first->block.names[i], first->block.name_lens[i]),
+                                ch_text(type->text, type->text_n)};
         const tn_val pair = {.type = TN_T_LIST, .flags = TN_V_TUPLE, .n = 2, .u.list = both};
         rc = t->sink->ops->scalar(t->sink, &pair);
     }

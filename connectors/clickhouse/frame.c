@@ -45,6 +45,28 @@ static bool unpack(uint8_t method, const uint8_t *p, size_t n, uint8_t *to, size
     }
 }
 
+/* n bytes with this head, in memory that grows as they come. */
+static uint8_t *gather(struct ch_in *raw, const uint8_t head[HEAD], size_t n)
+{
+    uint8_t *whole = NULL;
+    for (size_t have = 0; have < n && raw->rc == TN_OK;) {
+        size_t cap = n - have <= have + CH_STEP ? n : have * 2 + CH_STEP;
+        uint8_t *more = realloc(whole, cap);
+        if (more == NULL) {
+            ch_in_fail(raw, TN_E_NOMEM, "no memory for a compressed frame of %zu bytes", n);
+            break;
+        }
+        whole = more;
+        if (have == 0) {
+            memcpy(whole, head, HEAD);
+            have = HEAD;
+        }
+        ch_get(raw, whole + have, cap - have);
+        have = cap;
+    }
+    return whole;
+}
+
 tn_rc ch_frame_read(struct ch_in *raw, struct ch_in *to)
 {
     uint64_t sum[2], real[2];
@@ -61,17 +83,13 @@ tn_rc ch_frame_read(struct ch_in *raw, struct ch_in *to)
     if (raw->rc != TN_OK) {
         return raw->rc;
     }
-    uint8_t *whole = malloc(packed), *dest = whole != NULL ? room(to, size) : NULL;
-    if (dest == NULL) {
-        free(whole);
-        return ch_in_fail(raw, TN_E_NOMEM, "no memory for a compressed frame of %u bytes", size);
-    }
-    memcpy(whole, head, HEAD);
-    ch_get(raw, whole + HEAD, packed - HEAD);
+    uint8_t *whole = gather(raw, head, packed), *dest = NULL;
     if (raw->rc == TN_OK) {
         ch_city128(whole, packed, real);
         if (memcmp(sum, real, sizeof sum) != 0) {
             ch_in_fail(raw, TN_E_UNAVAIL, STRANGE "with a wrong checksum");
+        } else if ((dest = room(to, size)) == NULL) {
+            ch_in_fail(raw, TN_E_NOMEM, "no memory for a compressed frame of %u bytes", size);
         } else if (!unpack(whole[0], whole + HEAD, packed - HEAD, dest, size)) {
             ch_in_fail(raw, TN_E_UNAVAIL, STRANGE "that cannot be unpacked (method %02x)",
                        whole[0]);

@@ -181,6 +181,7 @@ tn_rc ch_insert(struct ch_conn *c, const tn_args *a, uint64_t deadline_ns, struc
     c->running = rc == TN_OK;
     rc = rc == TN_OK ? ch_send(c, err) : rc;
     while (rc == TN_OK && c->running && sample.ncols == 0) {
+        ch_block_finish(&sample); /* also an empty one has memory */
         rc = ch_packet(c, 1u << 26, &type, &sample, err);
     }
     if (rc == TN_OK && sample.ncols != 0) {

@@ -92,6 +92,8 @@ struct ch_scratch {
 void ch_scratch_reset(struct ch_scratch *s);
 void ch_scratch_finish(struct ch_scratch *s);
 void *ch_scratch_take(struct ch_scratch *s, size_t n); /* NULL: no memory, which sticks */
+/* A text as str, as bytes when it is not UTF-8. */
+tn_val ch_text(const char *p, size_t n);
 /* Value i of a column. It borrows from the column and from s. */
 void ch_cell(struct ch_scratch *s, const struct ch_col *col, size_t i, tn_val *ret);
 uint32_t ch_cell_type(const struct ch_type *t); /* TN_T_*, TN_T_NULL when it varies */

@@ -24,6 +24,8 @@ FUZZ_PARTS = {
     'fuzz_influx_line': (('connectors/influxdb/line.c', 'connectors/influxdb/csv.c', 'connectors/common/json_cut.c',
                           'connectors/common/json_put.c', 'connectors/common/grow.c', 'connectors/common/civil.c',
                           'connectors/common/utf8.c'), ()),
+    'fuzz_clickhouse': (('connectors/clickhouse', 'connectors/common/sql_text.c', 'connectors/common/label.c',
+                         'connectors/common/utf8.c') + ZONES, ('liblz4', 'libzstd')),
     'fuzz_sqlserver': (('connectors/sqlserver/state.c',), ()),
 }
 

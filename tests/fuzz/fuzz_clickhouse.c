@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a hostile ClickHouse server may say. Input: a byte that chooses what is asked, a byte for the size of the pieces in
+ * which the answer comes, a byte for the revision and the compression, then the answer; or a type, a number, rows behind
+ * VALUES. Every read is inside what came, memory is bounded, and how an answer is cut must not matter. */
+#include "connectors/clickhouse/clickhouse.h"
+#include "connectors/clickhouse/frame.h"
+#include "connectors/common/utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+const tn_plugin *tn_plugin_v1(void);
+
+#define MAX_RESULT (256u << 10)
+
+static struct {
+    const uint8_t *s;
+    size_t n, piece;
+} wire;
+
+/* ---- the server -------------------------------------------------------------------------------------- */
+
+tn_rc stream_tls_init(const tn_host *host, const char *mode, const char *ca, const char *cert,
+                      const char *key, struct stream_tls *ret, tn_err *err)
+{
+    (void)host, (void)mode, (void)ca, (void)cert, (void)key, (void)err;
+    *ret = (struct stream_tls){.ctx = NULL};
+    return TN_OK;
+}
+
+void stream_tls_finish(struct stream_tls *tls)
+{
+    (void)tls;
+}
+
+tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
+                  const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err)
+{
+    (void)host, (void)tls, (void)name, (void)port, (void)deadline_ns, (void)err;
+    *s = (struct stream){.fd = 0};
+    return TN_OK;
+}
+
+void stream_close(struct stream *s, int polite)
+{
+    (void)s, (void)polite;
+}
+
+void stream_interrupt(const struct stream *s)
+{
+    (void)s;
+}
+
+int stream_stale(struct stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_ns, tn_err *err)
+{
+    (void)s, (void)p, (void)n, (void)deadline_ns, (void)err;
+    return TN_OK;
+}
+
+tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, size_t *ret_n,
+                  tn_err *err)
+{
+    size_t k = wire.n < wire.piece ? wire.n : wire.piece;
+    (void)s, (void)deadline_ns;
+    k = k < cap ? k : cap;
+    if (k == 0) {
+        if (err != NULL) {
+            err->flags |= TN_ERR_CONN_BROKEN;
+        }
+        return TN_E_UNAVAIL;
+    }
+    memcpy(p, wire.s, k);
+    wire.s += k;
+    wire.n -= k;
+    *ret_n = k;
+    return TN_OK;
+}
+
+/* ---- the host ---------------------------------------------------------------------------------------- */
+
+static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
+static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
+{
+    va_list ap;
+    if (err != NULL) {
+        va_start(ap, fmt);
+        vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+        va_end(ap);
+        err->rc = rc;
+    }
+    return rc;
+}
+
+static uint64_t now_ns(void)
+{
+    return 1000000000u;
+}
+
+/* ---- the sink: a hash of what was told --------------------------------------------------------------- */
+
+static struct {
+    uint64_t hash;
+    uint32_t ncols;
+    size_t rows;
+} told;
+
+static tn_rc mix(const void *p, size_t n)
+{
+    const uint8_t *s = p;
+    for (size_t i = 0; i < n; i++) {
+        told.hash = (told.hash ^ s[i]) * 0x100000001B3u;
+    }
+    told.hash = (told.hash ^ n ^ 0x9E37u) * 0x100000001B3u;
+    return TN_OK;
+}
+
+static tn_rc sink_scalar(tn_sink *sink, const tn_val *v)
+{
+    mix(&v->type, 1);
+    switch (v->type) {
+    case TN_T_STR:
+        if (!utf8_valid(v->u.s, v->n)) {
+            abort();
+        }
+        return mix(v->u.s, v->n);
+    case TN_T_BYTES:
+    case TN_T_DECIMAL:
+        return mix(v->u.s, v->n);
+    case TN_T_LIST:
+        for (uint32_t i = 0; i < v->n; i++) {
+            sink_scalar(sink, &v->u.list[i]);
+        }
+        return TN_OK;
+    case TN_T_MAP:
+        for (uint32_t i = 0; i < v->n; i++) {
+            sink_scalar(sink, &v->u.map[i].key);
+            sink_scalar(sink, &v->u.map[i].val);
+        }
+        return TN_OK;
+    case TN_T_NULL:
+        return TN_OK;
+    default:
+        return mix(&v->u.i, sizeof v->u.i);
+    }
+}
+
+static tn_rc sink_begin(tn_sink *sink, int64_t hint)
+{
+    (void)sink;
+    return mix(&hint, sizeof hint);
+}
+
+static tn_rc sink_key(tn_sink *sink, const char *s, uint32_t n)
+{
+    (void)sink;
+    return mix(s, n);
+}
+
+static tn_rc sink_end(tn_sink *sink)
+{
+    (void)sink;
+    return mix("e", 1);
+}
+
+static tn_rc sink_table(tn_sink *sink, const tn_col *cols, uint32_t ncols, int64_t hint)
+{
+    (void)sink;
+    told.ncols = ncols;
+    for (uint32_t i = 0; i < ncols; i++) {
+        mix(cols[i].name, cols[i].name_len);
+        mix(&cols[i].type, sizeof cols[i].type);
+    }
+    return mix(&hint, sizeof hint);
+}
+
+static tn_rc sink_row(tn_sink *sink, const tn_val *cells)
+{
+    told.rows++;
+    for (uint32_t i = 0; i < told.ncols; i++) {
+        sink_scalar(sink, &cells[i]);
+    }
+    return TN_OK;
+}
+
+static tn_rc sink_table_end(tn_sink *sink, int64_t affected)
+{
+    (void)sink;
+    return mix(&affected, sizeof affected);
+}
+
+static const tn_sink_ops sink_ops = {.size = sizeof sink_ops,
+                                     .scalar = sink_scalar,
+                                     .list_begin = sink_begin,
+                                     .list_end = sink_end,
+                                     .map_begin = sink_begin,
+                                     .key = sink_key,
+                                     .map_end = sink_end,
+                                     .table_begin = sink_table,
+                                     .row = sink_row,
+                                     .table_end = sink_table_end};
+
+/* ---- one conversation -------------------------------------------------------------------------------- */
+
+#define TEXT(z)                                                                                    \
+    {                                                                                              \
+        .type = TN_T_STR, .n = sizeof(z) - 1, .u.s = (z)                                           \
+    }
+static const tn_val numbers[] = {{.type = TN_T_INT, .u.i = 5}, {.type = TN_T_INT, .u.i = -1}},
+                    row1[] = {{.type = TN_T_INT, .u.i = 1}, TEXT("a")},
+                    row2[] = {{.type = TN_T_NULL}, {.type = TN_T_LIST, .n = 2, .u.list = numbers}},
+                    rows[] = {{.type = TN_T_LIST, .n = 2, .u.list = row1},
+                              {.type = TN_T_LIST, .n = 2, .u.list = row2}};
+static const struct {
+    uint32_t method;
+    tn_val a[2];
+    uint32_t n;
+} calls[] = {
+    {CH_QUERY, {TEXT("SELECT 1")}, 1},
+    {CH_EXECUTE, {TEXT("SELECT ?, ?"), {.type = TN_T_LIST, .n = 2, .u.list = row1}}, 2},
+    {CH_NON_QUERY, {TEXT("INSERT INTO t VALUES (1, 'a'), (NULL, [5, -1])")}, 1},
+    {CH_INSERT, {TEXT("t"), {.type = TN_T_LIST, .n = 2, .u.list = rows}}, 2},
+    {CH_CHECK, {{.type = TN_T_NULL}}, 0},
+    {CH_STREAM_START, {TEXT("SELECT 1")}, 1},
+};
+enum { CALLS = sizeof calls / sizeof *calls, HELLO = CALLS, FRAME, PARSERS, KINDS };
+
+static const uint32_t revisions[] = {54060, 54406, 54412, 54447, 54459};
+static const char *const compressions[] = {"off", "lz4", "zstd", "off"};
+
+/* A server's hello of this revision. */
+static void put_hello(struct ch_out *out, uint32_t rev)
+{
+    ch_putv(out, CH_P_HELLO);
+    ch_putz(out, "ClickHouse");
+    ch_putv(out, 22);
+    ch_putv(out, 3);
+    ch_putv(out, rev);
+    ch_putz(out, "Asia/Shanghai");
+    if (rev >= CH_REV_DISPLAY_NAME) {
+        ch_putz(out, "name");
+    }
+    if (rev >= CH_REV_PATCH) {
+        ch_putv(out, 1);
+    }
+}
+
+/* A block in one frame, whose sum is right: method, bytes that it unpacks to, data; then the end. */
+static void put_frame(struct ch_out *out, const uint8_t *data, size_t n)
+{
+    uint8_t *frame = malloc(n + 4);
+    uint64_t sum[2];
+    uint32_t packed = (uint32_t)n + 4;
+    if (frame == NULL || n < 5) {
+        free(frame);
+        return;
+    }
+    frame[0] = data[0];
+    memcpy(frame + 1, &packed, 4);
+    memcpy(frame + 5, data + 1, n - 1);
+    ch_city128(frame, packed, sum);
+    ch_putv(out, CH_P_DATA);
+    ch_putz(out, "");
+    ch_put(out, sum, sizeof sum);
+    ch_put(out, frame, packed);
+    ch_putv(out, CH_P_END);
+    free(frame);
+}
+
+static void call(const tn_connector_ops *ops, struct ch *inst, void *conn, uint32_t method,
+                 const tn_args *args)
+{
+    tn_err err = TN_ERR_INIT;
+    tn_result result = {NULL, 0, 0};
+    tn_sink sink = {.ops = &sink_ops};
+    tn_rc rc = ops->invoke(inst, conn, method, args, 0, &result, &err);
+    if (rc == TN_OK) {
+        rc = ops->emit(inst, &result, &sink, &err);
+        ops->result_free(inst, &result);
+    }
+    mix(&rc, sizeof rc);
+    mix(err.msg, strlen(err.msg));
+}
+
+static uint64_t converse(const uint8_t *data, size_t n, size_t piece, unsigned kind)
+{
+    const struct ch_conf conf = {.host = "a",
+                                 .user = "u",
+                                 .database = "d",
+                                 .application = "t",
+                                 .port = 1,
+                                 .revision = 54459,
+                                 .tls = "off",
+                                 .compression = kind == FRAME ? "lz4" : compressions[data[2] / 64],
+                                 .max_result = {MAX_RESULT}};
+    const tn_plugin *plugin = tn_plugin_v1();
+    const tn_connector_ops *ops = plugin->ops;
+    struct ch inst = {.conf = NULL};
+    struct ch_out out = {.p = NULL};
+    size_t which = kind < CALLS ? kind : 0;
+    void *conn = NULL;
+    tn_err err = TN_ERR_INIT;
+    if (kind != HELLO) {
+        put_hello(&out, revisions[data[2] % (sizeof revisions / sizeof *revisions)]);
+    }
+    if (kind == FRAME) {
+        put_frame(&out, data + 3, n - 3);
+    } else {
+        ch_put(&out, data + 3, n - 3);
+    }
+    wire.s = out.p;
+    wire.n = out.n;
+    wire.piece = piece;
+    told.hash = 0;
+    if (out.failed || plugin->attach(&inst, &conf, &err) != TN_OK) {
+        abort();
+    }
+    tn_rc rc = ops->open(&inst, 0, &conn, &err);
+    mix(&rc, sizeof rc);
+    if (rc == TN_OK) {
+        const tn_args args = {.pos = calls[which].a, .npos = calls[which].n};
+        call(ops, &inst, conn, calls[which].method, &args);
+        for (int i = 0; calls[which].method == CH_STREAM_START && i < 200; i++) {
+            const tn_args few = {.pos = numbers, .npos = 1};
+            told.rows = 0;
+            call(ops, &inst, conn, CH_STREAM_NEXT, &few);
+            if (told.rows == 0) {
+                break;
+            }
+        }
+        rc = ops->reset(&inst, conn, &err);
+        mix(&rc, sizeof rc);
+        ops->close(&inst, conn, TN_CLOSE_BROKEN);
+    }
+    plugin->detach(&inst);
+    ch_out_finish(&out);
+    return told.hash;
+}
+
+/* ---- parsers that need no server --------------------------------------------------------------------- */
+
+static void parse(const uint8_t *data, size_t n)
+{
+    struct ch_mem m = {.max = 1u << 22};
+    struct ch_type *t = NULL;
+    tn_val list = {.type = TN_T_NULL};
+    tn_err err = TN_ERR_INIT;
+    const char *text = (const char *)data + 3;
+    uint32_t width = 1u << data[1] % 6, scale = data[2] % 77;
+    uint8_t number[32], again[32];
+    char digits[CH_NUMBER_TEXT];
+    tn_str s = {text, n - 3};
+    if (ch_type_parse(ch_host, &m, s.s, s.n, &t, &err) == TN_OK && t->kind == 0) {
+        abort();
+    }
+    if (ch_values_parse(ch_host, &m, s, &list, &err) == TN_OK && list.type != TN_T_LIST) {
+        abort();
+    }
+    if (ch_values_at(s) > s.n) {
+        abort();
+    }
+    if (ch_number_parse(s.s, s.n, width, true, scale, number)) {
+        size_t k = ch_number_text(number, width, true, scale, digits);
+        if (k > sizeof digits || !ch_number_parse(digits, k, width, true, scale, again) ||
+            memcmp(number, again, width) != 0) {
+            abort(); /* what is told must be what was read */
+        }
+    }
+    ch_mem_finish(&m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const tn_host host = {.size = sizeof host, .fail = host_fail, .now_ns = now_ns};
+    if (n < 4 || n > 300000) {
+        return 0;
+    }
+    unsigned kind = data[0] % KINDS;
+    tn_plugin_v1()->load(&host, NULL);
+    if (kind == PARSERS) {
+        parse(data, n);
+    } else if (converse(data, n, SIZE_MAX, kind) != converse(data, n, (size_t)data[1] + 1, kind)) {
+        abort(); /* how an answer is cut must not matter */
+    }
+    return 0;
+}
