@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/clickhouse in scripts, against Debian's ClickHouse, compared with clickhouse-driver where it matters."""
 
+import os
+import re
+import subprocess
+import time
+
 import pytest
-from peers.clickhouse import ClickHouse
-from support.connectors import INJECTION, add, on, peer
-from support.server import wait_for
+from peers.clickhouse import PASSWORD, ClickHouse
+from peers.proxy import Proxy
+from support.connectors import INJECTION, add, not_addable, on, peer, refused, run
+from support.matrix import check_row, shows
+from support.readme import script_of
+from support.server import BUILD, ROOT, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -180,3 +188,242 @@ return [told, n, s, first, c.query('SELECT 1 AS v')]
 ''')
     assert got[0][0] == 'LimitExceeded' and 'max_result' in got[0][1]
     assert got[1:] == [299999, 44999850000, 7, [{'v': 1}]]
+
+
+@shows('streaming', 'row by row, bounded memory')
+@pytest.mark.heavy  # a sanitizer keeps freed memory for a while
+def test_a_million_rows_in_bounded_memory(api, cid):
+    got = on(api, cid, '''
+def rss():
+    with open('/proc/self/statm') as f:
+        return int(f.read().split()[1]) * 4096
+idle = peak = rss()
+n = 0
+for row in c.stream("SELECT number AS i, toString(number) AS t, [number, number] AS l FROM numbers(1000000)"):
+    n += 1
+    if n % 5000 == 0:
+        peak = max(peak, rss())
+return [n, row, peak - idle]
+''')
+    assert got[:2] == [1000000, {'i': 999999, 't': '999999', 'l': [999999, 999999]}] and got[2] < 64 << 20, got
+    print('the worker grew by %d KiB' % (got[2] >> 10))
+
+
+def test_nothing_leaks_to_the_next_call(api, cid):
+    """Settings, database, temporary tables, a stream that was not read to its end."""
+    state = "SELECT (SELECT value FROM system.settings WHERE name = 'max_block_size') AS size, currentDatabase() AS db"
+    before = on(api, cid, 'return c.query(state)', state=state)
+    for _ in range(3):
+        on(api, cid, '''
+c.query('SET max_block_size = 77')
+c.query('CREATE TEMPORARY TABLE mine (x Int8)')
+c.query('USE system')
+c.query('SELECT 1', settings={'max_block_size': 78})
+next(iter(c.stream('SELECT number FROM numbers(100000)')))
+''')
+        got = on(api, cid, "return [c.query(state), tell(lambda: c.query('SELECT * FROM mine'))[2]]", state=state)
+        assert got == [before, 60]
+    assert before[0]['db'] == 'tenon'
+
+
+# ---- TLS and sign-in --------------------------------------------------------------------------------------
+
+
+@shows('TLS', 'verified', 'unknown authority refused')
+def test_tls(api, tls, certs):
+    ca = certs.text('ca.pem')
+    works = "return c.query('SELECT 1 AS v')"
+    assert on(api, add(api, 'clickhouse', tls.config(tls='on', tls_ca=ca)), works) == [{'v': 1}]
+    assert on(api, add(api, 'clickhouse', tls.config(tls='unverified')), works) == [{'v': 1}]
+    e = not_addable(api, 'clickhouse', tls.config(tls='on'))
+    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate' in e['exception'].lower(), e
+    assert not_addable(api, 'clickhouse', tls.config(pool={'connect': '2s'}))['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
+
+
+@shows('TLS', 'wrong name refused')
+def test_tls_for_another_name(api, other, certs):
+    e = not_addable(api, 'clickhouse', other.config(tls='on', tls_ca=certs.text('ca.pem')))
+    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'], e
+    assert on(api, add(api, 'clickhouse', other.config(tls='unverified')), 'return c.check()') is None
+
+
+@shows('TLS', 'client certificate', 'required but not offered refused')
+def test_client_certificate(api, ch, certs):
+    """A server that wants one; a server that has no TLS."""
+    ca = certs.text('ca.pem')
+    pem, key = certs.pair('client')
+    with peer(ClickHouse, certs, strict=True) as strict:
+        config = strict.config(database='default', tls='on', tls_ca=ca)
+        me = add(api, 'clickhouse', {**config, 'tls_cert': pem, 'tls_key': key})
+        assert on(api, me, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
+        e = not_addable(api, 'clickhouse', config)
+        assert e['exceptionType'] in ('Denied', 'ConnUnavailable'), e
+    row = api.get('/connectors/do/list', id=me)[0]['configJSON']
+    assert 'PRIVATE KEY' not in str(row) and 'tls_key' not in row and row['tls_cert'].startswith('-----BEGIN')
+    for mode in ('on', 'unverified'):
+        assert 'TLS: ' in not_addable(api, 'clickhouse', ch.config(tls=mode, tls_ca=ca, pool={'connect': '2s'}))['exception']
+
+
+@shows('faults', 'refused')
+@pytest.mark.parametrize('change, kind, says', [
+    ({'password': 'wrong'}, 'Denied', 'sign-in: Code: 193'),
+    ({'user': 'nobody'}, 'Denied', 'sign-in: Code: 192'),
+    ({'database': 'nowhere'}, 'ConfigError', 'nowhere'),
+    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
+    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
+    ({'host': 'a:99999'}, 'ConfigError', 'a:99999'),
+    ({'tls': 'yes'}, 'ConfigError', 'tls'),
+    ({'compression': 'gzip'}, 'ConfigError', 'compression'),
+    ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca'),
+    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
+])
+def test_refused_with_the_step_that_failed(api, ch, change, kind, says):
+    e = not_addable(api, 'clickhouse', ch.config(**change))
+    assert e['exceptionType'] == kind and says in e['exception'], e
+    assert PASSWORD not in str(e)
+
+
+def test_roles_and_hosts(api, ch):
+    """A port in the host; a user who may only read; a first host that does not answer."""
+    assert on(api, add(api, 'clickhouse', ch.config(host='127.0.0.1:%d' % ch.port, port=1)), "return c.query('SELECT 1 AS v')") == [{'v': 1}]
+    cid = add(api, 'clickhouse', ch.config(user='reader', password='', host='127.0.0.1:1,127.0.0.1'))
+    got = on(api, cid, "return [c.query('SELECT 1 AS v'), tell(lambda: c.non_query('CREATE TABLE x (a Int8) ENGINE = Memory'))]")
+    assert got[0] == [{'v': 1}] and got[1][0] == 'Denied' and got[1][2] == 164, got
+
+
+# ---- faults -----------------------------------------------------------------------------------------------
+
+
+@shows('faults', param='mode')
+@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
+def test_connecting_through_a_bad_line(api, ch, mode):
+    with Proxy(ch.port) as proxy:
+        cid = add(api, 'clickhouse', ch.config(port=proxy.port, pool={'connect': '500ms'}), skipTest=True)
+        proxy.mode, proxy.after = mode, 20
+        got = on(api, cid, '''
+t = time.monotonic()
+told = tell(lambda: c.query('SELECT 1'))
+return [told, time.monotonic() - t]
+''')
+        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
+        assert got[1] < 6
+        proxy.mode = 'ok'
+        proxy.drop()
+        assert on(api, cid, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
+
+
+_GONE, _LATE = ('ConnUnavailable',), ('ConnTimeout',)
+
+
+@shows('faults', param='mode')
+@pytest.mark.parametrize('mode, kinds', [('black_hole', _LATE), ('half_open', _LATE), ('slow', _LATE), ('reset', _GONE), ('cut', _GONE), ('garbage', _GONE), ('huge', _GONE)])
+@pytest.mark.parametrize('more', [{'compression': 'off'}, {'compression': 'lz4', 'tls': 'unverified'}], ids=['plain', 'lz4 in TLS'])
+def test_a_line_that_breaks_in_a_query(api, ch, tls, mode, kinds, more):
+    it = tls if 'tls' in more else ch
+    with Proxy(it.port) as proxy:
+        cid = add(api, 'clickhouse', it.config(port=proxy.port, pool={'query': '400ms'}, **more))
+        api_id = api.function('''
+@DFF.API('f', timeout=20)
+def f(cid, n):
+    try:
+        return len(DFF.CONN(cid).query('SELECT number AS i, toString(rand64()) AS t FROM numbers(?)', [n]))
+    except Exception as e:
+        return [type(e).__name__, str(e)]
+''', 'f', {'cid': 'INPUT_BY_CALLER', 'n': 'INPUT_BY_CALLER'})
+        assert api.result(api_id, cid=cid, n=10) == 10
+        proxy.mode, proxy.after = mode, 4000
+        told = api.result(api_id, cid=cid, n=3000)
+        assert isinstance(told, list) and told[0] in kinds, told
+        proxy.mode = 'ok'
+        proxy.drop()
+        assert api.result(api_id, cid=cid, n=10) == 10
+
+
+@shows('faults', 'server restarted', 'password changed')
+def test_restarted_server_is_not_noticed(api, other):
+    cid = add(api, 'clickhouse', other.config(tls='unverified'))
+    api_id = api.function('''
+@DFF.API('f')
+def f(cid):
+    try:
+        return DFF.CONN(cid).query('SELECT 1 AS v')
+    except Exception as e:
+        return [type(e).__name__, str(e)]
+''', 'f', {'cid': 'INPUT_BY_CALLER'})
+    assert api.result(api_id, cid=cid) == [{'v': 1}]
+    other.stop()
+    assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
+    other.secret = 'another'
+    other.start()
+    assert wait_for(lambda: api.result(api_id, cid=cid)[0] == 'Denied')
+    other.stop()
+    other.secret = PASSWORD
+    other.start()
+    for _ in range(3):
+        assert wait_for(lambda: api.result(api_id, cid=cid) == [{'v': 1}])
+
+
+# ---- calls ------------------------------------------------------------------------------------------------
+
+
+def test_connections_of_many_calls(api, ch):
+    cid = add(api, 'clickhouse', ch.config())
+    api_id = api.function('''
+@DFF.API('f')
+def f(cid):
+    return DFF.CONN(cid).query("SELECT value FROM system.metrics WHERE metric = 'TCPConnection'")[0]['value']
+''', 'f', {'cid': 'INPUT_BY_CALLER'})
+    before = api.result(api_id, cid=cid)
+    after = max(api.result(api_id, cid=cid) for _ in range(60))
+    assert after - before <= 2 * len(api.get('/monitor/platform/do/get')['broker']['workers'])
+
+
+def test_threads(api, ch):
+    cid = add(api, 'clickhouse', ch.config(pool={'max': 4}))
+    got = run(api, '''
+import time
+@DFF.API('f')
+def f(cid):
+    c, t = DFF.CONN(cid), time.monotonic()
+    for i in range(4):
+        DFF.THREAD.submit(c.query, 'SELECT sleep(0.5), ? AS p', [i])
+    seen = sorted(r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results())
+    return [seen, time.monotonic() - t]
+''', cid=cid)
+    assert got[0] == [0, 1, 2, 3] and got[1] < 1.9, got
+
+
+def test_the_server_sees_the_function(api, cid):
+    seen = on(api, cid, "return c.query('SELECT query, client_name FROM system.processes')", )
+    assert [r for r in seen if re.match(r'/\* \w+__\w+\.f \*/ SELECT query', r['query']) and r['client_name'].endswith('tenon')], seen
+
+
+def test_debug_panel(api, cid):
+    on(api, cid, "return c.non_query('CREATE TABLE IF NOT EXISTS panel (a Int8) ENGINE = Memory')")
+    ask = lambda sql: api.post('/connectors/%s/do/query' % cid, {'queryStatement': sql})
+    assert {'name': 'tenon'} in ask('SHOW DATABASES') and {'name': 'panel'} in ask('SHOW TABLES FROM tenon')
+    assert ask('DESCRIBE TABLE panel')[0]['name'] == 'a'
+    started = time.monotonic()
+    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'SELECT nope'})['reason'] == 'EClientBadRequest.QueryFailed'
+    assert time.monotonic() - started < 10
+
+
+def test_readme(api, ch):
+    """The script of the README, unchanged."""
+    add(api, 'clickhouse', ch.config(), id='events')
+    assert api.result(api.function(script_of(os.path.join(ROOT, 'connectors/clickhouse/README.md')), 'f', {})) == ['2026-01-02', 2, ['new']]
+
+
+def test_contract(tls):
+    """tenon-plugin-check against the live plugin and server."""
+    config = tls.config(tls='on', tls_ca=tls.certs.dir + '/ca.pem', compression='lz4')
+    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_clickhouse.so')]
+                          + [a for k, v in config.items() for a in ('--config', '%s=%s' % (k, v))]
+                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b, unhex(\'00\') AS c, [1] AS d"]', '--call', 'execute=["SELECT 1"]', '--call', 'check'],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.heavy  # the last test: the row is what those before have shown
+def test_row(request, api, cid):
+    check_row(request, api, cid, 'clickhouse', 'own (native protocol), lz4, zstd, OpenSSL', 'ClickHouse 18.16')

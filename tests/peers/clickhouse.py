@@ -2,6 +2,7 @@
 """ClickHouse from Debian (18.16): a user with a password, TLS when wanted."""
 
 import hashlib
+import signal
 from typing import Optional
 
 from .certs import Certs
@@ -84,6 +85,10 @@ class ClickHouse(Peer):
         """Another one for the user `tenon`; the server reads it by itself within two seconds."""
         self.secret = secret
         self.write('users.xml', _USERS.format(hash=hashlib.sha256(secret.encode()).hexdigest()))
+
+    def stop(self, sig: int = signal.SIGKILL) -> None:
+        """SIGTERM would wait for the connections that pools keep."""
+        super().stop(sig)
 
     def start(self) -> 'ClickHouse':
         self.password(self.secret)
