@@ -231,6 +231,7 @@ def test_sigterm_gives_back(new_server) -> None:
     for i in range(3):
         load.submit(session, 'works', 'long-%d' % i, {'kwargs': {'key': 'long-%d' % i, 'ms': 4000}})
     assert wait_for(lambda: len(rows(server, "SELECT id FROM tn_task WHERE state = 'running'")) == 3, 10)
+    assert wait_for(lambda: len(history.started()) == 3, 10)  # the rows run before the functions do
     assert server.stop() == 0
     found = rows(server, 'SELECT state, attempt FROM tn_task WHERE endTimeMs IS NULL')
     assert found == [('queued', 0)] * 3, found

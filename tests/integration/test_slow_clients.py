@@ -128,7 +128,7 @@ def test_idle_connections_cost_little(platform: Tuple[Server, Dict[str, str]]) -
     with Crowd(server, '/', idle=IDLE) as crowd:
         each = (hub_memory(server) - before) / IDLE
         assert crowd.report()['idle']['thrown out'] == 0
-        assert descriptors(server) >= open_before + IDLE
+        assert descriptors(server) >= open_before + IDLE - 8  # some of its own may close meanwhile
         print('hub memory per idle connection: %d bytes (%d connections)' % (each, IDLE))
     assert each < (2048 if not SANITIZED else 65536)
     assert wait_for(lambda: descriptors(server) <= open_before + 2, 20), (descriptors(server), open_before)

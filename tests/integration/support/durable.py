@@ -67,14 +67,20 @@ class History:
         with self.lock:
             self.events.append(dict(event, op=op))
 
+    def started(self) -> List[str]:
+        """Keys of the runs that have begun by now, one for each."""
+        if not os.path.exists(self.runs):
+            return []
+        with open(self.runs, encoding='utf-8') as f:
+            return f.read().split()
+
     def judge(self, server: Server) -> Dict[str, int]:
         """Reads how everything ended and checks the whole."""
         seals = Seals(server.data)
         for row in rows(server, 'SELECT id, state, attempt, result, args FROM tn_task'):
             self.add('final', id=row[0], state=row[1], attempt=row[2], result=row[3], key=seals.task('args', row[0], row[4])['key'])
-        with open(self.runs, encoding='utf-8') as f:
-            for line in f:
-                self.add('run', key=line.strip())
+        for key in self.started():
+            self.add('run', key=key)
         shutil.rmtree(self.folder)
         path = os.environ.get('TENON_TEST_HISTORY')
         if path:
