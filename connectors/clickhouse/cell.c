@@ -205,10 +205,14 @@ static tn_val ipv6(struct ch_scratch *s, const uint8_t *p)
 static tn_val label(const struct ch_type *t, const uint8_t *p)
 {
     int32_t v = (int32_t)integer(p, t->width, true);
-    for (uint32_t i = 0; i < t->n; i++) {
-        if (t->labels[i].value == v) {
-            return ch_text(t->labels[i].s, t->labels[i].n);
+    uint32_t from = 0, to = t->n;
+    while (from < to) {
+        uint32_t mid = from + (to - from) / 2;
+        if (t->labels[mid].value == v) {
+            return ch_text(t->labels[mid].s, t->labels[mid].n);
         }
+        from = t->labels[mid].value < v ? mid + 1 : from;
+        to = t->labels[mid].value > v ? mid : to;
     }
     return (tn_val){.type = TN_T_INT, .u.i = v};
 }

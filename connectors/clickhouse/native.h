@@ -43,9 +43,9 @@ struct ch_type {
     uint32_t width; /* bytes of a value that has as many as any other, else 0 */
     uint32_t n;     /* types in it, or labels */
     struct ch_type **sub;
-    struct ch_label *labels;
-    const char *zone; /* DATETIME*: its time zone, NULL: the server's */
-    const char *text; /* its name as the server writes it */
+    struct ch_label *labels; /* by value */
+    const char *zone;        /* DATETIME*: its time zone, NULL: the server's */
+    const char *text;        /* its name as the server writes it */
     uint32_t text_n;
 };
 /* The type of this name, in memory of m. TN_E_UNSUPP names a type that we do not know; TN_E_UNAVAIL: it is no

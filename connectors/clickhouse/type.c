@@ -2,6 +2,7 @@
 /* Names of types, as the server writes them, as trees: "Map(String, Array(Nullable(Decimal(18, 2))))". */
 #include "native.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct parse {
@@ -216,6 +217,13 @@ static tn_rc zone(struct parse *s, struct ch_type *t)
     return rc;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    int32_t x = ((const struct ch_label *)a)->value, y = ((const struct ch_label *)b)->value;
+    return (x > y) - (x < y);
+}
+
+/* They are left in the order of their values, in which they are looked up. */
 static tn_rc labels(struct parse *s, struct ch_type *t)
 {
     uint32_t cap = 0;
@@ -241,6 +249,7 @@ static tn_rc labels(struct parse *s, struct ch_type *t)
         }
         t->labels[t->n++] = (struct ch_label){text.s, (uint32_t)text.n, (int32_t)value};
     } while (take(s, ','));
+    qsort(t->labels, t->n, sizeof *t->labels, by_value);
     return TN_OK;
 }
 

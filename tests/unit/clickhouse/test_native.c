@@ -173,12 +173,42 @@ static void test_labels(void **state)
     struct ch_mem m = {.max = 1 << 20};
     struct ch_type *t = NULL;
     (void)state;
-    assert_int_equal(parse("Enum16('it\\'s' = -300, 'x\\x41\\t' = 7)", &m, &t), TN_OK);
+    assert_int_equal(parse("Enum16('x\\x41\\t' = 7, 'it\\'s' = -300)", &m, &t), TN_OK);
     assert_int_equal(t->labels[0].n, 4);
     assert_memory_equal(t->labels[0].s, "it's", 4);
     assert_int_equal(t->labels[0].value, -300);
     assert_int_equal(t->labels[1].n, 3);
     assert_memory_equal(t->labels[1].s, "xA\t", 3);
+    ch_mem_finish(&m);
+}
+
+/* Each of three hundred is found, what lies between them is not. */
+static void test_many_labels(void **state)
+{
+    struct ch_mem m = {.max = 1 << 20};
+    struct ch_scratch scratch = {.chunk = NULL};
+    struct ch_type *t = NULL;
+    char text[8000] = "Enum16(", *end = text + 7;
+    (void)state;
+    for (int i = 299; i >= 0; i--) {
+        end += snprintf(end, (size_t)(text + sizeof text - end), "'v%d' = %d%s", i, i * 3 - 400,
+                        i != 0 ? ", " : ")");
+    }
+    assert_int_equal(parse(text, &m, &t), TN_OK);
+    for (int16_t v = -402; v < 502; v++) {
+        struct ch_col col = {.type = t, .n = 1, .fixed = (uint8_t *)&v};
+        char want[16];
+        tn_val got;
+        ch_cell(&scratch, &col, 0, &got);
+        if (v < -400 || v > 497 || (v + 400) % 3 != 0) {
+            assert_int_equal(got.type, TN_T_INT);
+            assert_int_equal(got.u.i, v);
+        } else {
+            assert_int_equal(got.n, snprintf(want, sizeof want, "v%d", (v + 400) / 3));
+            assert_memory_equal(got.u.s, want, got.n);
+        }
+    }
+    ch_scratch_finish(&scratch);
     ch_mem_finish(&m);
 }
 
@@ -313,10 +343,10 @@ static void test_long_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_city),       cmocka_unit_test(test_types),
-        cmocka_unit_test(test_labels),     cmocka_unit_test(test_no_types),
-        cmocka_unit_test(test_frames),     cmocka_unit_test(test_claims),
-        cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_city),     cmocka_unit_test(test_types),
+        cmocka_unit_test(test_labels),   cmocka_unit_test(test_many_labels),
+        cmocka_unit_test(test_no_types), cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_claims),   cmocka_unit_test(test_long_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
