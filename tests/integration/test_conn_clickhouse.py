@@ -291,6 +291,17 @@ def test_roles_and_hosts(api, ch):
     assert got[0] == [{'v': 1}] and got[1][0] == 'Denied' and got[1][2] == 164, got
 
 
+@pytest.mark.parametrize('revision', [54060, 54372, 54406])
+def test_an_older_protocol(api, ch, revision):
+    """What servers before ours speak; ours goes along."""
+    assert on(api, add(api, 'clickhouse', ch.config(revision=revision)), '''
+c.non_query('CREATE TABLE IF NOT EXISTS older (n Int32, t String) ENGINE = Memory')
+out = [c.insert('older', [{'n': 1, 't': 'x'}]), c.non_query('INSERT INTO older VALUES (2, ?)', ["y'"]), c.query('SELECT n, t FROM older ORDER BY n'), tell(lambda: c.query('SELEKT'))[2]]
+c.non_query('DROP TABLE older')
+return out
+''') == [1, 1, [{'n': 1, 't': 'x'}, {'n': 2, 't': "y'"}], 62]
+
+
 # ---- faults -----------------------------------------------------------------------------------------------
 
 
