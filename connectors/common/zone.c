@@ -103,9 +103,9 @@ static void footer_spans(struct zone *z, const struct footer *f, int64_t last)
     if (last > 0) {
         civil_date(last / 86400, &from, &month, &day);
     }
-    for (int32_t year = (int32_t)from; year <= ZONE_LAST_YEAR; year++) {
+    for (int64_t year = from; year <= ZONE_LAST_YEAR; year++) { /* from: any number a file may hold */
         int64_t at[2];
-        footer_year(f, year, &at[0], &at[1]);
+        footer_year(f, (int32_t)year, &at[0], &at[1]);
         int first = at[0] < at[1] ? 0 : 1;
         for (int k = 0; k < 2; k++) {
             int which = k == 0 ? first : !first;
