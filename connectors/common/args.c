@@ -29,3 +29,15 @@ tn_rc args_complete(const tn_host *host, const tn_method *m, const tn_args *a, t
     }
     return TN_OK;
 }
+
+const tn_val *args_member(const tn_val *map, const char *key)
+{
+    size_t n = strlen(key);
+    for (uint32_t i = 0; i < map->n; i++) {
+        const tn_val *k = &map->u.map[i].key;
+        if (k->type == TN_T_STR && k->n == n && memcmp(k->u.s, key, n) == 0) {
+            return &map->u.map[i].val;
+        }
+    }
+    return NULL;
+}

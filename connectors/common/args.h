@@ -8,3 +8,5 @@
  * table says `str`, there are more than max, or one is given by keyword. */
 tn_rc args_complete(const tn_host *host, const tn_method *m, const tn_args *a, tn_val *all,
                     uint32_t max, tn_err *err);
+/* The value of a dict's key, NULL: it has none. */
+const tn_val *args_member(const tn_val *map, const char *key);

@@ -78,6 +78,10 @@ tn_rc http_nap(struct http *h, int64_t ms, uint64_t deadline_ns, tn_err *err);
 /* Milliseconds to wait before attempt n + 1 (from 0): doubled each time, staggered, or what Retry-After of the answer asks for
  * (ret_reply may be NULL). */
 int64_t http_backoff(const struct http *h, uint32_t n, const struct http_reply *r);
+/* The pause before another attempt: rc and reply are the outcome of attempt n (from 0). false: the deadline would come first,
+ * or http_cancel() ended it; then the reply is freed, and *rc and err say so. */
+bool http_pause(struct http *h, uint32_t n, uint64_t deadline_ns, tn_rc *rc,
+                struct http_reply *reply, tn_err *err);
 /* "https://host:port" of the configuration, or of another node of it. */
 void http_base(const struct http_conf *conf, const char *host, int64_t port, struct grow *ret);
 

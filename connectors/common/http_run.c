@@ -270,3 +270,16 @@ tn_rc http_nap(struct http *h, int64_t ms, uint64_t deadline_ns, tn_err *err)
     }
     return TN_OK;
 }
+
+bool http_pause(struct http *h, uint32_t n, uint64_t deadline_ns, tn_rc *rc,
+                struct http_reply *reply, tn_err *err)
+{
+    tn_rc nap = http_nap(h, http_backoff(h, n, *rc == TN_OK ? reply : NULL), deadline_ns, err);
+    if (nap == TN_E_CANCELED) {
+        if (*rc == TN_OK) {
+            http_reply_free(reply);
+        }
+        *rc = nap;
+    }
+    return nap == TN_OK;
+}

@@ -27,6 +27,25 @@ void tape_finish(struct tape *t)
     *t = (struct tape){.steps = NULL};
 }
 
+struct tape *tape_new(const tn_host *host, size_t max, tn_err *err)
+{
+    struct tape *t = malloc(sizeof *t);
+    if (t == NULL) {
+        host->fail(err, TN_E_NOMEM, "no memory for the result");
+        return NULL;
+    }
+    tape_init(t, max);
+    return t;
+}
+
+void tape_free(struct tape *t)
+{
+    if (t != NULL) {
+        tape_finish(t);
+        free(t);
+    }
+}
+
 static bool affords(struct tape *t, size_t more)
 {
     if (t->rc == TN_OK && more > t->max - (t->used < t->max ? t->used : t->max)) {
@@ -228,4 +247,17 @@ tn_rc tape_play(const struct tape *t, tn_sink *sink)
         }
     }
     return rc;
+}
+
+tn_rc tape_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
+{
+    (void)inst, (void)err;
+    return tape_play(r->native, sink);
+}
+
+void tape_result_free(void *inst, tn_result *r)
+{
+    (void)inst;
+    tape_free(r->native);
+    r->native = NULL;
 }

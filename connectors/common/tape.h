@@ -16,6 +16,9 @@ struct tape {
 };
 void tape_init(struct tape *t, size_t max);
 void tape_finish(struct tape *t);
+/* One on the heap, for invoke(); NULL: no memory, err is filled. tape_free(NULL) is allowed. */
+struct tape *tape_new(const tn_host *host, size_t max, tn_err *err);
+void tape_free(struct tape *t);
 void tape_null(struct tape *t);
 void tape_bool(struct tape *t, bool b);
 void tape_int(struct tape *t, int64_t i);
@@ -36,3 +39,6 @@ void tape_end(struct tape *t);
 tn_rc tape_judge(const struct tape *t, const tn_host *host, tn_err *err);
 /* Plays all that was recorded; nothing recorded is None. */
 tn_rc tape_play(const struct tape *t, tn_sink *sink);
+/* tn_connector_ops.emit and .result_free of a connector whose results are tapes of tape_new(). */
+tn_rc tape_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err);
+void tape_result_free(void *inst, tn_result *r);

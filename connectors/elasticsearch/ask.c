@@ -175,15 +175,7 @@ tn_rc es_send(struct es_conn *c, const struct es_req *req, struct http_reply *re
         bool more = n + 1 < tries && again(req, rc, &why, ret);
         /* another node is asked at once; after a round, or when told to wait, there is a pause */
         if (more && (rc == TN_OK || n + 1 >= c->inst->nnodes)) {
-            tn_rc nap = http_nap(c->http, http_backoff(c->http, n, rc == TN_OK ? ret : NULL),
-                                 req->deadline_ns, &why);
-            more = nap == TN_OK;
-            if (nap == TN_E_CANCELED) {
-                if (rc == TN_OK) {
-                    http_reply_free(ret);
-                }
-                rc = nap;
-            }
+            more = http_pause(c->http, n, req->deadline_ns, &rc, ret, &why);
         }
         if (!more) {
             if (rc != TN_OK && err != NULL) {

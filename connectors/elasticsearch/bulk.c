@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bulk: actions as NDJSON in batches of some megabytes, errors by action; what was refused for lack of room is sent again. */
+#include "common/args.h"
 #include "common/json_put.h"
 #include "elastic.h"
 
@@ -10,18 +11,6 @@
 #define ERRORS_MAX 10000 /* told one by one; the rest is only counted */
 
 /* ---- actions ------------------------------------------------------------------------------------------ */
-
-static const tn_val *member(const tn_val *map, const char *name)
-{
-    size_t n = strlen(name);
-    for (uint32_t i = 0; i < map->n; i++) {
-        const tn_val *k = &map->u.map[i].key;
-        if (k->type == TN_T_STR && k->n == n && memcmp(k->u.s, name, n) == 0) {
-            return &map->u.map[i].val;
-        }
-    }
-    return NULL;
-}
 
 /* Members of an action that belong to its first line; everything else is the document. */
 static const char *const metas[] = {"_index",        "_id",
@@ -45,7 +34,7 @@ static bool is_meta(const tn_val *key)
 static const char *op_of(const tn_val *action)
 {
     static const char *const ops[] = {"index", "create", "update", "delete"};
-    const tn_val *v = member(action, "_op_type");
+    const tn_val *v = args_member(action, "_op_type");
     if (v == NULL || v->type == TN_T_NULL) {
         return ops[0];
     }
@@ -82,7 +71,7 @@ static tn_rc put_meta(struct grow *to, const char *op, const tn_val *action, tn_
 /* "_source" or "doc" when there is one, else what is not meta. */
 static tn_rc put_document(struct grow *to, const char *op, const tn_val *action, tn_err *err)
 {
-    const tn_val *source = member(action, "_source");
+    const tn_val *source = args_member(action, "_source");
     tn_rc rc = TN_OK;
     uint32_t n = 0;
     if (source != NULL &&

@@ -231,15 +231,7 @@ static tn_rc attempts(struct web_conn *c, struct http_req *req, const struct web
         tn_rc rc = one_attempt(c, req, call, ret, &why);
         int more = safe(req->method) && (int64_t)n < c->inst->conf->retries && again(rc, &why, ret);
         if (more) {
-            tn_rc nap = http_nap(c->http, http_backoff(c->http, n, rc == TN_OK ? ret : NULL),
-                                 req->deadline_ns, &why);
-            more = nap == TN_OK;
-            if (nap == TN_E_CANCELED) {
-                if (rc == TN_OK) {
-                    http_reply_free(ret);
-                }
-                rc = nap;
-            }
+            more = http_pause(c->http, n, req->deadline_ns, &rc, ret, &why);
         }
         if (!more) {
             if (rc != TN_OK && err != NULL) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing points: lines in batches of a few megabytes, packed, with what was written before an error. */
+#include "common/args.h"
 #include "common/gzip.h"
 #include "influx.h"
 
@@ -128,18 +129,6 @@ static tn_rc flush(struct batch *b, tn_err *err)
     return rc;
 }
 
-static const tn_val *member(const tn_val *map, const char *name)
-{
-    size_t n = strlen(name);
-    for (uint32_t i = 0; i < map->n; i++) {
-        const tn_val *k = &map->u.map[i].key;
-        if (k->type == TN_T_STR && k->n == n && memcmp(k->u.s, name, n) == 0) {
-            return &map->u.map[i].val;
-        }
-    }
-    return NULL;
-}
-
 static tn_rc start(struct batch *b, struct ix_conn *c, const struct ix_target *to,
                    uint64_t deadline_ns, const char **ret_precision, tn_err *err)
 {
@@ -171,9 +160,10 @@ tn_rc ix_write(struct ix_conn *c, const struct ix_target *to, const tn_val *poin
                                "point %u is no dict of measurement, tags, fields and time", i);
             break;
         }
-        const tn_val *time_ = member(v, "time");
-        const struct ix_point p = {member(v, "measurement"), member(v, "tags"), member(v, "fields"),
-                                   time_ != NULL ? time_ : member(v, "timestamp")};
+        const tn_val *time_ = args_member(v, "time");
+        const struct ix_point p = {args_member(v, "measurement"), args_member(v, "tags"),
+                                   args_member(v, "fields"),
+                                   time_ != NULL ? time_ : args_member(v, "timestamp")};
         rc = ix_line(ix_host, &b.lines, &p, precision, &why);
         if (rc != TN_OK) {
             ix_host->fail(err, rc, "point %u: %s", i, why.msg);

@@ -72,11 +72,10 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (deadline_ns != 0 && kafka_host->now_ns() >= deadline_ns) {
         return kafka_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start");
     }
-    struct tape *out = malloc(sizeof *out);
+    struct tape *out = tape_new(kafka_host, (size_t)64 << 20, err);
     if (out == NULL) {
-        return kafka_host->fail(err, TN_E_NOMEM, "no memory for the result");
+        return TN_E_NOMEM;
     }
-    tape_init(out, (size_t)64 << 20);
     struct kafka_call k = {.c = c,
                            .a = all,
                            .deadline_ns = sooner(deadline_ns, kafka->conf->timeout),
@@ -88,8 +87,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     atomic_store(&c->working, false);
     rc = rc == TN_OK ? tape_judge(out, kafka_host, &own) : rc;
     if (rc != TN_OK) {
-        tape_finish(out);
-        free(out);
+        tape_free(out);
         if (err != NULL) {
             *err = own;
         }
@@ -105,22 +103,6 @@ static tn_rc on_reset(void *inst, void *conn, tn_err *err)
     (void)inst, (void)err;
     atomic_store(&((struct kafka_conn *)conn)->canceled, false);
     return TN_OK;
-}
-
-static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
-{
-    (void)inst, (void)err;
-    return tape_play(r->native, sink);
-}
-
-static void on_free(void *inst, tn_result *r)
-{
-    (void)inst;
-    if (r->native != NULL) {
-        tape_finish(r->native);
-        free(r->native);
-    }
-    r->native = NULL;
 }
 
 /* What waits looks ten times a second. */
@@ -141,8 +123,8 @@ static const tn_connector_ops ops = {
     .reset = on_reset,
     .close = kafka_close,
     .invoke = on_invoke,
-    .emit = on_emit,
-    .result_free = on_free,
+    .emit = tape_emit,
+    .result_free = tape_result_free,
     .cancel = on_cancel,
 };
 

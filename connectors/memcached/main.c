@@ -271,11 +271,10 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (deadline_ns != 0 && mc_host->now_ns() >= deadline_ns) {
         return mc_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start");
     }
-    struct tape *out = malloc(sizeof *out);
+    struct tape *out = tape_new(mc_host, (size_t)mc->conf->max_result.n, err);
     if (out == NULL) {
-        return mc_host->fail(err, TN_E_NOMEM, "no memory for the result");
+        return TN_E_NOMEM;
     }
-    tape_init(out, (size_t)mc->conf->max_result.n);
     struct mc_call k = {.c = c, .verb = "", .deadline_ns = deadline_ns, .out = out, .err = &own};
     atomic_store(&c->working, true);
     tn_rc rc = run(&k, method, args);
@@ -287,8 +286,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
         mc_broken(rc, &own);
     }
     if (rc != TN_OK) {
-        tape_finish(out);
-        free(out);
+        tape_free(out);
         if (err != NULL) {
             *err = own;
         }
@@ -296,22 +294,6 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     }
     *ret = (tn_result){out, method, 0};
     return TN_OK;
-}
-
-static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
-{
-    (void)inst, (void)err;
-    return tape_play(r->native, sink);
-}
-
-static void on_free(void *inst, tn_result *r)
-{
-    (void)inst;
-    if (r->native != NULL) {
-        tape_finish(r->native);
-        free(r->native);
-    }
-    r->native = NULL;
 }
 
 static const tn_connector_ops ops = {
@@ -322,8 +304,8 @@ static const tn_connector_ops ops = {
     .reset = mc_reset,
     .close = mc_close,
     .invoke = on_invoke,
-    .emit = on_emit,
-    .result_free = on_free,
+    .emit = tape_emit,
+    .result_free = tape_result_free,
     .cancel = mc_cancel,
 };
 

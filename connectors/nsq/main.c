@@ -204,11 +204,10 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (deadline_ns != 0 && nsq_host->now_ns() >= deadline_ns) {
         return nsq_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start");
     }
-    struct tape *out = malloc(sizeof *out);
+    struct tape *out = tape_new(nsq_host, (size_t)nsq->conf->max_result.n * 2, err);
     if (out == NULL) {
-        return nsq_host->fail(err, TN_E_NOMEM, "no memory for the result");
+        return TN_E_NOMEM;
     }
-    tape_init(out, (size_t)nsq->conf->max_result.n * 2);
     struct nsq_call k = {.c = c,
                          .a = all,
                          .deadline_ns = nsq_sooner(deadline_ns, nsq->conf->timeout * 1000),
@@ -225,8 +224,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
                         &own);
     }
     if (rc != TN_OK) {
-        tape_finish(out);
-        free(out);
+        tape_free(out);
         if (err != NULL) {
             *err = own;
         }
@@ -263,22 +261,6 @@ static tn_rc on_reset(void *inst, void *conn, tn_err *err)
     return TN_OK;
 }
 
-static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
-{
-    (void)inst, (void)err;
-    return tape_play(r->native, sink);
-}
-
-static void on_free(void *inst, tn_result *r)
-{
-    (void)inst;
-    if (r->native != NULL) {
-        tape_finish(r->native);
-        free(r->native);
-    }
-    r->native = NULL;
-}
-
 static void on_cancel(void *inst, void *conn)
 {
     struct nsq_conn *c = conn;
@@ -302,8 +284,8 @@ static const tn_connector_ops ops = {
     .reset = on_reset,
     .close = on_close,
     .invoke = on_invoke,
-    .emit = on_emit,
-    .result_free = on_free,
+    .emit = tape_emit,
+    .result_free = tape_result_free,
     .cancel = on_cancel,
 };
 

@@ -2,7 +2,6 @@
 /* tenon conn: lists the connectors of the platform that runs here and tries them out, over its own API. */
 #include "kernel/base/buf.h"
 #include "kernel/base/clock.h"
-#include "kernel/base/fd.h"
 #include "kernel/cli/cli.h"
 #include "kernel/conf/settings.h"
 #include <curl/curl.h>
@@ -11,7 +10,6 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

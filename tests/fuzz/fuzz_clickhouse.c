@@ -5,9 +5,8 @@
 #include "connectors/clickhouse/clickhouse.h"
 #include "connectors/clickhouse/frame.h"
 #include "connectors/common/utf8.h"
+#include "tests/fuzz/wire.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,49 +15,7 @@ const tn_plugin *tn_plugin_v1(void);
 
 #define MAX_RESULT (256u << 10)
 
-static struct {
-    const uint8_t *s;
-    size_t n, piece;
-} wire;
-
 /* ---- the server -------------------------------------------------------------------------------------- */
-
-tn_rc stream_tls_init(const tn_host *host, const char *mode, const char *ca, const char *cert,
-                      const char *key, struct stream_tls *ret, tn_err *err)
-{
-    (void)host, (void)mode, (void)ca, (void)cert, (void)key, (void)err;
-    *ret = (struct stream_tls){.ctx = NULL};
-    return TN_OK;
-}
-
-void stream_tls_finish(struct stream_tls *tls)
-{
-    (void)tls;
-}
-
-tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
-                  const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err)
-{
-    (void)host, (void)tls, (void)name, (void)port, (void)deadline_ns, (void)err;
-    *s = (struct stream){.fd = 0};
-    return TN_OK;
-}
-
-void stream_close(struct stream *s, int polite)
-{
-    (void)s, (void)polite;
-}
-
-void stream_interrupt(const struct stream *s)
-{
-    (void)s;
-}
-
-int stream_stale(struct stream *s)
-{
-    (void)s;
-    return 0;
-}
 
 tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_ns, tn_err *err)
 {
@@ -69,40 +26,12 @@ tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_
 tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, size_t *ret_n,
                   tn_err *err)
 {
-    size_t k = wire.n < wire.piece ? wire.n : wire.piece;
     (void)s, (void)deadline_ns;
-    k = k < cap ? k : cap;
-    if (k == 0) {
-        if (err != NULL) {
-            err->flags |= TN_ERR_CONN_BROKEN;
-        }
-        return TN_E_UNAVAIL;
+    *ret_n = wire_take(p, cap);
+    if (*ret_n == 0 && err != NULL) {
+        err->flags |= TN_ERR_CONN_BROKEN;
     }
-    memcpy(p, wire.s, k);
-    wire.s += k;
-    wire.n -= k;
-    *ret_n = k;
-    return TN_OK;
-}
-
-/* ---- the host ---------------------------------------------------------------------------------------- */
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    if (err != NULL) {
-        va_start(ap, fmt);
-        vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-        va_end(ap);
-        err->rc = rc;
-    }
-    return rc;
-}
-
-static uint64_t now_ns(void)
-{
-    return 1000000000u;
+    return *ret_n != 0 ? TN_OK : TN_E_UNAVAIL;
 }
 
 /* ---- the sink: a hash of what was told --------------------------------------------------------------- */

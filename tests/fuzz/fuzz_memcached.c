@@ -3,9 +3,8 @@
  * the pieces in which the reply comes, the reply. Every read is inside what came, memory is bounded, and how the reply is
  * cut must not matter. */
 #include "connectors/memcached/memcached.h"
+#include "tests/fuzz/wire.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,49 +13,7 @@ const tn_plugin *tn_plugin_v1(void);
 
 #define MAX_RESULT 65536
 
-static struct {
-    const uint8_t *s;
-    size_t n, piece;
-} reply;
-
 /* ---- the server -------------------------------------------------------------------------------------- */
-
-tn_rc stream_tls_init(const tn_host *host, const char *mode, const char *ca, const char *cert,
-                      const char *key, struct stream_tls *ret, tn_err *err)
-{
-    (void)host, (void)mode, (void)ca, (void)cert, (void)key, (void)err;
-    *ret = (struct stream_tls){.ctx = NULL};
-    return TN_OK;
-}
-
-void stream_tls_finish(struct stream_tls *tls)
-{
-    (void)tls;
-}
-
-tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
-                  const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err)
-{
-    (void)host, (void)tls, (void)name, (void)port, (void)deadline_ns, (void)err;
-    *s = (struct stream){.fd = 0};
-    return TN_OK;
-}
-
-void stream_close(struct stream *s, int polite)
-{
-    (void)s, (void)polite;
-}
-
-void stream_interrupt(const struct stream *s)
-{
-    (void)s;
-}
-
-int stream_stale(struct stream *s)
-{
-    (void)s;
-    return 0;
-}
 
 tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_ns, tn_err *err)
 {
@@ -75,40 +32,14 @@ tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, s
         *ret_n = sizeof hello - 1;
         return TN_OK;
     }
-    size_t k = reply.n < reply.piece ? reply.n : reply.piece;
-    k = k < cap ? k : cap;
-    if (k == 0) {
-        if (err != NULL) {
-            err->flags |= TN_ERR_CONN_BROKEN;
-        }
-        return TN_E_UNAVAIL;
+    *ret_n = wire_take(p, cap);
+    if (*ret_n == 0 && err != NULL) {
+        err->flags |= TN_ERR_CONN_BROKEN;
     }
-    memcpy(p, reply.s, k);
-    reply.s += k;
-    reply.n -= k;
-    *ret_n = k;
-    return TN_OK;
+    return *ret_n != 0 ? TN_OK : TN_E_UNAVAIL;
 }
 
 /* ---- the host ---------------------------------------------------------------------------------------- */
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    if (err != NULL) {
-        va_start(ap, fmt);
-        vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-        va_end(ap);
-        err->rc = rc;
-    }
-    return rc;
-}
-
-static uint64_t now_ns(void)
-{
-    return 1000000000u;
-}
 
 static tn_rc scan(tn_str text, uint32_t *ret_kind, tn_json_member *ret, uint32_t cap,
                   uint32_t *ret_n, tn_err *err)
@@ -204,9 +135,9 @@ static uint64_t play(const uint8_t *data, size_t n, size_t piece)
     for (const tn_method *m = ops->methods; m->name != NULL; m++) {
         method = strcmp(m->name, calls[which].method) == 0 ? m->id : method;
     }
-    reply.s = data + 2;
-    reply.n = n - 2;
-    reply.piece = piece;
+    wire.s = data + 2;
+    wire.n = n - 2;
+    wire.piece = piece;
     told = 0;
     if (plugin->attach(&inst, &conf, &err) != TN_OK || ops->open(&inst, 0, &conn, &err) != TN_OK) {
         abort();

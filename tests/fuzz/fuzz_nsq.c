@@ -3,6 +3,7 @@
  * frames, an answer of HTTP, or the JSON of /nodes. Every read is inside what came, and how it is cut must not matter. */
 #include "connectors/nsq/nsq.h"
 #include "kernel/value/json.h"
+#include "tests/fuzz/wire.h"
 
 #include <stdlib.h>
 
@@ -12,55 +13,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 const tn_host *nsq_host;
 
-static struct {
-    const uint8_t *s;
-    size_t n, piece, pongs;
-} wire;
+static size_t pongs;
 
 /* ---- the other side ---------------------------------------------------------------------------------- */
-
-tn_rc stream_open(struct stream *s, const tn_host *host, const struct stream_tls *tls,
-                  const char *name, uint16_t port, uint64_t deadline_ns, tn_err *err)
-{
-    (void)host, (void)tls, (void)name, (void)port, (void)deadline_ns, (void)err;
-    *s = (struct stream){.fd = 0};
-    return TN_OK;
-}
-
-tn_rc stream_secure(struct stream *s, const struct stream_tls *tls, const char *name,
-                    uint64_t deadline_ns, tn_err *err)
-{
-    (void)s, (void)tls, (void)name, (void)deadline_ns, (void)err;
-    return TN_OK;
-}
-
-void stream_close(struct stream *s, int polite)
-{
-    (void)s, (void)polite;
-}
 
 tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_ns, tn_err *err)
 {
     (void)s, (void)deadline_ns, (void)err;
-    wire.pongs += n == 4 && memcmp(p, "NOP\n", 4) == 0;
+    pongs += n == 4 && memcmp(p, "NOP\n", 4) == 0;
     return TN_OK;
 }
 
 tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, size_t *ret_n,
                   tn_err *err)
 {
-    size_t k = wire.n < wire.piece ? wire.n : wire.piece;
     (void)deadline_ns, (void)err;
-    k = k < cap ? k : cap;
-    if (k == 0) {
-        s->ended = 1;
-        return TN_E_UNAVAIL;
-    }
-    memcpy(p, wire.s, k);
-    wire.s += k;
-    wire.n -= k;
-    *ret_n = k;
-    return TN_OK;
+    *ret_n = wire_take(p, cap);
+    s->ended = *ret_n == 0 ? 1 : s->ended;
+    return *ret_n != 0 ? TN_OK : TN_E_UNAVAIL;
 }
 
 tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err)
@@ -72,18 +42,6 @@ tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err)
 uint64_t nsq_sooner(uint64_t deadline_ns, int64_t ms)
 {
     return deadline_ns + (uint64_t)ms;
-}
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    (void)err, (void)fmt;
-    return rc;
-}
-
-static uint64_t now_ns(void)
-{
-    return 1000000000u;
 }
 
 /* ---- what is told, as a hash ------------------------------------------------------------------------- */
@@ -110,7 +68,7 @@ static uint64_t frames(void)
         }
         mix(f.s, f.n);
     }
-    mix(&wire.pongs, sizeof wire.pongs);
+    mix(&pongs, sizeof pongs);
     message_free(&in);
     return told;
 }
@@ -155,7 +113,7 @@ static uint64_t play(const uint8_t *data, size_t n, size_t piece)
     wire.s = data + 2;
     wire.n = n - 2;
     wire.piece = piece;
-    wire.pongs = 0;
+    pongs = 0;
     told = 0;
     return data[0] % 3 == 0   ? frames()
            : data[0] % 3 == 1 ? lookupd()
