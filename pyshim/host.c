@@ -205,6 +205,7 @@ static tn_rc py_boot(const struct lang_env *env, tn_err *err)
     if (done == NULL) {
         return python_error(err, "cannot tune the collector");
     }
+    rehearse();
     shim.dirty = true;
     return TN_OK;
 }
@@ -220,6 +221,7 @@ static void py_freeze(void)
     Py_XDECREF(done);
     Py_XDECREF(gc);
     PyErr_Clear();
+    settle();
     shim.dirty = false;
 }
 

@@ -76,7 +76,7 @@ struct script {
     PyObject *func_id;
     PyObject *origin, *origin_id;
     int64_t numbers[SCRIPT_NUMBERS]; /* that `globals` has, see keep_numbers() */
-    bool uses_request;   /* its text names _DFF_HTTP_REQUEST */
+    bool uses_request;               /* its text names _DFF_HTTP_REQUEST */
     bool uses_modules;   /* its text names something that looks modules up by name (code.c) */
     char md5[33];        /* of the source; "" unknown */
     uint64_t generation; /* of the last check */
@@ -188,7 +188,7 @@ PyObject *api_object(void); /* borrowed */
 PyObject *api_constants(PyObject *code);
 int httpreq_init(void);
 PyObject *httpreq_new(const struct lang_call *call);
-int httpreq_fill(PyObject *req);    /* fetches and parses now; -1 with an exception set */
+int httpreq_fill(PyObject *req);      /* fetches and parses now; -1 with an exception set */
 void httpreq_end(PyObject *req_take); /* the raw text goes away */
 int print_init(PyObject *builtins);
 int print_line(const char *text, Py_ssize_t n);
@@ -232,6 +232,10 @@ struct embed_source {
     size_t n;
 };
 extern const struct embed_source embed_sources[];
+
+/* ---- before the forks (rehearse.c, settle.c) ---- */
+void rehearse(void); /* zygote, once: calls of a script of ours, so that workers start warm */
+void settle(void);   /* zygote, before a fork: what workers allocate will lie close together */
 
 /* ---- small helpers ---- */
 /* After the interpreter lock was given up: whether the call of `serial` still runs; else an exception
