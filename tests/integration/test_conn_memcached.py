@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/memcached in scripts, against real servers, compared with pylibmc where it matters."""
 
-import os
 import socket
-import subprocess
-import time
 import zlib
 
 import pytest
 from peers.memcached import PASSWORD, Memcached
-from peers.proxy import Proxy
+from support.cases import (BAD_LINES, BREAKS, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel, Readme,
+                           Refusals, Restarts, TlsIsMissed)
 from support.connectors import add, fresh, not_addable, on, peer, refused
-from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT, wait_for
+from support.matrix import check_row
+from support.server import wait_for
 
 
 @pytest.fixture(scope='module')
@@ -223,24 +220,6 @@ return [sum(x is None for x in told), sorted({x[0] for x in told if x}), time.mo
 # ---- TLS and sign-in ------------------------------------------------------------------------------------------
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, certs):
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    with peer(Memcached, certs=certs) as own:
-        for config in ({'tls': 'on', 'tls_ca': ca, 'servers': 'localhost:%d' % own.port}, {'tls': 'on', 'tls_ca': ca}, {'tls': 'unverified'},
-                       {'tls': 'on', 'tls_ca': ca, 'tls_cert': pem, 'tls_key': key}):
-            big = "c.set('k', 'x' * 300000); return len(c.get('k'))"
-            assert on(api, add(api, 'memcached', own.config(**config)), big) == 300000
-        e = not_addable(api, 'memcached', own.config(tls='on'))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-        e = not_addable(api, 'memcached', own.config(pool={'connect': '2s'}))
-        assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
-    with peer(Memcached, certs=certs, cert='wrong') as other:
-        e = not_addable(api, 'memcached', other.config(tls='on', tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-
-
 def test_sign_in(api, mc):
     with peer(Memcached, password=True) as own:
         cid = add(api, 'memcached', own.config())
@@ -255,81 +234,7 @@ def test_sign_in(api, mc):
     assert raw(mc.port, b'get auth\r\n') == b'END\r\n'  # a password was not left there as a value
 
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'servers': '127.0.0.1:1'}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'servers': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name no.such.host.invalid cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'server': 'x'}, 'ConfigError', 'did you mean `servers`?'),
-])
-def test_refused_with_the_step_that_failed(api, mc, change, kind, says):
-    e = not_addable(api, 'memcached', mc.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
-
-
 # ---- faults ---------------------------------------------------------------------------------------------------
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, mc, mode):
-    with Proxy(mc.port) as proxy:
-        cid = add(api, 'memcached', mc.config(servers='127.0.0.1:%d' % proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 2
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.get('k'))
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.set('k', 1)") is True
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
-                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
-def test_a_line_that_breaks_in_a_reply(api, mc, mode, kinds, k):
-    with Proxy(mc.port) as proxy:
-        cid = add(api, 'memcached', mc.config(servers='127.0.0.1:%d' % proxy.port, pool={'query': '800ms'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, key):
-    try:
-        return len(DFF.CONN(cid).get(key))
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'key': 'INPUT_BY_CALLER'})
-        on(api, cid, "c.set(k, 'x' * 50000)", k=k)
-        assert api.result(api_id, cid=cid, key=k) == 50000
-        proxy.mode, proxy.after = mode, 4000
-        told = api.result(api_id, cid=cid, key=k)
-        assert told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, key=k) == 50000
-
-
-@shows('faults', 'server restarted')
-def test_restarted_server_is_not_noticed(api):
-    with peer(Memcached) as own:
-        cid = add(api, 'memcached', own.config())
-        api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).set('n', 1)
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid) is True
-        own.stop()
-        assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
-        own.start()
-        for _ in range(4):
-            assert wait_for(lambda: api.result(api_id, cid=cid) is True)
 
 
 def test_a_server_without_the_text_protocol(api):
@@ -338,39 +243,30 @@ def test_a_server_without_the_text_protocol(api):
         assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
 
 
-def test_connections_of_many_calls(api, mc):
-    before = int(dict(line.split()[1:3] for line in raw(mc.port, b'stats\r\n').decode().splitlines() if line.startswith('STAT '))['curr_connections'])
-    cid = add(api, 'memcached', mc.config(retry_after='9s'))
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    return DFF.CONN(cid).set('n', 1)
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    for _ in range(100):
-        api.result(api_id, cid=cid)
-    workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
-    after = int(dict(line.split()[1:3] for line in raw(mc.port, b'stats\r\n').decode().splitlines() if line.startswith('STAT '))['curr_connections'])
-    assert after - before <= 2 * workers
+class TestMemcached(Contract, Readme, Panel, FewConnections, Restarts, Breaks, BadLines, Refusals, TlsIsMissed, ClientCertificate):
+    """What memcached shares with the other connectors."""
 
+    type, fixture, make = 'memcached', 'mc', Memcached
+    ask, gives = "c.set('k', 1)", True
+    tls_ask, tls_gives = "[c.set('k', 'x' * 300000), len(c.get('k'))]", [True, 300000]
+    refusals = [({'servers': '127.0.0.1:1'}, *NO_SERVER[1:]), NO_TLS_MODE, ({'server': 'x'}, 'ConfigError', 'did you mean `servers`?'),
+                ({'servers': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name no.such.host.invalid cannot be resolved')]
+    bad_lines = tuple(mode for mode in BAD_LINES if mode != 'huge')
+    cut_after = 2
+    before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
+    breaks = {**BREAKS, 'garbage': 'ConnUnavailable'}
+    panel = [("set k 'two words' 60", lambda got: got is True), ('get k', lambda got: got == 'two words')]
+    panel_refused = 'nosuch'
+    contract = ['get=["k"]']
+    readme_id = 'cache'
 
-def test_debug_panel(api, cid, k):
-    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
-    assert ask("set %s 'two words' 60" % k) is True and ask('get ' + k) == 'two words'
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'nosuch'})['reason'] == 'EClientBadRequest.QueryFailed'
+    def at(self, it, port, **changes):
+        return it.config(servers='127.0.0.1:%d' % port, **changes)
 
-
-def test_readme(api, mc):
-    """The script of the README runs as it stands."""
-    add(api, 'memcached', mc.config(), id='cache')
-    api.result(api.function(script_of(os.path.join(ROOT, 'connectors/memcached/README.md')), 'f'))
-
-
-def test_contract(mc):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_memcached.so')]
-                          + ['--config', 'servers=127.0.0.1:%d' % mc.port, '--call', 'get=["k"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def tls_configs(self, own, ca):
+        yield own.config(tls='on', tls_ca=ca)
+        yield own.config(tls='on', tls_ca=ca, servers='localhost:%d' % own.port)
+        yield own.config(tls='unverified')
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

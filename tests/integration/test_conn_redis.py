@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/redis in scripts, against a real server, compared with redis-py where it matters."""
 
-import os
 import re
-import subprocess
-import time
 
 import pytest
-from peers.proxy import Proxy
 from peers.redis import PASSWORD, Redis
-from support.connectors import add, fresh, not_addable, on, peer, refused
-from support.matrix import check_row, shows
-from support.server import BUILD, wait_for
+from support.cases import (BREAKS, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
+                           Refusals, Restarts, TlsIsMissed, calls)
+from support.connectors import add, fresh, not_addable, on, peer
+from support.matrix import check_row
 
 
 @pytest.fixture(scope='module')
@@ -268,24 +265,6 @@ return out + [c.set(k, 1), c.get(k)]
 # ---- TLS and sign-in ------------------------------------------------------------------------------------------
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, certs):
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    with peer(Redis, certs=certs) as own:
-        for config in ({'tls': 'on', 'tls_ca': ca, 'host': 'localhost'}, {'tls': 'on', 'tls_ca': ca},
-                       {'useSSL': True, 'tls_ca': ca}, {'tls': 'unverified'}, {'tls': 'on', 'tls_ca': ca, 'tls_cert': pem, 'tls_key': key}):
-            big = "c.set('k', 'x' * 300000); return len(c.get('k'))"
-            assert on(api, add(api, 'redis', own.config(**config)), big) == 300000
-        e = not_addable(api, 'redis', own.config(tls='on'))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-        e = not_addable(api, 'redis', own.config())
-        assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
-    with peer(Redis, certs=certs, cert='wrong') as other:
-        e = not_addable(api, 'redis', other.config(tls='on', tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-
-
 def test_sign_in(api):
     with peer(Redis, password=True) as own:
         assert on(api, add(api, 'redis', own.config()), 'return c.check()') is None
@@ -300,114 +279,35 @@ def test_sign_in(api):
         assert PASSWORD not in str(api.get('/connectors/do/list', id=limited))
 
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'password': 'x'}, 'ConfigError', 'the server has no password'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, rs, change, kind, says):
-    e = not_addable(api, 'redis', rs.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
-
-
-# ---- faults ---------------------------------------------------------------------------------------------------
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, rs, mode):
-    with Proxy(rs.port) as proxy:
-        cid = add(api, 'redis', rs.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 2
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.get('k'))
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.set('k', 1)") is True
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
-                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
-def test_a_line_that_breaks_in_a_reply(api, rs, mode, kinds, k):
-    with Proxy(rs.port) as proxy:
-        cid = add(api, 'redis', rs.config(port=proxy.port, pool={'query': '800ms'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, key):
-    try:
-        return len(DFF.CONN(cid).get(key))
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'key': 'INPUT_BY_CALLER'})
-        on(api, cid, "c.set(k, 'x' * 50000)", k=k)
-        assert api.result(api_id, cid=cid, key=k) == 50000
-        proxy.mode, proxy.after = mode, 4000
-        told = api.result(api_id, cid=cid, key=k)
-        assert told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, key=k) == 50000
-
-
-@shows('faults', 'server restarted')
-def test_restarted_server_is_not_noticed(api):
-    with peer(Redis) as own:
-        cid = add(api, 'redis', own.config())
-        api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).incr('n') > 0
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid) is True
-        own.stop()
-        assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
-        own.start()
-        for _ in range(4):
-            assert wait_for(lambda: api.result(api_id, cid=cid) is True)
-
-
-def test_connections_of_many_calls(api, rs, peer_client):
+def test_the_server_sees_the_function(api, rs, peer_client):
+    """CLIENT LIST names the application and the function; connections are few there, too."""
     cid = add(api, 'redis', rs.config(application='count_me'))
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    return DFF.CONN(cid).incr('n')
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    for _ in range(100):
-        api.result(api_id, cid=cid)
-    workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
+    get = calls(api, cid, "c.incr('n')")
+    for _ in range(20):
+        get()
     names = [c['name'] for c in peer_client.client_list() if c['name'].startswith('count_me')]
-    assert 1 <= len(names) <= 2 * workers
-    assert all(re.fullmatch(r'count_me:\w+__\w+\.f', name) for name in names), names  # the server sees the function
+    assert 1 <= len(names) <= 2 * len(api.get('/monitor/platform/do/get')['broker']['workers'])
+    assert all(re.fullmatch(r'count_me:\w+__\w+\.f', name) for name in names), names
 
 
-def test_debug_panel(api, cid, k):
-    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
-    assert ask("SET %s 'two words'" % k) is True and ask('GET ' + k) == 'two words'
-    started = time.monotonic()
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'NOSUCH'})['reason'] == \
-        'EClientBadRequest.QueryFailed'
-    assert time.monotonic() - started < 10
+class TestRedis(Contract, Panel, FewConnections, Restarts, Breaks, BadLines, Refusals, TlsIsMissed, ClientCertificate):
+    """What redis shares with the other connectors."""
 
+    type, fixture, make = 'redis', 'rs', Redis
+    ask, gives = "c.set('k', 1)", True
+    tls_ask, tls_gives = "[c.set('k', 'x' * 300000), len(c.get('k'))]", [True, 300000]
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'password': 'x'}, 'ConfigError', 'the server has no password')]
+    cut_after = 2
+    before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
+    breaks = {**BREAKS, 'garbage': 'ConnUnavailable'}
+    panel = [("SET k 'two words'", lambda got: got is True), ('GET k', lambda got: got == 'two words')]
+    panel_refused = 'NOSUCH'
+    contract = ['get=["k"]']
 
-def test_contract(rs):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_redis.so')]
-                          + ['--config', 'port=%d' % rs.port, '--call', 'get=["k"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def tls_configs(self, own, ca):
+        """With the original's name for it, too."""
+        yield from super().tls_configs(own, ca)
+        yield own.config(useSSL=True, tls_ca=ca)
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

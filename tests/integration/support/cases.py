@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every connector must pass, whatever it speaks. A file test_conn_X.py mixes the cases that apply into one class and
+says there, as attributes, what differs: how its server is started, a small request, what is refused and how.
+
+pytest runs the cases of the last base class first.
+"""
+
+import os
+import re
+import subprocess
+import time
+from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator, List, Optional, Tuple, Union
+
+import pytest
+from peers.certs import Certs
+from peers.peer import Peer
+from peers.proxy import Proxy
+
+from .client import Client
+from .connectors import add, not_addable, on, peer, refused, run
+from .matrix import shows
+from .readme import script_of
+from .server import BUILD, ROOT, wait_for
+
+Config = Dict[str, Any]
+Kinds = Union[str, Tuple[str, ...]]
+
+BAD_LINES = ('black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut')
+_LATE, _GONE = 'ConnTimeout', 'ConnUnavailable'
+BREAKS = {'black_hole': _LATE, 'half_open': _LATE, 'reset': _GONE, 'cut': _GONE, 'slow': _LATE}
+
+# What nearly every connector refuses in the same words: change of the configuration, class, part of the text.
+NO_SERVER = ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1')
+NO_NAME = ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved')
+NO_TLS_MODE = ({'tls': 'yes'}, 'ConfigError', 'tls')
+NO_CA = ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca')
+NO_FIELD = ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?')
+
+
+def _one_of(kinds: Kinds) -> Tuple[str, ...]:
+    return (kinds,) if isinstance(kinds, str) else kinds
+
+
+def calls(api: Client, cid: str, expression: str, **more: Any) -> Callable[..., Any]:
+    """A function that is published once: each call gives the value of an expression with `c`, or [class, text] of what it raised."""
+    names = ['cid', *more]
+    api_id = api.function('''
+@DFF.API('f', timeout=20)
+def f(%s):
+    c = DFF.CONN(cid)
+    try:
+        return %s
+    except Exception as e:
+        return [type(e).__name__, str(e)]
+''' % (', '.join(names), expression), 'f', {name: 'INPUT_BY_CALLER' for name in names})
+    return lambda **kwargs: api.result(api_id, cid=cid, **{**more, **kwargs})
+
+
+class Connector:
+    """What a file says about its connector."""
+
+    type: ClassVar[str]
+    fixture: ClassVar[str]   # of the module: its server; config(**changes) of it is a connector's configuration
+    make: ClassVar[Any]      # a class of tests/peers: a server of one test
+    ask: ClassVar[str]       # an expression with `c`: a small request …
+    gives: ClassVar[Any]     # … and its value
+
+    @pytest.fixture
+    def it(self, request: pytest.FixtureRequest) -> Any:
+        """The server of the module."""
+        return request.getfixturevalue(self.fixture)
+
+    def at(self, it: Any, port: int, **changes: Any) -> Config:
+        """A configuration with another port of the same host: a proxy."""
+        return it.config(port=port, **changes)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Cases whose rows are attributes."""
+        name = metafunc.function.__name__
+        for names, attribute in getattr(metafunc.function, 'rows', {}).items():
+            rows = getattr(self, attribute)
+            assert rows, '%s: no %s' % (name, attribute)
+            metafunc.parametrize(names, rows.items() if isinstance(rows, dict) else rows)
+
+
+def rows(names: str, attribute: str) -> Callable[[Any], Any]:
+    """Parametrizes a case with an attribute of the class: a list of rows, or a dict of two columns."""
+    def mark(function: Any) -> Any:
+        function.rows = {**getattr(function, 'rows', {}), names: attribute}
+        return function
+    return mark
+
+
+class Refusals(Connector):
+    """A configuration that cannot work is refused when it is saved."""
+
+    refusals: ClassVar[List[Tuple[Config, Kinds, str]]]
+
+    def changed(self, it: Any, change: Config) -> Config:
+        """The configuration with a change that is to be refused."""
+        return it.config(**change)
+
+    @shows('faults', 'refused')
+    @rows('change, kind, says', 'refusals')
+    def test_refused_with_the_step_that_failed(self, api, it, change, kind, says):
+        """add says which of the steps failed and what to do, and no secret."""
+        e = not_addable(api, self.type, self.changed(it, change))
+        assert e['exceptionType'] in _one_of(kind) and says in e['exception'], e
+        assert str(it.config().get('password') or 'no secret') not in str(e)
+
+
+class BadLines(Connector):
+    """Connecting through a line that does not what it should."""
+
+    bad_lines: ClassVar[Tuple[str, ...]] = BAD_LINES
+    cut_after = 20           # bytes of the first answer that come through with `reset` and `cut`
+    connect = '700ms'
+    bad_line_kinds: ClassVar[Tuple[str, ...]] = ('ConnTimeout', 'ConnUnavailable')
+
+    @shows('faults', param='mode')
+    @rows('mode', 'bad_lines')
+    def test_connecting_through_a_bad_line(self, api, it, mode):
+        """Bounded by pool.connect, a clear class, and the platform goes on."""
+        with Proxy(it.port) as proxy:
+            cid = add(api, self.type, self.at(it, proxy.port, pool={'connect': self.connect}), skipTest=True)
+            proxy.mode, proxy.after = mode, self.cut_after
+            told, seconds = on(api, cid, '''
+t = time.monotonic()
+told = tell(lambda: %s)
+return [told, time.monotonic() - t]
+''' % self.ask)
+            assert told is not None and told[0] in self.bad_line_kinds and seconds < 6, (told, seconds)
+            proxy.mode = 'ok'
+            proxy.drop()
+            assert calls(api, cid, self.ask)() == self.gives
+
+
+class Breaks(Connector):
+    """A line that breaks in the middle of an answer."""
+
+    breaks: ClassVar[Dict[str, Kinds]] = BREAKS
+    fetch: ClassVar[str]                 # an expression with `n` whose value is n, with an answer of many bytes when n is `large`
+    small, large = 10, 3000
+    break_after = 4000                   # bytes of the answer
+    broken: ClassVar[Config] = {'pool': {'query': '800ms'}}  # changes of the configuration
+    before_break = ''                    # lines that make what is fetched
+
+    @shows('faults', param='mode')
+    @rows('mode, kinds', 'breaks')
+    def test_a_line_that_breaks_in_an_answer(self, api, it, mode, kinds):
+        """Bounded, a clear class, and the next operation has a new connection."""
+        self.breaks_in_an_answer(api, it, mode, kinds, self.fetch)
+
+    def breaks_in_an_answer(self, api: Client, it: Any, mode: str, kinds: Kinds, fetch: str, **changes: Any) -> None:
+        """The case itself, for files that run it with other forms of a request, too."""
+        with Proxy(it.port) as proxy:
+            cid = add(api, self.type, self.at(it, proxy.port, **{**self.broken, **changes}))
+            if self.before_break:
+                on(api, cid, self.before_break)
+            get = calls(api, cid, fetch, n=self.small)
+            assert get() == self.small
+            proxy.mode, proxy.after = mode, self.break_after
+            started = time.monotonic()
+            told = get(n=self.large)  # a half-open line shows itself in the reset of the last call at the latest
+            assert isinstance(told, list) and told[0] in _one_of(kinds) and time.monotonic() - started < 8, told
+            proxy.mode = 'ok'
+            proxy.drop()
+            assert get() == self.small
+
+
+class Restarts(Connector):
+    """A server that goes and comes."""
+
+    restarted: ClassVar[Config] = {}     # changes of the configuration
+    ready_at_once = True                 # the peer's start() returns when requests are answered as before
+
+    def to_restart(self, request: pytest.FixtureRequest) -> ContextManager[Peer]:
+        """A server that may be stopped."""
+        del request
+        return peer(self.make)
+
+    @shows('faults', 'server restarted')
+    def test_restarted_server_is_not_noticed(self, api, request):
+        """Idle connections died: the next call gets new ones without an error; while it is down, a clear one."""
+        with self.to_restart(request) as own:
+            ask = calls(api, add(api, self.type, own.config(**self.restarted)), self.ask)
+            assert ask() == self.gives
+            own.stop()
+            assert ask()[0] == 'ConnUnavailable'
+            own.start()
+            assert self.ready_at_once or wait_for(lambda: ask() == self.gives)
+            for _ in range(4):
+                assert ask() == self.gives
+
+
+class PasswordChanges(Restarts):
+    """A server whose account gets another password."""
+
+    def change_password(self, own: Any) -> Config:
+        """Changes the password and ends the connections of the account -> the change of the configuration."""
+        raise NotImplementedError
+
+    @shows('faults', 'password changed')
+    def test_changed_password(self, api, request):
+        """Told as what it is until the configuration is changed, too."""
+        with self.to_restart(request) as own:
+            cid = add(api, self.type, own.config(**self.restarted))
+            ask = calls(api, cid, self.ask)
+            assert ask() == self.gives
+            change = self.change_password(own)
+            assert wait_for(lambda: ask() != self.gives and ask()[0] == 'Denied')
+            api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': own.config(**{**self.restarted, **change})}})
+            assert ask() == self.gives
+
+
+class FewConnections(Connector):
+    """Connections are kept and shared."""
+
+    def test_connections_of_many_calls(self, api, it):
+        """Many calls one after the other open no more connections than workers times pool.max."""
+        with Proxy(it.port) as proxy:
+            ask = calls(api, add(api, self.type, self.at(it, proxy.port), skipTest=True), self.ask)
+            for _ in range(60):
+                assert ask() == self.gives
+            workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
+            assert 1 <= proxy.accepted <= 2 * workers
+
+
+class Threads(Connector):
+    """Threads of one call."""
+
+    in_thread: ClassVar[str]             # a statement that takes half a second and gives the connection's number as p
+
+    def test_threads(self, api, it):
+        """They work at the same time on connections of their own."""
+        got = run(api, '''
+@DFF.API('f')
+def f(cid, sql):
+    c = DFF.CONN(cid)
+    for _ in range(4):
+        DFF.THREAD.submit(c.query, sql)
+    return sorted({r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
+''', cid=add(api, self.type, it.config(pool={'max': 4})), sql=self.in_thread)
+        assert len(got) == 4 and all(isinstance(p, int) for p in got), got
+
+
+class FunctionIsSeen(Connector):
+    """Whoever looks at a busy server learns which function keeps it busy."""
+
+    own_statement: ClassVar[str]         # an expression: the text of the statement that is running, which starts with SELECT
+
+    def test_the_server_sees_the_function(self, api, it):
+        """As a comment before the statement."""
+        seen = on(api, add(api, self.type, it.config()), 'return ' + self.own_statement)
+        assert re.match(r'/\* \w+__\w+\.f \*/ SELECT ', seen), seen
+
+
+class Panel(Connector):
+    """The statements of the console's simple panel."""
+
+    panel: ClassVar[List[Tuple[Any, ...]]]   # a statement, what its result must satisfy, and maybe more fields of the request
+    panel_refused: ClassVar[str]
+    before_panel = ''
+
+    def test_debug_panel(self, api, it):
+        """Results as JSON; an error is one of the query, and soon there."""
+        cid = add(api, self.type, it.config())
+        if self.before_panel:
+            on(api, cid, self.before_panel)
+        for statement, holds, *more in self.panel:
+            got = api.post('/connectors/%s/do/query' % cid, {'queryStatement': statement, **(more[0] if more else {})})
+            assert holds(got), (statement, got)
+        started = time.monotonic()
+        e = refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': self.panel_refused})
+        assert e['reason'] == 'EClientBadRequest.QueryFailed' and time.monotonic() - started < 10, e
+
+
+class Tls(Connector):
+    """The server is who it says it is, or there is no connection."""
+
+    tls_on: ClassVar[Config] = {'tls': 'on'}     # changes that ask for a verified connection
+    tls_ask: ClassVar[str]                       # an expression with an answer of many records …
+    tls_gives: ClassVar[Any]                     # … and its value
+    says_why = 'certificate verify failed'
+
+    def with_tls(self, request: pytest.FixtureRequest, certs: Certs) -> ContextManager[Peer]:
+        """A server with a certificate for localhost and 127.0.0.1."""
+        del request
+        return peer(self.make, certs=certs)
+
+    def with_wrong_name(self, request: pytest.FixtureRequest, certs: Certs) -> ContextManager[Peer]:
+        """A server with a certificate for another name."""
+        del request
+        return peer(self.make, certs=certs, cert='wrong')
+
+    def tls_configs(self, own: Any, ca: str) -> Iterator[Config]:
+        """Configurations that work."""
+        yield own.config(**self.tls_on, tls_ca=ca)
+        yield own.config(**self.tls_on, tls_ca=ca, host='localhost')
+        yield own.config(tls='unverified')
+
+    @pytest.fixture(scope='class')
+    def secure(self, request: pytest.FixtureRequest, certs: Certs) -> Iterator[Any]:
+        """The server of with_tls(), for all cases."""
+        with self.with_tls(request, certs) as own:
+            yield own
+
+    @shows('TLS', 'verified', 'unknown authority refused')
+    def test_tls(self, api, secure, certs):
+        """Verified by name and authority; what is wrong is said as TLS."""
+        for config in self.tls_configs(secure, certs.text('ca.pem')):
+            assert on(api, add(api, self.type, config), 'return ' + self.tls_ask) == self.tls_gives, config
+        e = not_addable(api, self.type, secure.config(**self.tls_on))
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and self.says_why in e['exception'], e
+
+    @shows('TLS', 'wrong name refused')
+    def test_tls_for_another_name(self, api, request, certs):
+        """A known authority is not enough."""
+        with self.with_wrong_name(request, certs) as own:
+            e = not_addable(api, self.type, own.config(**self.tls_on, tls_ca=certs.text('ca.pem')))
+            assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'], e
+            assert on(api, add(api, self.type, own.config(tls='unverified')), 'return c.check()') is None
+
+
+class ClientCertificate(Tls):
+    """The connector has a certificate of its own."""
+
+    @shows('TLS', 'client certificate')
+    def test_client_certificate(self, api, secure, certs):
+        """It is shown to the server, and its key to nobody."""
+        pem, key = certs.pair('client')
+        cid = add(api, self.type, secure.config(**self.tls_on, tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key))
+        assert on(api, cid, 'return ' + self.tls_ask) == self.tls_gives
+        stored = api.get('/connectors/do/list', id=cid)[0]['configJSON']
+        assert 'PRIVATE KEY' not in str(stored) and 'tls_key' not in stored and stored['tls_cert'].startswith('-----BEGIN')
+
+
+class TlsIsMissed(Tls):
+    """The server talks only TLS, the connector does not."""
+
+    def test_a_server_that_wants_tls(self, api, secure):
+        """Refused in bounded time."""
+        e = not_addable(api, self.type, secure.config(pool={'connect': '2s'}))
+        assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout'), e
+
+
+class Contract(Connector):
+    """tenon-plugin-check against the live plugin and server."""
+
+    contract: ClassVar[List[str]]        # operations: 'method=[arguments as JSON]'
+
+    def contract_config(self, it: Any) -> Config:
+        """The configuration, of plain fields."""
+        return it.config()
+
+    def test_contract(self, it):
+        """Every rule a plugin must keep."""
+        command = [os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_%s.so' % self.type)]
+        for field, value in self.contract_config(it).items():
+            command += ['--config', '%s=%s' % (field, value)]
+        for call in [*self.contract, 'check']:
+            command += ['--call', call]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        assert done.returncode == 0, '\n'.join(line for line in done.stdout.splitlines() if 'pass' not in line)
+
+
+class Readme(Connector):
+    """The script of the connector's README runs as it stands."""
+
+    readme_id: ClassVar[str]             # of the connector in the script
+    readme_gives: ClassVar[Optional[Any]] = None
+
+    def before_readme(self, api: Client, it: Any) -> None:
+        """Makes what the script takes for granted."""
+
+    def test_readme(self, api, it):
+        """Unchanged, with the result it promises."""
+        self.before_readme(api, it)
+        add(api, self.type, it.config(), id=self.readme_id)
+        script = script_of(os.path.join(ROOT, 'connectors', self.type, 'README.md'))
+        assert api.result(api.function(script, 'f', {})) == self.readme_gives
