@@ -106,8 +106,8 @@ static const char move_source[] =
     "local moved = 0\n"
     "while #found > 0 do\n"
     "  for _, m in ipairs(found) do\n"
+    "    redis.call('LPUSH', KEYS[2], m)\n" /* first: when it is no list, nothing has gone */
     "    redis.call('ZREM', KEYS[1], m)\n"
-    "    redis.call('LPUSH', KEYS[2], m)\n"
     "  end\n"
     "  moved = moved + #found\n"
     "  if limit == 1 then return found[1] end\n"
