@@ -184,13 +184,16 @@ static bool wait_for(struct cache *c, tn_str request, const struct cache_ask *as
  * all scripts share, and the two kinds of cache would differ. */
 static void run_remote(struct cache *c, tn_str request, const struct cache_ask *ask)
 {
-    struct buf reply = BUF_INIT(4096);
+    struct buf reply = BUF_INIT(4096), script = BUF_INIT(0);
     const struct cmd_row *row = cmd_read(&c->words, request, &reply);
     if (row != NULL) {
-        remote_run(c->remote, request, (row->flags & CMD_BLOCK) != 0, ask);
+        bool step = step_request(row, &c->words, &script);
+        remote_run(c->remote, step ? buf_str(&script) : request, (row->flags & CMD_BLOCK) != 0,
+                   ask);
     } else {
         ask->done(ask->user, buf_str(&reply));
     }
+    buf_finish(&script);
     buf_finish(&reply);
 }
 

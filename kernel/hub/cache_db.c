@@ -6,8 +6,9 @@
 
 #define SWEEP 20 /* keys whose time has come, removed along with each command */
 
-static const struct cmd_row *const tables[] = {cmd_keys,  cmd_strings, cmd_hashes,
-                                               cmd_lists, cmd_sets,    cmd_zsets};
+static const struct cmd_row *const tables[] = {cmd_keys,    cmd_strings, cmd_hashes,
+                                               cmd_lists,   cmd_sets,    cmd_zsets,
+                                               cmd_zranges, cmd_steps,   cmd_info};
 
 struct cache_db *cache_db_create(uint64_t max_bytes)
 {

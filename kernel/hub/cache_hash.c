@@ -213,6 +213,39 @@ static void run_hincrbyfloat(struct cmd *x)
     }
 }
 
+/* HSCAN key cursor [MATCH pattern] [COUNT n]: everything in one step, as SCAN. */
+static void run_hscan(struct cmd *x)
+{
+    struct buf list = BUF_INIT(0), *out = x->out;
+    struct entry *e;
+    tn_str pattern = TN_STR("*"), field;
+    void *value;
+    int64_t v;
+    size_t n = 0;
+    if (!int_read(x->argv[2], &v) || v < 0) {
+        reply_error(x, "ERR invalid cursor");
+        return;
+    }
+    if (!key_find(x, x->argv[1], TYPE_HASH, &e) || (e != NULL && !scan_options(x, 3, &pattern))) {
+        return;
+    }
+    x->out = &list;
+    for (size_t i = 0; e != NULL && map_next(&e->u.map, &i, &field, &value);) {
+        if (glob_match(pattern, field)) {
+            reply_bulk(x, field);
+            reply_bulk(x, text_str(value));
+            n++;
+        }
+    }
+    x->out = out;
+    reply_array(x, 2);
+    reply_bulk(x, TN_STR("0"));
+    reply_array(x, 2 * n);
+    buf_addstr(out, buf_str(&list));
+    out->failed = out->failed || list.failed;
+    buf_finish(&list);
+}
+
 const struct cmd_row cmd_hashes[] = {
     {"hset", -4, CMD_WRITE, run_hset},
     {"hmset", -4, CMD_WRITE, run_hset},
@@ -222,6 +255,7 @@ const struct cmd_row cmd_hashes[] = {
     {"hgetall", 2, 0, run_hgetall},
     {"hkeys", 2, 0, run_hgetall},
     {"hvals", 2, 0, run_hgetall},
+    {"hscan", -3, 0, run_hscan},
     {"hlen", 2, 0, run_hlen},
     {"hexists", 3, 0, run_hexists},
     {"hdel", -3, 0, run_hdel},

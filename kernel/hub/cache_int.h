@@ -110,11 +110,23 @@ void fields_del(struct cmd *x, uint32_t type); /* HDEL, SREM: KEY FIELD... -> ho
 
 /* ---- sorted sets (cache_zset.c) --------------------------------------------------------------------- */
 void zset_finish(struct cache_db *db, struct zset *z);
+/* The order: by score, then by name. Index of the first node that is not before (score, name). */
+int zset_compare(double a_score, tn_str a, double b_score, tn_str b);
+size_t zset_position(const struct zset *z, double score, tn_str name);
+/* Indexes [*lo, *hi) of the members with a score between min and max. */
+void zset_between(const struct zset *z, double min, double max, size_t *lo, size_t *hi);
+/* The same between words i and i + 1, "(1.5" and "-inf" as well; false: answered. */
+bool zset_bounds(struct cmd *x, size_t i, const struct zset *z, size_t *lo, size_t *hi);
+void zset_remove_at(struct cache_db *db, struct zset *z, size_t at);
+/* A member that is new or gets this score. False: no memory. */
+bool zset_put(struct cache_db *db, struct zset *z, tn_str name, double score);
 /* ---- lists (cache_list.c) ----------------------------------------------------------------------------- */
 struct text *deque_pop(struct deque *d, bool left);
 /* Takes one element off the list as a blocking pop answers it, [name, value]; false: nothing there, or
  * no list (answered when ret_answered). */
 bool list_pop_pair(struct cmd *x, tn_str name, bool left);
+/* To the head of the list `name`, a new one when there is none; false: answered. */
+bool list_push_left(struct cmd *x, tn_str name, tn_str value);
 
 /* ---- replies ---------------------------------------------------------------------------------------- */
 void reply_error(struct cmd *x, const char *fmt, ...) TN_PRINTF(2, 3); /* "ERR …" with its code */
@@ -151,9 +163,14 @@ struct cmd_row {
     void (*run)(struct cmd *x);
 };
 extern const struct cmd_row cmd_keys[], cmd_strings[], cmd_hashes[], cmd_lists[], cmd_sets[],
-    cmd_zsets[];
+    cmd_zsets[], cmd_zranges[], cmd_steps[], cmd_info[];
 /* Reads a request and finds its command; NULL: `out` got the error. */
 const struct cmd_row *cmd_read(struct words *w, tn_str request, struct buf *out);
+/* [MATCH pattern] [COUNT n] of a scan, from word `first`; false: answered. */
+bool scan_options(struct cmd *x, size_t first, tn_str *ret_pattern);
+/* What a Redis server is asked instead of a command that only the embedded cache has (cache_steps.c); false: it
+ * knows the command itself. */
+bool step_request(const struct cmd_row *row, const struct words *w, struct buf *out);
 
 /* ---- a Redis server behind the same door (cache_remote.c) ------------------------------------------------ */
 struct remote;

@@ -342,29 +342,39 @@ static void run_keys(struct cmd *x)
     names(x, x->argv[1]);
 }
 
+bool scan_options(struct cmd *x, size_t first, tn_str *ret_pattern)
+{
+    int64_t v;
+    *ret_pattern = TN_STR("*");
+    for (size_t i = first; i < x->argc; i += 2) {
+        if (i + 1 == x->argc || (!arg_is(x, i, "match") && !arg_is(x, i, "count"))) {
+            reply_error(x, SYNTAX);
+            return false;
+        }
+        if (arg_is(x, i, "match")) {
+            *ret_pattern = x->argv[i + 1];
+        } else if (!arg_int(x, i + 1, &v)) {
+            return false;
+        } else if (v < 1) {
+            reply_error(x, SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* SCAN gives everything in one step: the key space is bounded, and a cursor into a table that grows
  * would have to promise more than it can hold. */
 static void run_scan(struct cmd *x)
 {
-    tn_str pattern = TN_STR("*");
+    tn_str pattern;
     int64_t v;
     if (!int_read(x->argv[1], &v) || v < 0) {
         reply_error(x, "ERR invalid cursor");
         return;
     }
-    for (size_t i = 2; i < x->argc; i += 2) {
-        if (i + 1 == x->argc || (!arg_is(x, i, "match") && !arg_is(x, i, "count"))) {
-            reply_error(x, SYNTAX);
-            return;
-        }
-        if (arg_is(x, i, "match")) {
-            pattern = x->argv[i + 1];
-        } else if (!arg_int(x, i + 1, &v)) {
-            return;
-        } else if (v < 1) {
-            reply_error(x, SYNTAX);
-            return;
-        }
+    if (!scan_options(x, 2, &pattern)) {
+        return;
     }
     reply_array(x, 2);
     reply_bulk(x, TN_STR("0"));

@@ -42,6 +42,20 @@ static bool deque_push(struct cmd *x, struct deque *d, tn_str value, bool left)
     return true;
 }
 
+bool list_push_left(struct cmd *x, tn_str name, tn_str value)
+{
+    struct entry *e = key_make(x, name, TYPE_LIST);
+    if (e == NULL) {
+        return false;
+    }
+    if (!deque_push(x, &e->u.list, value, true)) {
+        key_del_if_empty(x->db, e);
+        return false;
+    }
+    x->db->pushed = key_name(e);
+    return true;
+}
+
 struct text *deque_pop(struct deque *d, bool left)
 {
     struct text *t = *slot(d, left ? 0 : d->n - 1);

@@ -10,7 +10,7 @@
 
 /* ---- the order --------------------------------------------------------------------------------------- */
 
-static int compare(double a_score, tn_str a, double b_score, tn_str b)
+int zset_compare(double a_score, tn_str a, double b_score, tn_str b)
 {
     if (a_score != b_score) {
         return a_score < b_score ? -1 : 1;
@@ -20,13 +20,13 @@ static int compare(double a_score, tn_str a, double b_score, tn_str b)
 }
 
 /* Index of the first node that is not before (score, name). */
-static size_t position(const struct zset *z, double score, tn_str name)
+size_t zset_position(const struct zset *z, double score, tn_str name)
 {
     size_t lo = 0, hi = z->n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
         const struct node *n = z->order[mid];
-        if (compare(n->score, text_str(n->member), score, name) < 0) {
+        if (zset_compare(n->score, text_str(n->member), score, name) < 0) {
             lo = mid + 1;
         } else {
             hi = mid;
@@ -37,7 +37,7 @@ static size_t position(const struct zset *z, double score, tn_str name)
 
 static void order_insert(struct zset *z, struct node *n)
 {
-    size_t at = position(z, n->score, text_str(n->member));
+    size_t at = zset_position(z, n->score, text_str(n->member));
     memmove(z->order + at + 1, z->order + at, (z->n - at) * sizeof *z->order);
     z->order[at] = n;
     z->n++;
@@ -45,7 +45,7 @@ static void order_insert(struct zset *z, struct node *n)
 
 static void order_remove(struct zset *z, const struct node *n)
 {
-    size_t at = position(z, n->score, text_str(n->member));
+    size_t at = zset_position(z, n->score, text_str(n->member));
     z->n--;
     memmove(z->order + at, z->order + at + 1, (z->n - at) * sizeof *z->order);
 }
@@ -92,7 +92,7 @@ static struct node *node_new(struct cache_db *db, struct zset *z, tn_str name, d
     return n;
 }
 
-static void remove_at(struct cache_db *db, struct zset *z, size_t at)
+void zset_remove_at(struct cache_db *db, struct zset *z, size_t at)
 {
     struct node *n = z->order[at];
     z->n--;
@@ -108,6 +108,16 @@ static void rescore(struct zset *z, struct node *n, double score)
         n->score = score;
         order_insert(z, n);
     }
+}
+
+bool zset_put(struct cache_db *db, struct zset *z, tn_str name, double score)
+{
+    struct node *n = map_get(&z->by_name, name);
+    if (n == NULL) {
+        return node_new(db, z, name, score) != NULL;
+    }
+    rescore(z, n, score);
+    return true;
 }
 
 /* ---- ZADD, ZINCRBY ---------------------------------------------------------------------------------------- */
@@ -259,7 +269,7 @@ static void run_zrank(struct cmd *x)
         reply_nil(x);
         return;
     }
-    size_t at = position(&e->u.zset, n->score, x->argv[2]);
+    size_t at = zset_position(&e->u.zset, n->score, x->argv[2]);
     reply_int(x, (int64_t)(x->name[1] == 'r' && x->name[2] == 'e' ? e->u.zset.n - 1 - at : at));
 }
 
@@ -273,7 +283,7 @@ static void run_zrem(struct cmd *x)
     for (size_t i = 2; e != NULL && i < x->argc; i++) {
         const struct node *node = map_get(&e->u.zset.by_name, x->argv[i]);
         if (node != NULL) {
-            remove_at(x->db, &e->u.zset, position(&e->u.zset, node->score, x->argv[i]));
+            zset_remove_at(x->db, &e->u.zset, zset_position(&e->u.zset, node->score, x->argv[i]));
             n++;
         }
     }
@@ -283,175 +293,9 @@ static void run_zrem(struct cmd *x)
     reply_int(x, n);
 }
 
-/* A bound of a range by score: "1.5", "(1.5", "-inf". */
-struct bound {
-    double score;
-    bool open;
-};
-
-static bool bound_read(struct cmd *x, size_t i, struct bound *ret)
-{
-    tn_str s = x->argv[i];
-    ret->open = s.n > 0 && s.s[0] == '(';
-    s.s += ret->open;
-    s.n -= ret->open;
-    if (!float_read(s, &ret->score)) {
-        reply_error(x, "ERR min or max is not a float");
-        return false;
-    }
-    return true;
-}
-
-/* Indexes [*lo, *hi) of the nodes between the bounds. */
-static void bound_range(const struct zset *z, const struct bound *min, const struct bound *max,
-                        size_t *lo, size_t *hi)
-{
-    size_t a = position(z, min->score, TN_STR("")), b = position(z, max->score, TN_STR(""));
-    while (min->open && a < z->n && z->order[a]->score == min->score) {
-        a++;
-    }
-    while (!max->open && b < z->n && z->order[b]->score == max->score) {
-        b++;
-    }
-    *lo = a;
-    *hi = b > a ? b : a;
-}
-
-struct range {
-    bool by_score, reverse, scores;
-    int64_t offset, count; /* LIMIT; count < 0: all */
-};
-
-static void reply_range(struct cmd *x, const struct zset *z, size_t lo, size_t hi,
-                        const struct range *r)
-{
-    reply_array(x, (hi - lo) * (r->scores ? 2 : 1));
-    for (size_t i = lo; i < hi; i++) {
-        const struct node *n = z->order[r->reverse ? lo + hi - 1 - i : i];
-        reply_bulk(x, text_str(n->member));
-        if (r->scores) {
-            reply_double(x, n->score);
-        }
-    }
-}
-
-static void range_run(struct cmd *x, const struct range *r)
-{
-    static const struct zset none;
-    struct entry *e;
-    struct bound min, max;
-    int64_t start = 0, stop = 0;
-    size_t lo = 0, hi = 0;
-    if (r->by_score
-            ? !bound_read(x, r->reverse ? 3 : 2, &min) || !bound_read(x, r->reverse ? 2 : 3, &max)
-            : !arg_int(x, 2, &start) || !arg_int(x, 3, &stop)) {
-        return;
-    }
-    if (!key_find(x, x->argv[1], TYPE_ZSET, &e)) {
-        return;
-    }
-    const struct zset *z = e != NULL ? &e->u.zset : &none;
-    if (r->by_score) {
-        bound_range(z, &min, &max, &lo, &hi);
-        size_t n = hi - lo, skip = r->offset < 0 || (uint64_t)r->offset > n ? n : (size_t)r->offset;
-        size_t take = r->count < 0 || (uint64_t)r->count > n - skip ? n - skip : (size_t)r->count;
-        lo = r->reverse ? hi - skip - take : lo + skip;
-        hi = lo + take;
-    } else if (range_clamp(&start, &stop, z->n)) {
-        lo = r->reverse ? z->n - 1 - (size_t)stop : (size_t)start;
-        hi = lo + (size_t)(stop - start) + 1;
-    }
-    reply_range(x, z, lo, hi, r);
-}
-
-/* ZRANGE, ZREVRANGE, ZRANGEBYSCORE, ZREVRANGEBYSCORE key a b [options] */
-static void run_zrange(struct cmd *x)
-{
-    struct range r = {.count = -1};
-    bool plain = strcmp(x->name, "zrange") == 0, limit = false;
-    r.reverse = strncmp(x->name, "zrev", 4) == 0;
-    r.by_score = strstr(x->name, "byscore") != NULL;
-    for (size_t i = 4; i < x->argc; i++) {
-        if (arg_is(x, i, "withscores")) {
-            r.scores = true;
-        } else if (plain && arg_is(x, i, "byscore")) {
-            r.by_score = true;
-        } else if (plain && arg_is(x, i, "rev")) {
-            r.reverse = true;
-        } else if (arg_is(x, i, "limit") && i + 2 < x->argc) {
-            if (!arg_int(x, i + 1, &r.offset) || !arg_int(x, i + 2, &r.count)) {
-                return;
-            }
-            limit = true;
-            i += 2;
-        } else {
-            reply_error(x, SYNTAX);
-            return;
-        }
-    }
-    if (limit && !r.by_score) {
-        reply_error(x, "ERR syntax error, LIMIT is only supported in combination with either "
-                       "BYSCORE or BYLEX");
-        return;
-    }
-    range_run(x, &r);
-}
-
-/* ZCOUNT, ZREMRANGEBYSCORE key min max */
-static void run_byscore(struct cmd *x)
-{
-    struct entry *e;
-    struct bound min, max;
-    size_t lo, hi;
-    if (!bound_read(x, 2, &min) || !bound_read(x, 3, &max) ||
-        !key_find(x, x->argv[1], TYPE_ZSET, &e)) {
-        return;
-    }
-    if (e == NULL) {
-        reply_int(x, 0);
-        return;
-    }
-    bound_range(&e->u.zset, &min, &max, &lo, &hi);
-    reply_int(x, (int64_t)(hi - lo));
-    for (size_t i = hi; x->name[1] == 'r' && i > lo; i--) {
-        remove_at(x->db, &e->u.zset, i - 1);
-    }
-    key_del_if_empty(x->db, e);
-}
-
-static void run_zremrangebyrank(struct cmd *x)
-{
-    struct entry *e;
-    int64_t start, stop;
-    if (!arg_int(x, 2, &start) || !arg_int(x, 3, &stop) ||
-        !key_find(x, x->argv[1], TYPE_ZSET, &e)) {
-        return;
-    }
-    if (e == NULL || !range_clamp(&start, &stop, e->u.zset.n)) {
-        reply_int(x, 0);
-        return;
-    }
-    reply_int(x, stop - start + 1);
-    for (int64_t i = stop; i >= start; i--) {
-        remove_at(x->db, &e->u.zset, (size_t)i);
-    }
-    key_del_if_empty(x->db, e);
-}
-
 const struct cmd_row cmd_zsets[] = {
-    {"zadd", -4, CMD_WRITE, run_zadd},
-    {"zincrby", 4, CMD_WRITE, run_zincrby},
-    {"zrem", -3, 0, run_zrem},
-    {"zcard", 2, 0, run_zcard},
-    {"zscore", 3, 0, run_zscore},
-    {"zrank", 3, 0, run_zrank},
-    {"zrevrank", 3, 0, run_zrank},
-    {"zrange", -4, 0, run_zrange},
-    {"zrevrange", -4, 0, run_zrange},
-    {"zrangebyscore", -4, 0, run_zrange},
-    {"zrevrangebyscore", -4, 0, run_zrange},
-    {"zcount", 4, 0, run_byscore},
-    {"zremrangebyscore", 4, 0, run_byscore},
-    {"zremrangebyrank", 4, 0, run_zremrangebyrank},
-    {NULL, 0, 0, NULL},
+    {"zadd", -4, CMD_WRITE, run_zadd}, {"zincrby", 4, CMD_WRITE, run_zincrby},
+    {"zrem", -3, 0, run_zrem},         {"zcard", 2, 0, run_zcard},
+    {"zscore", 3, 0, run_zscore},      {"zrank", 3, 0, run_zrank},
+    {"zrevrank", 3, 0, run_zrank},     {NULL, 0, 0, NULL},
 };

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from peers.redis import PASSWORD, Redis
+from support import redis_cases
 from support.cases import (BREAKS, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
                            Refusals, Restarts, TlsIsMissed, calls)
 from support.connectors import add, fresh, not_addable, on, peer
@@ -39,66 +40,10 @@ def peer_client(rs):
 # ---- the helper ---------------------------------------------------------------------------------------------
 
 
-def test_strings(api, cid, k):
-    got = on(api, cid, '''
-out = [c.get(k), c.set(k, 'v'), c.get(k), c.set(k, 'w', not_exists=True), c.set(k, 'x', exists=True, get_old_value=True)]
-out += [c.set(k + 'none', 1, exists=True), c.getset(k, 5), c.incr(k), c.incrby(k, 10), c.incrby(k, -1)]
-out += [c.mset({k + 'a': 1, k + 'b': 'zwei'}), c.mget([k + 'a', k + 'b', k + 'no']), c.mget(k + 'a'), c.mget([])]
-out += [c.exists(k), c.exists(k + 'no'), c.type(k), c.type(k + 'no'), c.ttl(k), c.ttl(k + 'no')]
-out += [c.expire(k, 100), c.ttl(k) in (99, 100), c.expire(k, 0), 0 <= c.pttl(k) <= 1000, c.expireat(k + 'a', int(time.time()) + 50)]
-out += [c.set(k, 1, expires=20), c.ttl(k), c.set(k, 1, expires=1.5), 1000 < c.pttl(k) <= 1500]
-out += [c.delete(k), c.delete([k + 'a', k + 'b', k + 'no']), c.delete([]), c.dbsize() >= 0, c.check()]
-return out
-''', k=k)
-    assert got == [None, True, 'v', None, 'v',
-                   None, 'x', 6, 16, 15,
-                   True, {k + 'a': '1', k + 'b': 'zwei', k + 'no': None}, {k + 'a': '1'}, {},
-                   True, False, 'string', None, -1, -2,
-                   True, True, True, True, True,
-                   True, 20, True, True,
-                   1, 2, 0, True, None]
-
-
-def test_hashes(api, cid, k):
-    got = on(api, cid, '''
-out = [c.hset(k, 'f', 'v'), c.hset(k, 'f', 'w'), c.hset(k, field_values={'g': 1, 'h': 2.5}), c.hmset(k, {'i': b'bytes'})]
-out += [c.hsetnx(k, 'f', 'x'), c.hsetnx(k, 'n', 'x'), c.hget(k, 'f'), c.hget(k, 'no'), c.hmget(k, ['f', 'no']), c.hgetall(k)]
-out += [c.hgetall(k + 'no'), sorted(c.hkeys(k)), c.hkeys(k, '[fg]'), c.hkeys(k, 'g', with_values=True), c.hget_pattern(k, '[hi]')]
-out += [c.hincr(k, 'g'), c.hincrby(k, 'g', 5), c.hdel(k, 'f'), c.hdel(k, ['g', 'h', 'no']), c.hdel(k, [])]
-now = time.time()
-c.hmset(k, {'young': '{"ts": %d, "v": 1}' % now, 'old': '{"timestamp": %d}' % (now - 100), 'text': 'x'})
-out += [c.hget_expires(k, 'young', 60) is not None, c.hget_expires(k, 'old', 60), c.hget_expires(k, 'old', 200) is not None,
-        c.hget_expires(k, 'text', 60), list(c.hget_pattern_expires(k, '*', 60))]
-return out
-''', k=k)
-    assert got == [1, 0, 2, True,
-                   False, True, 'w', None, {'f': 'w', 'no': None}, {'f': 'w', 'g': '1', 'h': '2.5', 'i': 'bytes', 'n': 'x'},
-                   {}, ['f', 'g', 'h', 'i', 'n'], ['f', 'g'], {'g': '1'}, {'h': '2.5', 'i': 'bytes'},
-                   2, 7, 1, 2, 0,
-                   True, None, True, None, ['young']]
-
-
-def test_lists_and_sets(api, cid, k):
-    got = on(api, cid, '''
-out = [c.lpush(k, 'a'), c.rpush(k, ['b', 'c', 'd']), c.push(k, 'z'), c.lrange(k), c.lrange(k, 1, 2), c.llen(k)]
-out += [c.lpop(k), c.rpop(k), c.pop(k), c.lpop(k, 2), c.lpop(k), c.lpop(k, 3), c.rpoplpush(k)]
-c.rpush(k, [1, 2, 3])
-out += [c.rpoplpush(k), c.rpoplpush(k, k + '2'), c.ltrim(k, 0, 0), c.lrange(k), c.blpop(k, 1), c.brpop(k + '2', timeout=1), c.bpop(k, 0.05)]
-out += [c.sadd(k + 's', ['x', 'y']), c.sadd(k + 's', 'x'), c.scard(k + 's'), sorted(c.smembers(k + 's')), c.sismember(k + 's', 'x'),
-        c.sismember(k + 's', 'no'), c.srem(k + 's', ['x', 'no'])]
-z = k + 'z'
-out += [c.zadd(z, {'one': 1, 'two': 2, 'half': 0.5}), c.zcard(z), c.zrange(z), c.zrange(z, 0, 0, with_scores=True), c.zrange(z, reverse=True)]
-out += [c.zrange(z, '-inf', 1, by_score=True), c.zrange(z, 2, '(0.5', by_score=True, reverse=True, with_scores=True), c.zrange(z, '-', '+', by_lex=True)]
-out += [c.zrem(z, ['one', 'no']), c.publish('nobody', 'x'), c.pub('nobody', 'x')]
-return out
-''', k=k)
-    assert got == [1, 4, 5, ['z', 'a', 'b', 'c', 'd'], ['a', 'b'], 5,
-                   'z', 'd', 'c', ['a', 'b'], None, None, None,
-                   '3', '2', True, ['3'], [k, '3'], [k + '2', '2'], None,
-                   2, 0, 2, ['x', 'y'], True, False, 1,
-                   3, 3, ['half', 'one', 'two'], [['half', 0.5]], ['two', 'one', 'half'],
-                   ['half', 'one'], [['two', 2.0], ['one', 1.0]], ['half', 'one', 'two'],
-                   1, 0, 0]
+@pytest.mark.parametrize('case', sorted(redis_cases.CASES))
+def test_helper(api, cid, k, case):
+    """What DFF.SYS_CACHE_DB promises, too (test_sys_cache)."""
+    redis_cases.CASES[case](lambda body, **kwargs: on(api, cid, body, **kwargs), k)
 
 
 def test_patterns(api, cid, k, peer_client):
@@ -117,54 +62,6 @@ out += [c.delete_pattern(k + ':1*'), c.delete_pattern(k + ':1*'), c.delete_patte
 return out
 ''', k=k)
     assert got == [5001, 5001, True, 10, True, 5001, '4321', None, None, 1111, None, 3890, []]
-
-
-def test_locks(api, cid, k):
-    got = on(api, cid, '''
-out = [c.lock(k, 'me', 10), c.lock(k, 'you', 10), c.unlock(k, 'you'), c.extend_lock_time(k, 'me', 50), c.ttl(k)]
-out += [tell(lambda: c.extend_lock_time(k, 'you', 50))[1], c.unlock(k, 'me'), c.unlock(k, 'me'), c.lock(k, 'you', 10)]
-return out
-''', k=k)
-    assert got[:5] == [True, None, 0, True, 50] and 'Not Lock owner' in got[5] and got[6:] == [1, 0, True]
-
-
-def test_series(api, cid, k):
-    """ts_add and ts_get: alignment, modes, groups, what is too old."""
-    got = on(api, cid, '''
-now = int(time.time())
-t = now - now % 3600 - 3600
-for i in range(10):
-    c.ts_add(k, i, t + 60 * i + 7)
-c.ts_add(k, 100, t + 30)
-c.ts_add(k, 5, t + 30, mode='addUp')
-c.ts_add(k, 0.25, t, mode='addUp')
-c.ts_add(k, 1, now - 300000)
-c.ts_add(k, 7, t + 1200)
-rel = lambda rows: [[r[0] - t, r[1]] for r in rows]
-out = [rel(c.ts_get(k, limit=3)), rel(c.ts_get(k, group_time=300, agg='sum')), rel(c.ts_get(k, group_time=300, agg='avg', ndigits=3))]
-out += [rel(c.ts_get(k, group_time=600, agg=a)) for a in ('min', 'max', 'count')]
-out += [rel(c.ts_get(k, t, t + 60, scale=10)), c.ts_get(k, t + 60, t + 60, dict_output=True, time_unit='ms')[0] == {'t': (t + 60) * 1000, 'v': 1.0}]
-out += [rel(c.ts_get(k, t + 540, fill_zero=True, group_time=240, agg='sum')), c.ttl(k) > 86000, c.ts_get(k + 'no')]
-out += [tell(lambda: c.ts_add(k, 'x', mode='addUp'))[0], tell(lambda: c.ts_get(k, agg='median'))[0]]
-return out
-''', k=k)
-    assert got[0] == [[480, 8.0], [540, 9.0], [1200, 7.0]]
-    assert got[1] == [[0, 115.25], [300, 35], [1200, 7]]
-    assert got[2] == [[0, 23.05], [300, 7.0], [1200, 7.0]]
-    assert got[3:6] == [[[0, 1], [1200, 7]], [[0, 105.25], [1200, 7]], [[0, 10], [1200, 1]]]
-    assert got[6] == [[0, 1052.5], [60, 10.0]] and got[7] is True
-    assert got[8] == [[480, 9], [720, 0], [960, 0], [1200, 7]]
-    assert got[9:] == [True, [], 'InvalidArgument', 'InvalidArgument']
-
-
-def test_from_sorted_set_to_list(api, cid, k):
-    got = on(api, cid, '''
-d = k + 'd'
-c.zadd(k, {'m%d' % i: i for i in range(6)})
-out = [c.zpop_below_lpush(k, d, 3), c.zpop_below_lpush(k, d, 0.5), c.zpop_above_lpush(k, d, 4), c.zpop_below_lpush_all(k, d, 100)]
-return out + [c.zcard(k), c.lrange(d), tell(lambda: c.put_tasks([]))[0]]
-''', k=k)
-    assert got == ['m0', None, 'm4', 4, 0, ['m5', 'm3', 'm2', 'm1', 'm4', 'm0'], 'NotSupported']
 
 
 def test_any_command(api, cid, k):

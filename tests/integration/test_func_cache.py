@@ -58,7 +58,7 @@ def calls():
     DFF.cache.set('default', 'method')
     return [DFF.CACHE('default'), DFF.SYS_CACHE_DB.get('DataFluxFunc-worker#funcCache@%s:key:default:'
             % _DFF_SCRIPT_ID), DFF.SYS_CACHE_DB.set('plain', 1), DFF.SYS_CACHE_DB.run('incr', 'plain'),
-            DFF.SYS_CACHE_DB.query('GET plain')]
+            DFF.SYS_CACHE_DB.query('GET plain').decode()]
 '''
 
 
@@ -191,6 +191,11 @@ lpush l a|mget l|getset l v|set l v|get l|lpush m a|setnx m v|set m v get|hincrb
 set k1 1|set k2 2|set other 3|keys k*|keys *|keys k?|keys k[12]|keys k[^1]|keys k[1-9]|keys \\k1|scan 0|scan 0 match k* count 100
 scan x|scan 0 foo|scan 0 count 0|scan 0 match|dbsize|rename k1 r|get r|get k1|rename none x|rename r r|renamenx r k2|renamenx r new
 hset h f v|rename h h2|hget h2 f|zadd z 1 a|rename z z2|zrange z2 0 -1|set e v ex 100|rename e e2|ttl e2|ping|ping hello|ping a b
+zadd z 0 a 0 b 0 c 0 d|zrangebylex z [b +|zrangebylex z - (c|zrangebylex z (a [c|zrevrangebylex z + (b|zrangebylex z x y|zrangebylex z [b [a
+zadd z 0 a 0 b 0 c 0 d|zrange z [b + bylex|zrange z + [b bylex rev|zrange z - + bylex limit 1 2|zrange z - + bylex withscores|zrange z + - bylex
+zadd z 0 a 0 b|zrangebylex z - + limit 1 1|zrangebylex z - + withscores|zrangebylex none - +|set s v|zrangebylex s - +|zrangebylex z - ++
+hset h aa 1 ab 2 b 3|hscan h 0 match a[b]|hscan h 0 count 10 match b|hscan none 0|hscan h x|hscan h 0 foo 1|hscan h 0 match|hscan none 0 foo
+zadd z 1 a|hscan z 0|lpush l a|zrangebylex l - +
 publish topic message|publish topic|nonsense|nonsense a b|get a b|del|mget|hset h|lpush l|zadd z 1|expire a|dbsize x|flushdb|dbsize
 '''.strip().splitlines()]
 

@@ -5,9 +5,10 @@ from . import resp, toolkit
 from . import config, entities, func, guance, sysdb
 from .conn import Connectors
 from .env import Env
-from .redis_like import Cache, SysCache
+from .redis_like import Cache
 from .sql import sql
 from .store import Store
+from .sys_cache import SysCache
 from .task import Context
 from .threads import Thread
 
