@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 from peers.memcached import PASSWORD, Memcached
-from support.cases import (BAD_LINES, BREAKS, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel, Readme,
+from support.cases import (BAD_LINES, BREAKS, GONE, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel, Readme,
                            Refusals, Restarts, TlsIsMissed)
 from support.connectors import add, fresh, not_addable, on, peer, refused
 from support.matrix import check_row
@@ -254,7 +254,7 @@ class TestMemcached(Contract, Readme, Panel, FewConnections, Restarts, Breaks, B
     bad_lines = tuple(mode for mode in BAD_LINES if mode != 'huge')
     cut_after = 2
     before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
-    breaks = {**BREAKS, 'garbage': 'ConnUnavailable'}
+    breaks = [*BREAKS, ('garbage', GONE)]
     panel = [("set k 'two words' 60", lambda got: got is True), ('get k', lambda got: got == 'two words')]
     panel_refused = 'nosuch'
     contract = ['get=["k"]']

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/mysql in scripts, against a real MariaDB, compared with mysqlclient where it matters."""
 
+import contextlib
 import datetime
-import os
-import re
-import subprocess
-import time
 
 import pytest
 from peers.mariadb import PASSWORD, MariaDB
-from peers.proxy import Proxy
-from support.connectors import INJECTION, add, not_addable, on, peer, refused, run
+from support.cases import (BREAKS, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines,
+                           FewConnections, FunctionIsSeen, Injection, Panel, PasswordChanges, Refusals, Threads, TlsNotOffered)
+from support.connectors import add, on, peer
 from support.matrix import check_row, shows
-from support.server import BUILD, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -105,28 +102,6 @@ return out
     assert got[9][0] in ('InvalidArgument', 'QueryError') and got[9][1] is True and got[9][2] == 1
 
 
-def test_injection(api, cid):
-    """Hostile texts come back as they went in: as values of every shape, as keys, as names (reliability X-01)."""
-    got = on(api, cid, '''
-c.non_query('DROP TABLE IF EXISTS victim')
-c.non_query('CREATE TABLE victim (n int, v text, b blob) CHARACTER SET utf8mb4')
-c.non_query('INSERT INTO victim VALUES ?', [[[i, t, t.encode()] for i, t in enumerate(texts)]])
-same = [(r['v'], r['b'].decode()) for r in c.query('SELECT v, b FROM victim ORDER BY n')] == [(t, t) for t in texts]
-each = [c.query('SELECT ? AS v, count(*) AS n FROM victim WHERE BINARY v = ? AND BINARY v IN (?)', [t, t, [t, t]])[0] for t in texts]
-for i, t in enumerate(texts):
-    c.non_query('UPDATE victim SET ? WHERE n = ?', [{'v': t + t}, i])
-twice = [r['v'] for r in c.query('SELECT v FROM victim ORDER BY n')] == [t + t for t in texts]
-names = [tell(lambda: c.query('SELECT ?? FROM victim', [t])) for t in texts]
-keys = [tell(lambda: c.non_query('UPDATE victim SET ?', [{t: 1}])) for t in texts]
-left = c.query('SELECT count(*) AS n FROM victim')[0]['n']
-return [same, [r['v'] for r in each] == texts and {r['n'] for r in each} == {1}, twice, names + keys, left]
-''', texts=INJECTION)
-    assert got[0] and got[1] and got[2] and got[4] == len(INJECTION), got[:3]
-    for text, told in zip(INJECTION * 2, got[3]):
-        assert told is not None and told[0] in ('QueryError', 'InvalidArgument'), (text, told)
-        assert told[0] == 'InvalidArgument' or told[3] in ('42S22', '42000', '42S02', 'HY000'), (text, told)
-
-
 def test_no_backslash_escapes(api, my):
     """The server's mode decides what a text is; parameters are not looked for in it."""
     cid = add(api, 'mysql', my.config())
@@ -210,19 +185,6 @@ def test_timezone(api, my):
     assert on(api, add(api, 'mysql', my.config(timezone='+00:00')), "return c.query('SELECT @@time_zone AS z')") == [{'z': '+00:00'}]
 
 
-@pytest.mark.parametrize('tls', ['off', 'unverified'])
-def test_deadlines_stop_the_server_too(api, my, tls):
-    """The operation ends in time and the statement does not go on at the server; the pool recovers."""
-    cid = add(api, 'mysql', my.config(tls=tls, pool={'query': '400ms'}))
-    got = on(api, cid, '''
-t = time.monotonic()
-told = [tell(lambda: c.query('SELECT sleep(20)'))[0], tell(lambda: c.query('SELECT sleep(?)', [20]))[0]]
-return [told, time.monotonic() - t, c.query('SELECT 1 AS v')]
-''')
-    assert got[0] == ['ConnTimeout', 'ConnTimeout'] and got[1] < 8 and got[2] == [{'v': 1}]
-    assert wait_for(lambda: my.sql("SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT sleep%'").strip() == '0')
-
-
 @shows('streaming', 'row by row, bounded memory')
 def test_stream_and_limits(api, my):
     """A large result: refused in one piece beyond max_result, read row by row otherwise."""
@@ -245,176 +207,71 @@ return [told, sums, first, bad, c.query('SELECT 1 AS v')]
     assert got[1] == [[100000, 5000050000]] * 2 and got[2] == 1 and got[3][2] == 1242 and got[4] == [{'v': 1}]
 
 
-# ---- TLS and sign-in --------------------------------------------------------------------------------------
+class TestMySQL(Contract, Panel, FunctionIsSeen, Threads, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsNotOffered, ClientCertificate, Deadlines, Injection):
+    """What mysql shares with the other connectors."""
 
+    type, fixture, make = 'mysql', 'my', MariaDB
+    ask, gives = "c.query('SELECT 1 AS v')", [{'v': 1}]
+    victim, victim_is, no_name = 'v text CHARACTER SET utf8mb4, b blob', 'BINARY v = ?', ('42S22', '42000', '42S02', 'HY000')
+    endless, deadline_configs = ['SELECT sleep(20)', ['SELECT sleep(?)', [20]]], [{'tls': 'off'}, {'tls': 'unverified'}]
+    tls_ask, tls_gives = "c.query(\"SHOW STATUS LIKE 'Ssl_cipher'\")[0]['Value'] != ''", True
+    says_why = 'certificate'
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'password': 'wrong'}, 'Denied', 'sign-in: Access denied'),
+                ({'user': 'nobody'}, 'Denied', 'sign-in: Access denied'), ({'database': 'nowhere'}, ('ConfigError', 'Denied'), 'nowhere')]
+    fetch = "len(c.query('SELECT seq AS i, repeat(seq, 20) AS t FROM seq_1_to_5000 WHERE seq <= ?', [n]))"
+    broken = {'tls': 'off', 'pool': {'query': '800ms'}}
+    own_statement = "list(c.query('SELECT info FROM information_schema.processlist WHERE id = connection_id()')[0].values())[0]"
+    in_thread = 'SELECT sleep(0.5), connection_id() AS p'
+    panel = [('SHOW DATABASES', lambda rows: {'Database': 'tenon'} in rows), ('SHOW TABLES FROM tenon', lambda rows: {'Tables_in_tenon': 'panel'} in rows),
+             ('DESCRIBE panel', lambda rows: rows[0]['Field'] == 'c0')]
+    panel_refused, before_panel = 'SELECT nope', "c.non_query('CREATE TABLE panel (c0 int)')"
+    contract = ['query=["SELECT 1 AS a, NULL AS b, x\'00\' AS c"]']
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate')
-def test_tls(api, my, certs):
-    ca = certs.text('ca.pem')
-    used = "return c.query(\"SHOW STATUS LIKE 'Ssl_cipher'\")[0]['Value'] != ''"
-    assert on(api, add(api, 'mysql', my.config(tls='on', tls_ca=ca, host='127.0.0.1')), used) is True
-    assert on(api, add(api, 'mysql', my.config(tls='unverified')), used) is True
-    assert on(api, add(api, 'mysql', my.config(tls='prefer')), used) is True
-    assert on(api, add(api, 'mysql', my.config(tls='off')), used) is False
-    e = not_addable(api, 'mysql', my.config(tls='on'))
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate' in e['exception'].lower()
-    pem, key = certs.pair('client')
-    me = add(api, 'mysql', my.config(user='tls_user', password='', tls='on', tls_ca=ca, tls_cert=pem, tls_key=key))
-    assert on(api, me, "return c.query('SELECT current_user() AS u')") == [{'u': 'tls_user@127.0.0.1'}]
-    row = api.get('/connectors/do/list', id=me)[0]['configJSON']
-    assert 'PRIVATE KEY' not in str(row) and 'tls_key' not in row and row['tls_cert'].startswith('-----BEGIN')
+    def still_running(self, api, it):
+        return it.sql("SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT sleep%'").strip() != '0'
 
+    def with_tls(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('my'))
 
-@shows('TLS', 'wrong name refused', 'required but not offered refused')
-def test_tls_for_another_name(api, other, certs):
-    e = not_addable(api, 'mysql', other.config(tls='on', tls_ca=certs.text('ca.pem')))
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-    assert on(api, add(api, 'mysql', other.config(tls='unverified')), "return c.check()") is None
-    other.stop()
-    other.certs = None
-    other.start()
-    assert on(api, add(api, 'mysql', other.config(tls='prefer')), "return c.check()") is None
-    for mode in ('on', 'unverified'):
-        e = not_addable(api, 'mysql', other.config(tls=mode, tls_ca=certs.text('ca.pem')))
-        assert 'TLS: ' in e['exception'], e
+    def with_wrong_name(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
 
+    @contextlib.contextmanager
+    def without_tls(self, request):
+        own = request.getfixturevalue('other')
+        own.stop()
+        own.certs = None
+        yield own.start()
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'password': 'wrong'}, 'Denied', 'sign-in: Access denied'),
-    ({'user': 'nobody'}, 'Denied', 'sign-in: Access denied'),
-    ({'database': 'nowhere'}, ('ConfigError', 'Denied'), 'nowhere'),
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, my, change, kind, says):
-    e = not_addable(api, 'mysql', my.config(**change))
-    assert e['exceptionType'] in (kind if isinstance(kind, tuple) else (kind,)) and says in e['exception'], e
-    assert PASSWORD not in str(e)
+    def to_restart(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
 
+    def tls_configs(self, own, ca):
+        """Not `localhost`, which is a socket to libmariadb."""
+        yield own.config(tls='on', tls_ca=ca)
+        yield own.config(tls='unverified')
+        yield own.config(tls='prefer')
 
-# ---- faults -----------------------------------------------------------------------------------------------
+    def change_password(self, own):
+        own.password('another')
+        for line in own.sql("SELECT id FROM information_schema.processlist WHERE user = 'tenon'").split():
+            own.sql('KILL ' + line)
 
+    def contract_config(self, it):
+        return it.config(tls='on', tls_ca=it.certs.dir + '/ca.pem')
 
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, my, mode):
-    with Proxy(my.port) as proxy:
-        cid = add(api, 'mysql', my.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 20
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.query('SELECT 1'))
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
+    @pytest.mark.parametrize('mode, kinds', BREAKS)
+    def test_a_line_that_breaks_in_a_text_answer(self, api, my, mode, kinds):
+        """The other half of the protocol, in TLS."""
+        self.breaks_in_an_answer(api, my, mode, kinds, "len(c.query('SELECT seq AS i, repeat(seq, 20) AS t FROM seq_1_to_5000 LIMIT %d' % n))", tls='unverified')
 
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)),
-                                         ('reset', ('ConnUnavailable',)), ('cut', ('ConnUnavailable',)),
-                                         ('slow', ('ConnTimeout',))])
-@pytest.mark.parametrize('tls, sql', [('off', 'SELECT seq AS i, repeat(seq, 20) AS t FROM seq_1_to_5000 WHERE seq <= ?'),
-                                      ('unverified', 'SELECT seq AS i, repeat(seq, 20) AS t FROM seq_1_to_5000 LIMIT %d')], ids=['prepared', 'text with TLS'])
-def test_a_line_that_breaks_in_a_query(api, my, mode, kinds, tls, sql):
-    with Proxy(my.port) as proxy:
-        cid = add(api, 'mysql', my.config(port=proxy.port, tls=tls, pool={'query': '800ms'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, sql, n):
-    try:
-        return len(DFF.CONN(cid).query(sql, [n]) if '?' in sql else DFF.CONN(cid).query(sql % n))
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'sql': 'INPUT_BY_CALLER', 'n': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid, sql=sql, n=10) == 10
-        proxy.mode, proxy.after = mode, 4000
-        told = api.result(api_id, cid=cid, sql=sql, n=3000)
-        assert told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, sql=sql, n=10) == 10
-
-
-@shows('faults', 'server restarted', 'password changed')
-def test_restarted_server_is_not_noticed(api, other):
-    cid = add(api, 'mysql', other.config())
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).query('SELECT 1 AS v')
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    assert api.result(api_id, cid=cid) == [{'v': 1}]
-    other.stop()
-    assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
-    other.start()
-    for _ in range(4):
-        assert wait_for(lambda: api.result(api_id, cid=cid) == [{'v': 1}])
-    other.password('another')
-    for line in other.sql("SELECT id FROM information_schema.processlist WHERE user = 'tenon'").split():
-        other.sql('KILL ' + line)
-    assert wait_for(lambda: api.result(api_id, cid=cid)[0] == 'Denied')
-    api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': other.config(password='another')}})
-    assert api.result(api_id, cid=cid) == [{'v': 1}]
-
-
-def test_connections_of_many_calls(api, my):
-    cid = add(api, 'mysql', my.config())
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    return DFF.CONN(cid).query('SELECT connection_id() AS p')[0]['p']
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    pids = {api.result(api_id, cid=cid) for _ in range(100)}
-    assert len(pids) <= 2 * len(api.get('/monitor/platform/do/get')['broker']['workers'])
-
-
-def test_threads(api, my):
-    cid = add(api, 'mysql', my.config(pool={'max': 4}))
-    got = run(api, '''
-@DFF.API('f')
-def f(cid):
-    c = DFF.CONN(cid)
-    for _ in range(4):
-        DFF.THREAD.submit(c.query, 'SELECT sleep(0.5), connection_id() AS p')
-    return sorted({r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
-''', cid=cid)
-    assert len(got) == 4, got
-
-
-def test_the_server_sees_the_function(api, cid):
-    seen = on(api, cid, "return c.query('SELECT info FROM information_schema.processlist WHERE id = connection_id()')")[0]
-    assert re.match(r'/\* \w+__\w+\.f \*/ SELECT info', seen.get('info') or seen.get('INFO')), seen
-
-
-def test_debug_panel(api, cid, table):
-    ask = lambda sql: api.post('/connectors/%s/do/query' % cid, {'queryStatement': sql})
-    assert {'Database': 'tenon'} in ask('SHOW DATABASES') and {'Tables_in_tenon': 'vals'} in ask('SHOW TABLES FROM tenon')
-    assert ask('DESCRIBE vals')[0]['Field'] == 'c0'
-    started = time.monotonic()
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'SELECT nope'})['reason'] == \
-        'EClientBadRequest.QueryFailed'
-    assert time.monotonic() - started < 10
-
-
-def test_contract(my):
-    """tenon-plugin-check against the live plugin and server."""
-    config = my.config(tls='on', tls_ca=my.certs.dir + '/ca.pem')
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_mysql.so')]
-                          + [a for k, v in config.items() for a in ('--config', '%s=%s' % (k, v))]
-                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b, x\'00\' AS c"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def test_tls_off_and_an_account_of_certificates(self, api, my, other, certs):
+        """Off is off; what is preferred may be missing; a certificate instead of a password."""
+        assert on(api, add(api, 'mysql', my.config(tls='off')), 'return ' + self.tls_ask) is False
+        assert on(api, add(api, 'mysql', other.config(tls='prefer')), 'return c.check()') is None
+        pem, key = certs.pair('client')
+        me = add(api, 'mysql', my.config(user='tls_user', password='', tls='on', tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key))
+        assert on(api, me, "return c.query('SELECT current_user() AS u')") == [{'u': 'tls_user@127.0.0.1'}]
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/postgresql in scripts, against a real server, compared with psycopg2 where it matters."""
 
+import contextlib
 import datetime
-import os
-import re
-import subprocess
-import time
 
 import pytest
 from peers.postgresql import PASSWORD, PostgreSQL
-from peers.proxy import Proxy
-from support.connectors import INJECTION, add, not_addable, on, peer, refused, run
+from support.cases import (NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines, FewConnections,
+                           FunctionIsSeen, Injection, Panel, PasswordChanges, Refusals, Threads)
+from support.connectors import add, on, peer
 from support.matrix import check_row, shows
-from support.server import BUILD, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -105,28 +102,6 @@ return out
     assert got[8] == {'name': "b'; DROP TABLE t --"} and got[9] == {'r': 2.3, 's': 'xxx'} and all(got[10]), got[9:]
 
 
-def test_injection(api, cid):
-    """Hostile texts come back as they went in: as values of every shape, as keys, as names (reliability X-01)."""
-    got = on(api, cid, '''
-c.non_query('DROP TABLE IF EXISTS victim')
-c.non_query('CREATE TABLE victim (n int, v text, b bytea)')
-c.non_query('INSERT INTO victim VALUES ?', [[[i, t, t.encode()] for i, t in enumerate(texts)]])
-same = [(r['v'], r['b'].decode()) for r in c.query('SELECT v, b FROM victim ORDER BY n')] == [(t, t) for t in texts]
-each = [c.query('SELECT ? AS v, count(*) AS n FROM victim WHERE ? AND v IN (?)', [t, {'v': t}, [t, t]])[0] for t in texts]
-for i, t in enumerate(texts):
-    c.non_query('UPDATE victim SET ? WHERE n = ?', [{'v': t + t}, i])
-twice = [r['v'] for r in c.query('SELECT v FROM victim ORDER BY n')] == [t + t for t in texts]
-names = [tell(lambda: c.query('SELECT ?? FROM victim', [t])) for t in texts]
-keys = [tell(lambda: c.non_query('UPDATE victim SET ?', [{t: 1}])) for t in texts]
-left = c.query('SELECT count(*) AS n FROM victim')[0]['n']
-return [same, [r['v'] for r in each] == texts and {r['n'] for r in each} == {1}, twice, names + keys, left]
-''', texts=INJECTION)
-    assert got[0] and got[1] and got[2] and got[4] == len(INJECTION)
-    for text, told in zip(INJECTION * 2, got[3]):
-        assert told is not None and told[0] in ('QueryError', 'InvalidArgument'), (text, told)
-        assert told[0] == 'InvalidArgument' or told[3] in ('42703', '42601'), (text, told)
-
-
 def test_errors(api, cid):
     """Classes, SQLSTATE and the server's words."""
     got = on(api, cid, r'''
@@ -199,19 +174,6 @@ return [c.query("SHOW search_path")[0]['search_path'], c.query("SELECT current_s
     assert len(seen) <= 4, 'connections are reused: %s' % seen
 
 
-def test_deadlines_stop_the_server_too(api, pg):
-    """The operation ends in time and the statement does not go on at the server; the pool recovers."""
-    cid = add(api, 'postgresql', pg.config(pool={'query': '300ms'}))
-    got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.query('SELECT pg_sleep(20)'))
-return [told, time.monotonic() - t, c.query('SELECT 1 AS v')]
-''')
-    assert got[0][0] == 'ConnTimeout' and got[1] < 5 and got[2] == [{'v': 1}]
-    assert wait_for(lambda: pg.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20)%' "
-                                    "AND state = 'active'").strip() == '0')
-
-
 @shows('streaming', 'row by row, bounded memory')
 def test_stream_and_limits(api, pg):
     """A large result: refused in one piece beyond max_result, read row by row otherwise."""
@@ -231,183 +193,51 @@ return [told, n, s, first, bad, c.query('SELECT 1 AS v')]
     assert got[1:4] == [100000, 5000050000, 1] and got[4][3] == '22012' and got[5] == [{'v': 1}]
 
 
-# ---- TLS and sign-in --------------------------------------------------------------------------------------
+class TestPostgreSQL(Contract, Panel, Threads, FunctionIsSeen, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, ClientCertificate, Deadlines, Injection):
+    """What postgresql shares with the other connectors."""
 
+    type, fixture, make = 'postgresql', 'pg', PostgreSQL
+    ask, gives = "c.query('SELECT 1 AS v')", [{'v': 1}]
+    victim, no_name = 'v text, b bytea', ('42703', '42601')
+    endless = ['SELECT pg_sleep(20)']
+    tls_ask, tls_gives = "c.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')", [{'ssl': True}]
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD,
+                ({'password': 'wrong'}, 'Denied', 'sign-in: password authentication failed'), ({'password': None}, 'Denied', 'password'),
+                ({'user': 'nobody'}, 'Denied', 'sign-in: password authentication failed'), ({'database': 'nowhere'}, 'ConfigError', 'database "nowhere" does not exist')]
+    bad_line_kinds = ('ConnTimeout', 'ConnUnavailable', 'Denied')
+    fetch = "len(c.query('SELECT i, repeat(i::text, 20) AS t FROM generate_series(1, ?) i', [n]))"
+    restarted = {'tls': 'prefer'}
+    own_statement = "c.query('SELECT query, ?::int AS n FROM pg_stat_activity WHERE pid = pg_backend_pid()', [1])[0]['query']"
+    in_thread = 'SELECT pg_sleep(0.3), pg_backend_pid() AS p'
+    panel = [("SELECT datname FROM pg_database WHERE datname = 'tenon'", lambda rows: rows == [{'datname': 'tenon'}]),
+             ("SELECT 1.50::numeric AS n, now() IS NULL AS b, '\\x00'::bytea AS x", lambda rows: rows[0]['b'] is False)]
+    panel_refused = 'SELECT nope'
+    contract = ['query=["SELECT 1 AS a, NULL AS b, \'x\'::bytea AS c"]']
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate')
-def test_tls(api, pg, certs):
-    """Verified by name and authority; what is wrong is said as TLS; off is off; client certificates."""
-    ca = certs.text('ca.pem')
-    used = "return c.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')[0]['ssl']"
-    assert on(api, add(api, 'postgresql', pg.config(tls='on', tls_ca=ca, host='localhost')), used) is True
-    assert on(api, add(api, 'postgresql', pg.config(tls='unverified')), used) is True
-    assert on(api, add(api, 'postgresql', pg.config(tls='prefer')), used) is True
-    assert on(api, add(api, 'postgresql', pg.config(tls='off')), used) is False
-    e = not_addable(api, 'postgresql', pg.config(tls='on'))
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-    pem, key = certs.pair('client')
-    me = add(api, 'postgresql', pg.config(user='tls_user', password='', tls='on', tls_ca=ca, tls_cert=pem, tls_key=key, database='postgres'))
-    assert on(api, me, "return c.query('SELECT current_user AS u')") == [{'u': 'tls_user'}]
-    row = api.get('/connectors/do/list', id=me)[0]['configJSON']
-    assert 'PRIVATE KEY' not in str(row) and 'tls_key' not in row and row['tls_cert'].startswith('-----BEGIN')
+    def still_running(self, api, it):
+        return it.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20)%' AND state = 'active'").strip() != '0'
 
+    def with_tls(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('pg'))
 
-@shows('TLS', 'wrong name refused')
-def test_tls_for_another_name(api, certs):
-    with peer(PostgreSQL, certs, cert='wrong') as other:
-        e = not_addable(api, 'postgresql', other.config(tls='on', tls_ca=certs.text('ca.pem')))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-        assert on(api, add(api, 'postgresql', other.config(tls='unverified')), "return c.check()") is None
+    def tls_configs(self, own, ca):
+        yield from super().tls_configs(own, ca)
+        yield own.config(tls='prefer')
 
-
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'password': 'wrong'}, 'Denied', 'sign-in: password authentication failed'),
-    ({'password': None}, 'Denied', 'password'),
-    ({'user': 'nobody'}, 'Denied', 'sign-in: password authentication failed'),
-    ({'database': 'nowhere'}, 'ConfigError', 'database "nowhere" does not exist'),
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, pg, change, kind, says):
-    """add says which of the steps failed and what to do."""
-    e = not_addable(api, 'postgresql', {k: v for k, v in pg.config(**change).items()})
-    assert e['exceptionType'] == kind and says in e['exception'], e
-    assert PASSWORD not in str(e)
-
-
-# ---- faults -----------------------------------------------------------------------------------------------
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, pg, mode):
-    """Bounded by pool.connect, a clear class, and the platform goes on."""
-    with Proxy(pg.port) as proxy:
-        cid = add(api, 'postgresql', pg.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 20
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.query('SELECT 1'))
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable', 'Denied'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)),
-                                         ('reset', ('ConnUnavailable',)), ('cut', ('ConnUnavailable',)),
-                                         ('slow', ('ConnTimeout',))])
-def test_a_line_that_breaks_in_a_query(api, pg, mode, kinds):
-    """In the middle of an answer: bounded, a clear class, the next operation has a new connection."""
-    with Proxy(pg.port) as proxy:
-        cid = add(api, 'postgresql', pg.config(port=proxy.port, pool={'query': '1s'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, sql, n):
-    try:
-        return len(DFF.CONN(cid).query(sql, [n]))
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'sql': 'INPUT_BY_CALLER', 'n': 'INPUT_BY_CALLER'})
-        sql = 'SELECT i, repeat(i::text, 20) AS t FROM generate_series(1, ?) i'
-        assert api.result(api_id, cid=cid, sql=sql, n=10) == 10
-        proxy.mode, proxy.after = mode, 4000
-        # the answer to the reset of the last call came before; a half-open line shows itself in the reset at the latest
-        told = api.result(api_id, cid=cid, sql=sql, n=3000)
-        assert told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, sql=sql, n=10) == 10
-
-
-@shows('faults', 'server restarted', 'password changed')
-def test_restarted_server_is_not_noticed(api, server, certs):
-    """Idle connections died: the next call gets new ones without an error; while it is down, a clear one."""
-    with peer(PostgreSQL) as own:
-        cid = add(api, 'postgresql', own.config(tls='prefer'))
-        api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).query('SELECT 1 AS v')
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid) == [{'v': 1}]
-        own.stop()
-        assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
-        own.start()
-        for _ in range(4):
-            assert api.result(api_id, cid=cid) == [{'v': 1}]
+    def change_password(self, own):
         own.password('another')
         own.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tenon'")
-        assert wait_for(lambda: api.result(api_id, cid=cid)[0] == 'Denied')
-        api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': own.config(password='another')}})
-        assert api.result(api_id, cid=cid) == [{'v': 1}]
 
+    def contract_config(self, it):
+        return it.config(tls='on', tls_ca=it.certs.dir + '/ca.pem')
 
-def test_connections_of_many_calls(api, server, pg):
-    """A hundred calls one after the other use no more connections than workers times pool.max."""
-    cid = add(api, 'postgresql', pg.config(application='count_me'))
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    return DFF.CONN(cid).query('SELECT pg_backend_pid() AS p')[0]['p']
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    pids = {api.result(api_id, cid=cid) for _ in range(100)}
-    workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
-    assert len(pids) <= 2 * workers
-    n = int(pg.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'count_me'").strip())
-    assert n <= 2 * workers
-
-
-def test_the_server_sees_the_function(api, cid):
-    seen = on(api, cid, "return c.query('SELECT query, ?::int AS n FROM pg_stat_activity WHERE pid = pg_backend_pid()', [1])")[0]['query']
-    assert re.match(r'/\* \w+__\w+\.f \*/ SELECT query, \$1', seen), seen
-
-
-def test_debug_panel(api, cid):
-    """The statements of the console's simple panel."""
-    ask = lambda sql: api.post('/connectors/%s/do/query' % cid, {'queryStatement': sql})
-    assert ask("SELECT datname FROM pg_database WHERE datname = 'tenon'") == [{'datname': 'tenon'}]
-    assert ask("SELECT 1.50::numeric AS n, now() IS NULL AS b, '\\x00'::bytea AS x")[0]['b'] is False
-    started = time.monotonic()
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'SELECT nope'})['reason'] == \
-        'EClientBadRequest.QueryFailed'
-    assert time.monotonic() - started < 10
-
-
-def test_threads(api, pg):
-    """Threads of one call work at the same time on connections of their own."""
-    cid = add(api, 'postgresql', pg.config(pool={'max': 4}))
-    got = run(api, '''
-import time
-@DFF.API('f')
-def f(cid):
-    c = DFF.CONN(cid)
-    for _ in range(4):
-        DFF.THREAD.submit(c.query, 'SELECT pg_sleep(0.3), pg_backend_pid() AS p')
-    return sorted({r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
-''', cid=cid)
-    assert len(got) == 4, got
-
-
-def test_contract(pg):
-    """tenon-plugin-check against the live plugin and server."""
-    config = {k: v for k, v in pg.config(tls='on', tls_ca=pg.certs.dir + '/ca.pem').items()}
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_postgresql.so')]
-                          + [a for k, v in config.items() for a in ('--config', '%s=%s' % (k, v))]
-                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b, \'x\'::bytea AS c"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def test_tls_off_and_an_account_of_certificates(self, api, pg, certs):
+        """Off is off; a certificate instead of a password."""
+        off = add(api, 'postgresql', pg.config(tls='off'))
+        assert on(api, off, 'return ' + self.tls_ask) == [{'ssl': False}]
+        pem, key = certs.pair('client')
+        me = add(api, 'postgresql', pg.config(user='tls_user', password='', tls='on', tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key, database='postgres'))
+        assert on(api, me, "return c.query('SELECT current_user AS u')") == [{'u': 'tls_user'}]
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

@@ -6,7 +6,7 @@ import re
 import pytest
 from peers.redis import PASSWORD, Redis
 from support import redis_cases
-from support.cases import (BREAKS, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
+from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
                            Refusals, Restarts, TlsIsMissed, calls)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row
@@ -196,7 +196,7 @@ class TestRedis(Contract, Panel, FewConnections, Restarts, Breaks, BadLines, Ref
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'password': 'x'}, 'ConfigError', 'the server has no password')]
     cut_after = 2
     before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
-    breaks = {**BREAKS, 'garbage': 'ConnUnavailable'}
+    breaks = [*BREAKS, ('garbage', GONE)]
     panel = [("SET k 'two words'", lambda got: got is True), ('GET k', lambda got: got == 'two words')]
     panel_refused = 'NOSUCH'
     contract = ['get=["k"]']

@@ -2,19 +2,18 @@
 """connectors/sqlserver in scripts, against our TDS peer; SQLSERVER_TEST_DSN (JSON of a connector's configuration) runs the
 cases that need no faults against a real server instead."""
 
+import contextlib
 import json
 import os
-import re
-import subprocess
-import time
 
 import pytest
 from peers.proxy import Proxy
 from peers.tds import PASSWORD, TDS
-from support.connectors import INJECTION, add, not_addable, on, peer, refused, run
+from support.cases import (GONE, LATE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, Contract, Deadlines, FewConnections,
+                           FunctionIsSeen, Injection, Panel, PasswordChanges, Readme, Refusals, Threads, TlsNotOffered)
+from support.connectors import add, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT, wait_for
+from support.server import wait_for
 
 REAL = os.environ.get('SQLSERVER_TEST_DSN')
 peer_only = pytest.mark.skipif(bool(REAL), reason='needs the TDS peer')
@@ -142,28 +141,6 @@ return out
     assert got[12] == 2**70
 
 
-def test_injection(api, cid):
-    """Hostile texts come back as they went in: as values of every shape, as keys, as names (reliability X-01)."""
-    got = on(api, cid, '''
-c.non_query('DROP TABLE IF EXISTS victim')
-c.non_query('CREATE TABLE victim (n int, v nvarchar(200), b varbinary(200))')
-c.non_query('INSERT INTO victim VALUES ?', [[[i, t, t.encode()] for i, t in enumerate(texts)]])
-same = [(r['v'], r['b'].decode()) for r in c.query('SELECT v, b FROM victim ORDER BY n')] == [(t, t) for t in texts]
-each = [c.query('SELECT ? AS v, count(*) AS n FROM victim WHERE v = ? AND v IN (?)', [t, t, [t, t]])[0] for t in texts]
-for i, t in enumerate(texts):
-    c.non_query('UPDATE victim SET ? WHERE n = ?', [{'v': t + t}, i])
-twice = [r['v'] for r in c.query('SELECT v FROM victim ORDER BY n')] == [t + t for t in texts]
-names = [tell(lambda: c.query('SELECT ?? FROM victim', [t])) for t in texts]
-keys = [tell(lambda: c.non_query('UPDATE victim SET ?', [{t: 1}])) for t in texts]
-left = c.query('SELECT count(*) AS n FROM victim')[0]['n']
-return [same, [r['v'] for r in each] == texts and {r['n'] for r in each} == {1}, twice, names + keys, left]
-''', texts=INJECTION)
-    assert got[0] and got[1] and got[2] and got[4] == len(INJECTION), got[:3]
-    for text, told in zip(INJECTION * 2, got[3]):
-        assert told is not None and told[0] in ('QueryError', 'InvalidArgument'), (text, told)
-        assert told[0] == 'InvalidArgument' or told[2] in (207, 102, 4104), (text, told)
-
-
 def test_errors(api, cid):
     got = on(api, cid, r'''
 c.non_query('DROP TABLE IF EXISTS u')
@@ -236,23 +213,6 @@ def test_name_at_the_server(api, ms):
     assert on(api, cid, "return c.query('SELECT program_name AS p FROM sys.dm_exec_sessions WHERE session_id = @@SPID')") == [{'p': 'shop; x={y}'}]
 
 
-def test_the_server_sees_the_function(api, cid):
-    seen = on(api, cid, "return c.query('SELECT event_info AS t FROM sys.dm_exec_input_buffer(@@SPID, 0)')")[0]['t']
-    assert re.match(r'/\* \w+__\w+\.f \*/ SELECT event_info', seen), seen
-
-
-def test_deadlines_stop_the_server_too(api, ms):
-    """The operation ends in time and the statement does not go on at the server; the pool recovers."""
-    cid = add(api, 'sqlserver', ms.config(pool={'query': '400ms'}))
-    got = on(api, cid, '''
-t = time.monotonic()
-told = [tell(lambda: c.query("WAITFOR DELAY '00:00:20'"))[0], tell(lambda: c.query("WAITFOR DELAY '00:00:20'; SELECT ?", [20]))[0]]
-return [told, time.monotonic() - t, c.query('SELECT 1 AS v')]
-''')
-    assert got[0] == ['ConnTimeout', 'ConnTimeout'] and got[1] < 8 and got[2] == [{'v': 1}]
-    assert wait_for(lambda: on(api, cid, "return c.query(\"SELECT count(*) AS n FROM sys.dm_exec_requests WHERE command LIKE 'WAIT%'\")") == [{'n': 0}])
-
-
 SERIES = 'WITH s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < %s) SELECT i, REPLICATE(%s, 100) AS t FROM s OPTION (MAXRECURSION 0)'
 
 
@@ -294,106 +254,7 @@ return out + [c.query('SELECT CAST(? AS varbinary(max)) AS v', [b])[0]['v'] == b
 # ---- TLS and sign-in --------------------------------------------------------------------------------------
 
 
-@peer_only
-@shows('TLS', 'verified', 'unknown authority refused')
-def test_tls(api, ms, certs):
-    ca = certs.text('ca.pem')
-    for config in ({'tls': 'on', 'tls_ca': ca}, {'tls': 'on', 'tls_ca': ca, 'host': 'localhost'}, {'tls': 'unverified'}, {'tls': 'prefer'}, {'tls': 'off'}):
-        assert on(api, add(api, 'sqlserver', ms.config(**config)), "return c.query(\"SELECT N'\u6570' AS v\")") == [{'v': '\u6570'}], config
-    without = {k: v for k, v in ms.config().items() if k != 'tls'}
-    for config in (without, ms.config(tls='on')):  # verifying is the default
-        e = not_addable(api, 'sqlserver', config)
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate' in e['exception'], e
-
-
-@peer_only
-@shows('TLS', 'wrong name refused', 'required but not offered refused')
-def test_tls_for_another_name(api, other, certs):
-    e = not_addable(api, 'sqlserver', other.config(tls='on', tls_ca=certs.text('ca.pem')))
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-    assert on(api, add(api, 'sqlserver', other.config(tls='unverified')), 'return c.check()') is None
-    other.stop()
-    other.force = True
-    other.start()
-    e = not_addable(api, 'sqlserver', other.config(tls='off'))
-    assert 'TLS' in e['exception'], e
-    other.stop()
-    other.certs, other.force = None, False
-    other.start()
-    assert on(api, add(api, 'sqlserver', other.config(tls='prefer')), 'return c.check()') is None
-    for mode in ('on', 'unverified'):
-        e = not_addable(api, 'sqlserver', other.config(tls=mode, tls_ca=certs.text('ca.pem')))
-        assert 'TLS: ' in e['exception'], e
-
-
-@peer_only
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'password': 'wrong'}, 'Denied', "sign-in: Login failed for user 'tenon'"),
-    ({'password': 'x};UID={sa};PWD={y'}, 'ConfigError', 'password: FreeTDS takes no text with'),
-    ({'user': 'x};SERVER={y'}, 'ConfigError', 'user: FreeTDS'),
-    ({'user': 'nobody'}, 'Denied', 'sign-in: Login failed'),
-    ({'database': 'nowhere'}, 'ConfigError', 'nowhere'),
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca'),
-    ({'driver': 'No Such Driver'}, 'ConfigError', 'driver: '),
-    ({'driver': '{x'}, 'ConfigError', 'driver: '),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, ms, change, kind, says):
-    e = not_addable(api, 'sqlserver', ms.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
-    assert PASSWORD not in str(e)
-
-
 # ---- faults -----------------------------------------------------------------------------------------------
-
-
-@peer_only
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, ms, mode):
-    with Proxy(ms.port) as proxy:
-        cid = add(api, 'sqlserver', ms.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 20
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.query('SELECT 1'))
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
-
-
-@peer_only
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds, tls', [
-    ('black_hole', ('ConnTimeout',), 'off'), ('half_open', ('ConnTimeout',), 'unverified'), ('reset', ('ConnUnavailable',), 'off'),
-    ('cut', ('ConnUnavailable',), 'off'), ('cut', ('ConnUnavailable',), 'unverified'), ('slow', ('ConnTimeout',), 'off')])
-def test_a_line_that_breaks_in_a_query(api, ms, mode, kinds, tls):
-    with Proxy(ms.port) as proxy:
-        cid = add(api, 'sqlserver', ms.config(port=proxy.port, tls=tls, pool={'query': '800ms'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, sql, n):
-    try:
-        return len(DFF.CONN(cid).query(sql, [n]))
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'sql': 'INPUT_BY_CALLER', 'n': 'INPUT_BY_CALLER'})
-        sql = SERIES % ('?', "'x'")
-        assert api.result(api_id, cid=cid, sql=sql, n=10) == 10
-        proxy.mode, proxy.after = mode, 4000
-        told = api.result(api_id, cid=cid, sql=sql, n=2000)
-        assert told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, sql=sql, n=10) == 10
 
 
 @peer_only
@@ -409,88 +270,104 @@ def test_what_a_caller_left_behind_ends(api, server, ms):
         assert wait_for(lambda: threads() <= before, 15)
 
 
-@peer_only
-@shows('faults', 'server restarted', 'password changed')
-def test_restarted_server(api, other):
-    cid = add(api, 'sqlserver', other.config())
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).query('SELECT 1 AS v')
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    assert api.result(api_id, cid=cid) == [{'v': 1}]
-    other.stop()
-    assert wait_for(lambda: api.result(api_id, cid=cid)[0] == 'ConnUnavailable')
-    other.start()
-    assert wait_for(lambda: api.result(api_id, cid=cid) == [{'v': 1}])
-    other.password('another')
-    other.stop()
-    other.start()
-    assert wait_for(lambda: api.result(api_id, cid=cid)[0] == 'Denied')
-    api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': other.config(password='another')}})
-    assert api.result(api_id, cid=cid) == [{'v': 1}]
+class SQLServer:
+    """What all cases need."""
+
+    type, fixture, make = 'sqlserver', 'ms', TDS
+    ask, gives = "c.query('SELECT 1 AS v')", [{'v': 1}]
 
 
-def test_connections_of_many_calls(api, ms):
-    cid = add(api, 'sqlserver', ms.config())
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    return DFF.CONN(cid).query('SELECT @@SPID AS p')[0]['p']
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    pids = {api.result(api_id, cid=cid) for _ in range(100)}
-    assert len(pids) <= 2 * len(api.get('/monitor/platform/do/get')['broker']['workers'])
+class TestSQLServer(SQLServer, Readme, Panel, Threads, FunctionIsSeen, Deadlines, Injection):
+    """What sqlserver shares with the other connectors, with any server."""
 
+    victim, no_name = 'v nvarchar(200), b varbinary(200)', (207, 102, 4104)
+    endless = ["WAITFOR DELAY '00:00:20'", ["WAITFOR DELAY '00:00:20'; SELECT ?", [20]]]
+    own_statement = "c.query('SELECT event_info AS t FROM sys.dm_exec_input_buffer(@@SPID, 0)')[0]['t']"
+    in_thread = "WAITFOR DELAY '00:00:00.5'; SELECT @@SPID AS p"
+    panel = [('SELECT name FROM sys.databases', lambda rows: 'tempdb' in [r['name'] for r in rows]),
+             ("SELECT TABLE_SCHEMA, TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE'", lambda rows: 'panel' in [r['TABLE_NAME'] for r in rows]),
+             ("SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'panel'",
+              lambda rows: {'COLUMN_NAME': 'c0', 'DATA_TYPE': 'tinyint'} in rows)]
+    panel_refused, before_panel = 'SELECT nope', "c.non_query('DROP TABLE IF EXISTS panel')\nc.non_query('CREATE TABLE panel (c0 tinyint)')"
+    readme_id = 'erp_db'
 
-def test_threads(api, ms):
-    cid = add(api, 'sqlserver', ms.config(pool={'max': 4}))
-    got = run(api, '''
-@DFF.API('f')
-def f(cid):
-    c = DFF.CONN(cid)
-    for _ in range(4):
-        DFF.THREAD.submit(c.query, "WAITFOR DELAY '00:00:00.5'; SELECT @@SPID AS p")
-    return sorted({r.value[0]['p'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
-''', cid=cid)
-    assert len(got) == 4, got
+    def still_running(self, api, it):
+        busy = "return c.query(\"SELECT count(*) AS n FROM sys.dm_exec_requests WHERE command LIKE 'WAIT%'\")"
+        return on(api, add(api, 'sqlserver', it.config()), busy) != [{'n': 0}]
 
-
-def test_debug_panel(api, cid, table):
-    ask = lambda sql: api.post('/connectors/%s/do/query' % cid, {'queryStatement': sql})
-    assert any(r['name'] == 'tempdb' for r in ask('SELECT name FROM sys.databases'))
-    assert any(r['TABLE_NAME'] == 'vals' for r in ask("SELECT TABLE_SCHEMA, TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'BASE TABLE'"))
-    assert {'COLUMN_NAME': 'c0', 'DATA_TYPE': 'tinyint'} in ask("SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'vals'")
-    started = time.monotonic()
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'SELECT nope'})['reason'] == 'EClientBadRequest.QueryFailed'
-    assert time.monotonic() - started < 10
-
-
-def test_readme(api, cid, ms):
-    """The script of the README runs as it stands."""
-    on(api, cid, """
+    def before_readme(self, api, it):
+        on(api, add(api, 'sqlserver', it.config()), """
 for t in ('item', 'log'):
     c.non_query('DROP TABLE IF EXISTS ' + t)
     c.non_query('CREATE TABLE ' + t + ' (id int, name nvarchar(50))')
 c.non_query('INSERT INTO item VALUES (1, NULL), (2, NULL)')
 c.non_query('INSERT INTO log SELECT * FROM item')
 """)
-    add(api, 'sqlserver', ms.config(), id='erp_db')
-    api.result(api.function(script_of(os.path.join(ROOT, 'connectors/sqlserver/README.md')), 'f'))
-    assert on(api, cid, "return c.query('SELECT id, name FROM item ORDER BY id')") == [{'id': i, 'name': n} for i, n in ((1, 'tea'), (2, None), (3, 'a'), (4, 'b'))]
+
+    def test_readme(self, api, it):
+        super().test_readme(api, it)
+        rows = on(api, 'erp_db', "return c.query('SELECT id, name FROM item ORDER BY id')")
+        assert rows == [{'id': i, 'name': n} for i, n in ((1, 'tea'), (2, None), (3, 'a'), (4, 'b'))]
 
 
 @peer_only
-def test_contract(ms):
-    """tenon-plugin-check against the live plugin and server."""
-    config = ms.config(tls='on', tls_ca=ms.certs.dir + '/ca.pem')
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_sqlserver.so')]
-                          + [a for k, v in config.items() for a in ('--config', '%s=%s' % (k, v))]
-                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b, 0x00 AS c"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+class TestTDS(SQLServer, Contract, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsNotOffered):
+    """What needs the peer: faults, its certificates and its account."""
+
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'password': 'wrong'}, 'Denied', "sign-in: Login failed for user 'tenon'"),
+                ({'password': 'x};UID={sa};PWD={y'}, 'ConfigError', 'password: FreeTDS takes no text with'), ({'user': 'x};SERVER={y'}, 'ConfigError', 'user: FreeTDS'),
+                ({'user': 'nobody'}, 'Denied', 'sign-in: Login failed'), ({'database': 'nowhere'}, 'ConfigError', 'nowhere'),
+                ({'driver': 'No Such Driver'}, 'ConfigError', 'driver: '), ({'driver': '{x'}, 'ConfigError', 'driver: ')]
+    fetch = 'len(c.query(%r, [n]))' % (SERIES % ('?', "'x'"))
+    large = 2000
+    tls_ask, tls_gives, says_why = "c.query(\"SELECT N'\u6570' AS v\")", [{'v': '\u6570'}], 'certificate'
+    gone_at_once = ready_at_once = False
+    contract = ['query=["SELECT 1 AS a, NULL AS b, 0x00 AS c"]']
+
+    def with_tls(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('ms'))
+
+    def with_wrong_name(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    @contextlib.contextmanager
+    def without_tls(self, request):
+        own = request.getfixturevalue('other')
+        own.stop()
+        own.certs = None
+        yield own.start()
+
+    def to_restart(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    def tls_configs(self, own, ca):
+        yield from super().tls_configs(own, ca)
+        yield own.config(tls='prefer')
+        yield own.config(tls='off')
+
+    def change_password(self, own):
+        own.password('another')
+        own.stop()
+        own.start()
+
+    def contract_config(self, it):
+        return it.config(tls='on', tls_ca=it.certs.dir + '/ca.pem')
+
+    @pytest.mark.parametrize('mode, kinds', [('half_open', LATE), ('cut', GONE)])
+    def test_a_line_that_breaks_in_tls(self, api, ms, mode, kinds):
+        """The same with records of TLS."""
+        self.breaks_in_an_answer(api, ms, mode, kinds, self.fetch, tls='unverified')
+
+    def test_tls_is_the_default_and_may_be_required(self, api, ms, other, certs):
+        """Verifying is the default; a server may insist; what is preferred may be missing."""
+        e = not_addable(api, 'sqlserver', {k: v for k, v in ms.config().items() if k != 'tls'})
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate' in e['exception'], e
+        assert on(api, add(api, 'sqlserver', other.config(tls='prefer')), 'return c.check()') is None  # it has none by now
+        other.stop()
+        other.certs, other.force = certs, True
+        other.start()
+        e = not_addable(api, 'sqlserver', other.config(tls='off'))
+        assert 'TLS' in e['exception'], e
 
 
 @peer_only

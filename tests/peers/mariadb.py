@@ -24,13 +24,14 @@ class MariaDB(Peer):
     def __init__(self, certs: Optional[Certs] = None, cert: str = 'server') -> None:
         super().__init__()
         self.certs, self.cert = certs, cert
+        self.secret = PASSWORD  # the password of now
         self.binary = program('/usr/sbin/mariadbd', 'mariadbd', package='mariadb-server-core')
         self.installer = program('/usr/bin/mariadb-install-db', 'mariadb-install-db', package='mariadb-server-core')
         self.made = False
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': PASSWORD, 'database': 'tenon',
+        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': self.secret, 'database': 'tenon',
                 'charset': 'utf8mb4', **more}
 
     def sql(self, text: str, database: str = 'mysql') -> str:
@@ -76,6 +77,7 @@ class MariaDB(Peer):
 
     def password(self, text: str) -> None:
         """Sets the password of user tenon, who is made when needed."""
+        self.secret = text
         quoted = "'%s'" % text.replace('\\', '\\\\').replace("'", "\\'")
         self.sql("CREATE USER IF NOT EXISTS tenon@'127.0.0.1'; ALTER USER tenon@'127.0.0.1' IDENTIFIED BY %s; "
                  "GRANT ALL ON tenon.* TO tenon@'127.0.0.1'" % quoted)

@@ -20,12 +20,13 @@ class PostgreSQL(Peer):
     def __init__(self, certs: Optional[Certs] = None, cert: str = 'server') -> None:
         super().__init__()
         self.certs, self.cert = certs, cert
+        self.secret = PASSWORD  # the password of now
         self.bin = os.path.dirname(program('/usr/lib/postgresql/*/bin/initdb', 'initdb', package='postgresql'))
         self.made = False
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': PASSWORD, 'database': 'tenon',
+        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': self.secret, 'database': 'tenon',
                 'charset': 'utf8', **more}
 
     def psql(self, sql: str, database: str = 'postgres') -> str:
@@ -65,6 +66,7 @@ class PostgreSQL(Peer):
 
     def password(self, text: str) -> None:
         """Sets the password of user tenon, who is made when needed."""
+        self.secret = text
         exists = self.psql("SELECT 1 FROM pg_roles WHERE rolname = 'tenon'").strip()
         quoted = "E'%s'" % text.replace('\\', '\\\\').replace("'", "''")
         self.psql('%s ROLE tenon LOGIN PASSWORD %s' % ('ALTER' if exists else 'CREATE', quoted))

@@ -17,7 +17,7 @@ from peers.peer import Peer
 from peers.proxy import Proxy
 
 from .client import Client
-from .connectors import add, not_addable, on, peer, refused, run
+from .connectors import INJECTION, add, not_addable, on, peer, refused, run
 from .matrix import shows
 from .readme import script_of
 from .server import BUILD, ROOT, wait_for
@@ -26,12 +26,12 @@ Config = Dict[str, Any]
 Kinds = Union[str, Tuple[str, ...]]
 
 BAD_LINES = ('black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut')
-_LATE, _GONE = 'ConnTimeout', 'ConnUnavailable'
-BREAKS = {'black_hole': _LATE, 'half_open': _LATE, 'reset': _GONE, 'cut': _GONE, 'slow': _LATE}
+LATE, GONE = 'ConnTimeout', 'ConnUnavailable'
+BREAKS = [('black_hole', LATE), ('half_open', LATE), ('reset', GONE), ('cut', GONE), ('slow', LATE)]
 
 # What nearly every connector refuses in the same words: change of the configuration, class, part of the text.
-NO_SERVER = ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1')
-NO_NAME = ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved')
+NO_SERVER = ({'port': 1}, GONE, 'TCP: cannot connect to 127.0.0.1 port 1')
+NO_NAME = ({'host': 'no.such.host.invalid'}, GONE, 'DNS: the name `no.such.host.invalid` cannot be resolved')
 NO_TLS_MODE = ({'tls': 'yes'}, 'ConfigError', 'tls')
 NO_CA = ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca')
 NO_FIELD = ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?')
@@ -138,8 +138,8 @@ return [told, time.monotonic() - t]
 class Breaks(Connector):
     """A line that breaks in the middle of an answer."""
 
-    breaks: ClassVar[Dict[str, Kinds]] = BREAKS
-    fetch: ClassVar[str]                 # an expression with `n` whose value is n, with an answer of many bytes when n is `large`
+    breaks: ClassVar[List[Tuple[str, Kinds]]] = BREAKS
+    fetch: ClassVar[str]                 # an expression with `n` whose value is n; the answer has many bytes when n is `large`
     small, large = 10, 3000
     break_after = 4000                   # bytes of the answer
     broken: ClassVar[Config] = {'pool': {'query': '800ms'}}  # changes of the configuration
@@ -152,7 +152,7 @@ class Breaks(Connector):
         self.breaks_in_an_answer(api, it, mode, kinds, self.fetch)
 
     def breaks_in_an_answer(self, api: Client, it: Any, mode: str, kinds: Kinds, fetch: str, **changes: Any) -> None:
-        """The case itself, for files that run it with other forms of a request, too."""
+        """The case itself, for files that run it with another form of request, too."""
         with Proxy(it.port) as proxy:
             cid = add(api, self.type, self.at(it, proxy.port, **{**self.broken, **changes}))
             if self.before_break:
@@ -172,6 +172,7 @@ class Restarts(Connector):
     """A server that goes and comes."""
 
     restarted: ClassVar[Config] = {}     # changes of the configuration
+    gone_at_once = True                  # the first request of all tells that the server is not there
     ready_at_once = True                 # the peer's start() returns when requests are answered as before
 
     def to_restart(self, request: pytest.FixtureRequest) -> ContextManager[Peer]:
@@ -179,38 +180,97 @@ class Restarts(Connector):
         del request
         return peer(self.make)
 
-    @shows('faults', 'server restarted')
-    def test_restarted_server_is_not_noticed(self, api, request):
-        """Idle connections died: the next call gets new ones without an error; while it is down, a clear one."""
+    @pytest.fixture(scope='class')
+    def restartable(self, request: pytest.FixtureRequest) -> Iterator[Any]:
+        """The server of to_restart(), for all cases."""
         with self.to_restart(request) as own:
-            ask = calls(api, add(api, self.type, own.config(**self.restarted)), self.ask)
+            yield own
+
+    @shows('faults', 'server restarted')
+    def test_restarted_server_is_not_noticed(self, api, restartable):
+        """Idle connections died: the next call gets new ones without an error; while it is down, a clear one."""
+        ask = calls(api, add(api, self.type, restartable.config(**self.restarted)), self.ask)
+        assert ask() == self.gives
+        restartable.stop()
+        told = ask()
+        assert told != self.gives and (told[0] == GONE or not self.gone_at_once and wait_for(lambda: ask()[0] == GONE)), told
+        restartable.start()
+        assert self.ready_at_once or wait_for(lambda: ask() == self.gives)
+        for _ in range(4):
             assert ask() == self.gives
-            own.stop()
-            assert ask()[0] == 'ConnUnavailable'
-            own.start()
-            assert self.ready_at_once or wait_for(lambda: ask() == self.gives)
-            for _ in range(4):
-                assert ask() == self.gives
 
 
 class PasswordChanges(Restarts):
     """A server whose account gets another password."""
 
-    def change_password(self, own: Any) -> Config:
-        """Changes the password and ends the connections of the account -> the change of the configuration."""
-        raise NotImplementedError
+    def change_password(self, own: Any) -> None:
+        """Changes the password and ends the account's connections; own.config() has the new one from then on."""
+        own.password('another')
 
     @shows('faults', 'password changed')
-    def test_changed_password(self, api, request):
+    def test_changed_password(self, api, restartable):
         """Told as what it is until the configuration is changed, too."""
-        with self.to_restart(request) as own:
-            cid = add(api, self.type, own.config(**self.restarted))
-            ask = calls(api, cid, self.ask)
-            assert ask() == self.gives
-            change = self.change_password(own)
-            assert wait_for(lambda: ask() != self.gives and ask()[0] == 'Denied')
-            api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': own.config(**{**self.restarted, **change})}})
-            assert ask() == self.gives
+        cid = add(api, self.type, restartable.config(**self.restarted))
+        ask = calls(api, cid, self.ask)
+        assert ask() == self.gives
+        self.change_password(restartable)
+        assert wait_for(lambda: ask() != self.gives and ask()[0] == 'Denied')
+        api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': restartable.config(**self.restarted)}})
+        assert ask() == self.gives
+
+
+class Deadlines(Connector):
+    """Statements that take longer than they may."""
+
+    endless: ClassVar[List[str]]         # statements that would run for long
+    deadline_configs: ClassVar[List[Config]] = [{}]
+
+    def still_running(self, api: Client, it: Any) -> bool:
+        """Whether the server still works on one of them."""
+        raise NotImplementedError
+
+    @rows('changes', 'deadline_configs')
+    def test_deadlines_stop_the_server_too(self, api, it, changes):
+        """The operation ends in time and the statement does not go on at the server; the pool recovers."""
+        cid = add(api, self.type, it.config(**changes, pool={'query': '400ms'}))
+        told, seconds, after = on(api, cid, '''
+t = time.monotonic()
+told = [tell(lambda: c.query(*statement)) for statement in endless]
+return [told, time.monotonic() - t, %s]
+''' % self.ask, endless=[statement if isinstance(statement, list) else [statement] for statement in self.endless])
+        assert [t[0] for t in told] == ['ConnTimeout'] * len(self.endless) and seconds < 8 and after == self.gives, told
+        assert wait_for(lambda: not self.still_running(api, it))
+
+
+class Injection(Connector):
+    """Texts that would become SQL if anybody pasted them into a statement (reliability X-01)."""
+
+    victim: ClassVar[str]                # the columns v and b: text and bytes
+    victim_is = 'v = ?'
+    no_name: ClassVar[Tuple[Any, ...]]   # codes or SQLSTATEs of what is told when a column does not exist
+
+    def test_injection(self, api, it):
+        """They come back as they went in: as values of every shape, as keys, as names."""
+        same, each, twice, wrong, left = on(api, add(api, self.type, it.config()), '''
+c.non_query('DROP TABLE IF EXISTS victim')
+c.non_query('CREATE TABLE victim (n int, %s)' % columns)
+c.non_query('INSERT INTO victim VALUES ?', [[[i, t, t.encode()] for i, t in enumerate(texts)]])
+same = [(r['v'], r['b'].decode()) for r in c.query('SELECT v, b FROM victim ORDER BY n')] == [(t, t) for t in texts]
+sql = 'SELECT ? AS v, count(*) AS n FROM victim WHERE ' + is_ + ' AND ' + is_.replace('= ?', 'IN (?)')
+each = [c.query(sql, [t, t, [t, t]])[0] for t in texts]
+each += [dict(c.query('SELECT 1 AS n FROM victim WHERE ?', [{'v': t}])[0], v=t) for t in texts]
+for i, t in enumerate(texts):
+    c.non_query('UPDATE victim SET ? WHERE n = ?', [{'v': t + t}, i])
+twice = [r['v'] for r in c.query('SELECT v FROM victim ORDER BY n')] == [t + t for t in texts]
+names = [tell(lambda: c.query('SELECT ?? FROM victim', [t])) for t in texts]
+keys = [tell(lambda: c.non_query('UPDATE victim SET ?', [{t: 1}])) for t in texts]
+left = c.query('SELECT count(*) AS n FROM victim')[0]['n']
+return [same, [r['v'] for r in each] == texts * 2 and {r['n'] for r in each} == {1}, twice, names + keys, left]
+''', texts=INJECTION, columns=self.victim, is_=self.victim_is)
+        assert same and each and twice and left == len(INJECTION), (same, each, twice, left)
+        for text, told in zip(INJECTION * 2, wrong):
+            assert told is not None and told[0] in ('QueryError', 'InvalidArgument'), (text, told)
+            assert told[0] == 'InvalidArgument' or told[2] in self.no_name or told[3] in self.no_name, (text, told)
 
 
 class FewConnections(Connector):
@@ -342,6 +402,23 @@ class TlsIsMissed(Tls):
         """Refused in bounded time."""
         e = not_addable(api, self.type, secure.config(pool={'connect': '2s'}))
         assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout'), e
+
+
+class TlsNotOffered(Tls):
+    """The connector wants TLS, the server has none."""
+
+    def without_tls(self, request: pytest.FixtureRequest) -> ContextManager[Peer]:
+        """A server without a certificate."""
+        del request
+        return peer(self.make)
+
+    @shows('TLS', 'required but not offered refused')
+    def test_a_server_without_tls(self, api, request, certs):
+        """Never without because it is easier."""
+        with self.without_tls(request) as own:
+            for mode in ('on', 'unverified'):
+                e = not_addable(api, self.type, own.config(tls=mode, tls_ca=certs.text('ca.pem')))
+                assert 'TLS: ' in e['exception'], e
 
 
 class Contract(Connector):

@@ -23,10 +23,11 @@ class TDS(Peer):
             raise Missing('apsw is not installed (Debian: python3-apsw)') from None
         super().__init__()
         self.certs, self.cert, self.force = certs, cert, force
+        self.secret = PASSWORD  # the password of now
 
     def config(self, **more: object) -> dict:
         """A connector's configuration, without TLS unless it says so."""
-        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': PASSWORD, 'database': 'tenon', 'charset': 'utf8',
+        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': self.secret, 'database': 'tenon', 'charset': 'utf8',
                 'tls': 'off', **more}
 
     def start(self) -> 'TDS':
@@ -34,7 +35,7 @@ class TDS(Peer):
         if self.certs is not None:
             pem, key = self.certs.pair(self.cert)
             cert = [self.write('server.pem', pem), self.write('server.key', key)]
-        config = {'folder': self.dir, 'port': self.port, 'password': PASSWORD, 'cert': cert, 'force': self.force}
+        config = {'folder': self.dir, 'port': self.port, 'password': self.secret, 'cert': cert, 'force': self.force}
         tests = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.spawn(['/usr/bin/env', 'PYTHONPATH=' + tests, '/usr/bin/python3', '-B', '-m', 'peers.tds.server', json.dumps(config)])
         self.wait_port()
@@ -42,6 +43,7 @@ class TDS(Peer):
 
     def password(self, text: str) -> None:
         """Changes the password for sign-ins from now on."""
+        self.secret = text
         self.write('password', text)
 
     def close(self) -> None:
