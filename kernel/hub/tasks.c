@@ -416,7 +416,14 @@ static tn_rc host_get(void *ctx, tn_str id, tn_text *ret, tn_err *err)
 static tn_rc host_list(void *ctx, const tn_list *list, tn_text *ret_rows, int64_t *ret_total,
                        tn_err *err)
 {
-    return entities_ops.list(ctx, NULL, "task", list, ret_rows, ret_total, err);
+    struct buf b = BUF_INIT(0);
+    tn_rc rc = tk_list(host_tasks(ctx), list, &b, ret_total, err);
+    if (rc == TN_OK) {
+        ret_rows->s = buf_take(&b, &ret_rows->n);
+        rc = ret_rows->s ? TN_OK : err_set(err, TN_E_NOMEM, "no memory for tasks");
+    }
+    buf_finish(&b);
+    return rc;
 }
 
 const tn_host_tasks tasks_ops = {

@@ -200,13 +200,20 @@ struct progress {
     struct tk_op op;
     int64_t seq, epoch;
     tn_str json;
+    size_t id_n;
+    char id[64];
     char text[];
 };
 
 static tn_rc progress_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
 {
     struct progress *p = container_of(op, struct progress, op);
-    return jobs_progress(txn, p->seq, p->epoch, p->json, err);
+    struct buf sealed = BUF_INIT(0);
+    tn_str json = p->json;
+    tn_rc rc = tk_seal_text(op->t, "progress", (tn_str){p->id, p->id_n}, &json, 1, &sealed, err);
+    rc = rc ? rc : jobs_progress(txn, p->seq, p->epoch, json, err);
+    buf_finish(&sealed);
+    return rc;
 }
 
 static void progress_after(struct tk_op *op)
@@ -258,6 +265,8 @@ tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
     r->progress_ms = now;
     p->seq = r->job.seq;
     p->epoch = r->job.epoch;
+    p->id_n = r->job.id.n < sizeof p->id ? r->job.id.n : sizeof p->id;
+    memcpy(p->id, r->job.id.s, p->id_n);
     memcpy(p->text, json.s, json.n);
     p->json = (tn_str){p->text, json.n};
     rc = tk_submit(t, &p->op, progress_run, progress_after, err);

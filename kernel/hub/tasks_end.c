@@ -241,33 +241,36 @@ static void decide(struct tk_run *r, uint32_t status)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* The result is sealed here, on the writer thread: it may be large, and the loop has others to serve. */
+/* Everything is sealed here, on the writer thread: it may be large, and the loop has others to serve. */
 static tn_rc write_row(struct side_txn *txn, struct tk_run *r, tn_err *err)
 {
     struct tasks *t = r->op.t;
     struct job_end e = r->end;
-    struct buf sealed = BUF_INIT(0);
-    tn_rc rc = TN_OK;
-    if (e.result.n > 2) {
-        rc = tk_seal_result(t, r->job.id, e.result, &sealed, err);
-        e.result = buf_str(&sealed);
+    struct buf sealed[TK_END_TEXTS];
+    for (int i = 0; i < TK_END_TEXTS; i++) {
+        buf_init(&sealed[i], 0);
     }
-    rc = rc ? rc : jobs_end(t->jobs, txn, &e, err);
-    buf_finish(&sealed);
+    tn_rc rc = tk_seal_end(t, r->job.id, &e, sealed, err);
+    if (rc == TN_OK && r->again) {
+        rc = jobs_again(txn, &e, r->again_ms, tk_now_ms(), r->job.priority, r->counted, err);
+    } else if (rc == TN_OK) {
+        rc = jobs_end(t->jobs, txn, &e, err);
+    }
+    for (int i = 0; i < TK_END_TEXTS; i++) {
+        buf_finish(&sealed[i]);
+    }
     return rc;
 }
 
 static tn_rc end_run(struct side_txn *txn, struct tk_op *op, tn_err *err)
 {
     struct tk_run *r = container_of(op, struct tk_run, op);
-    tn_rc rc;
     if (r->again) {
         TN_KILLPOINT("retry");
-        rc = jobs_again(txn, &r->end, r->again_ms, tk_now_ms(), r->job.priority, r->counted, err);
     } else {
         TN_KILLPOINT("result");
-        rc = write_row(txn, r, err);
     }
+    tn_rc rc = write_row(txn, r, err);
     TN_KILLPOINT("result-written");
     return rc;
 }

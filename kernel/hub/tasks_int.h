@@ -180,10 +180,21 @@ tn_rc tk_seal(struct tasks *t, struct job *j, tn_err *err);
 tn_rc tk_open(struct tasks *t, struct job *j, tn_err *err);
 /* The same of a task that ends without a start: nothing is shown when it cannot be opened. */
 void tk_open_ended(struct tasks *t, struct job *j);
-/* Any thread: the same of a result; it is appended to ret. */
-tn_rc tk_seal_result(struct tasks *t, tn_str id, tn_str result, struct buf *ret, tn_err *err);
-/* Helper thread: jobs_get() with arguments and result opened. */
+/* Any thread: *text becomes its sealed form, which lies in `room`; a short one stays as it is. */
+tn_rc tk_seal_text(struct tasks *t, const char *column, tn_str id, tn_str *text, int json,
+                   struct buf *room, tn_err *err);
+/* Any thread: the same of all texts of an end, each in a buffer of its own that the caller has initialised. */
+#define TK_END_TEXTS 6
+tn_rc tk_seal_end(struct tasks *t, tn_str id, struct job_end *e, struct buf room[TK_END_TEXTS],
+                  tn_err *err);
+int tk_is_sealed(tn_str s);
+tn_rc tk_unseal(struct tasks *t, const char *column, tn_str id, tn_str sealed, struct buf *ret,
+                tn_err *err);
+
+/* ---- tasks_show.c (helper thread): jobs_get() and lists with everything opened -------------------------- */
 tn_rc tk_get(struct tasks *t, tn_str id, struct buf *ret, tn_err *err);
+tn_rc tk_list(struct tasks *t, const tn_list *list, struct buf *ret, int64_t *ret_total,
+              tn_err *err);
 
 /* ---- tasks_watch.c */
 void watch_started(struct tk_run *r);

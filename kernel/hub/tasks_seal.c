@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a durable call was asked with and what it returned is sealed while it lies in jobs.db: headers hold cookies and
- * authorizations, arguments and results whatever callers send, and the file may be copied by whoever makes backups.
- * Arguments and results are columns of JSON, so their sealed form is a JSON text. */
+/* What a durable call was asked with, what it told and what became of it is sealed while it lies in jobs.db: headers hold
+ * cookies and authorizations, arguments, results, exceptions and printed lines whatever people send, and the file may be
+ * copied by whoever makes backups. In columns of JSON the sealed form is a JSON text. */
 #include "kernel/base/err.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/tasks_int.h"
 #include "kernel/store/store.h"
-#include "kernel/value/json.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define SEALED     "tn1:"
 #define SEALED_ALL "\"" SEALED /* as JSON */
-#define MEMBERS    64
 
 /* table|column|id: a sealed text can be opened in its own place only. */
 static tn_str place_of(const char *column, tn_str id, char *text, size_t n)
@@ -37,8 +35,8 @@ static tn_rc seal(struct tasks *t, const char *column, tn_str id, tn_str plain, 
     return rc == TN_OK && ret->failed ? err_set(err, TN_E_NOMEM, "no memory for a task") : rc;
 }
 
-static tn_rc unseal(struct tasks *t, const char *column, tn_str id, tn_str sealed, struct buf *ret,
-                    tn_err *err)
+tn_rc tk_unseal(struct tasks *t, const char *column, tn_str id, tn_str sealed, struct buf *ret,
+                tn_err *err)
 {
     char place[128];
     if (str_prefix(sealed, SEALED_ALL)) {
@@ -49,7 +47,7 @@ static tn_rc unseal(struct tasks *t, const char *column, tn_str id, tn_str seale
     return rc == TN_OK && ret->failed ? err_set(err, TN_E_NOMEM, "no memory for a task") : rc;
 }
 
-static int is_sealed(tn_str s)
+int tk_is_sealed(tn_str s)
 {
     return str_prefix(s, SEALED) || str_prefix(s, SEALED_ALL);
 }
@@ -80,10 +78,10 @@ static tn_rc open_member(struct tasks *t, struct job *j, const char *column, tn_
                          tn_err *err)
 {
     struct buf b = BUF_INIT(0);
-    if (!is_sealed(*member)) { /* none, of a schedule, or from before they were sealed */
+    if (!tk_is_sealed(*member)) { /* none, or from before they were sealed */
         return TN_OK;
     }
-    return keep(j, member, &b, unseal(t, column, j->id, *member, &b, err), err);
+    return keep(j, member, &b, tk_unseal(t, column, j->id, *member, &b, err), err);
 }
 
 tn_rc tk_seal(struct tasks *t, struct job *j, tn_err *err)
@@ -107,51 +105,32 @@ void tk_open_ended(struct tasks *t, struct job *j)
     }
 }
 
-tn_rc tk_seal_result(struct tasks *t, tn_str id, tn_str result, struct buf *ret, tn_err *err)
+tn_rc tk_seal_text(struct tasks *t, const char *column, tn_str id, tn_str *text, int json,
+                   struct buf *room, tn_err *err)
 {
-    return seal(t, "result", id, result, 1, ret, err);
+    if (text->n <= (json ? 2 : 0)) { /* nothing, a digit, {} */
+        return TN_OK;
+    }
+    tn_rc rc = seal(t, column, id, *text, json, room, err);
+    *text = buf_str(room);
+    return rc;
 }
 
-/* One member of a task as JSON, the value opened; null when it cannot be. */
-static void show(struct tasks *t, tn_str id, const tn_json_member *m, struct buf *ret)
+tn_rc tk_seal_end(struct tasks *t, tn_str id, struct job_end *e, struct buf room[TK_END_TEXTS],
+                  tn_err *err)
 {
-    const char *column = str_is(m->key, "args")     ? "args"
-                         : str_is(m->key, "result") ? "result"
-                                                    : NULL;
-    tn_err err = TN_ERR_INIT;
-    size_t before;
-    buf_printf(ret, "%s\"%.*s\":", ret->len > 1 ? "," : "", (int)m->key.n, m->key.s);
-    before = ret->len;
-    if (column == NULL || m->kind != TN_JSON_STRING || !str_prefix(m->value, SEALED_ALL)) {
-        buf_add(ret, m->value.s, m->value.n);
-    } else if (unseal(t, column, id, m->value, ret, &err) != TN_OK) {
-        log_warn("tasks: %s of %.*s: %s", column, (int)id.n, id.s, err.msg);
-        ret->len = before;
-        buf_adds(ret, "null");
+    const struct {
+        const char *column;
+        tn_str *text;
+        int json;
+    } texts[TK_END_TEXTS] = {
+        {"result", &e->result, 1},       {"responseControl", &e->control, 1},
+        {"progress", &e->progress, 1},   {"exception", &e->exception, 0},
+        {"traceback", &e->traceback, 0}, {"logs", &e->logs, 0},
+    };
+    tn_rc rc = TN_OK;
+    for (int i = 0; i < TK_END_TEXTS && rc == TN_OK; i++) {
+        rc = tk_seal_text(t, texts[i].column, id, texts[i].text, texts[i].json, &room[i], err);
     }
-}
-
-static tn_rc show_all(struct tasks *t, tn_str id, tn_str json, struct buf *ret, tn_err *err)
-{
-    tn_json_member m[MEMBERS];
-    uint32_t kind, n = 0;
-    tn_rc rc = json_scan(json, &kind, m, MEMBERS, &n, err);
-    if (rc != TN_OK || kind != TN_JSON_OBJECT || n > MEMBERS) {
-        return rc ? rc : err_set(err, TN_E_INTERNAL, "the task is not an object of 64 members");
-    }
-    buf_addc(ret, '{');
-    for (uint32_t i = 0; i < n; i++) {
-        show(t, id, &m[i], ret);
-    }
-    buf_addc(ret, '}');
-    return ret->failed ? err_set(err, TN_E_NOMEM, "no memory for a task") : TN_OK;
-}
-
-tn_rc tk_get(struct tasks *t, tn_str id, struct buf *ret, tn_err *err)
-{
-    struct buf row = BUF_INIT(0);
-    tn_rc rc = jobs_get(t->jobs, id, &row, err);
-    rc = rc ? rc : show_all(t, id, buf_str(&row), ret, err);
-    buf_finish(&row);
     return rc;
 }

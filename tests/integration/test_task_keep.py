@@ -150,3 +150,68 @@ def test_what_a_call_carries_is_sealed_in_the_file(new_server: Any) -> None:
     assert api.get('/tasks/%s/do/get' % moved)['args'] is None
     assert wait_for(lambda: api.get('/tasks/do/list', id=moved)[0]['state'] == 'dead', 20)
     assert api.get('/tasks/do/list', id=moved)[0]['exceptionType'] == 'TaskUnreadable'
+
+
+def test_what_a_task_told_is_sealed_too(new_server: Any) -> None:
+    """Exceptions, tracebacks, printed lines and progress, of each attempt; who may ask reads them in every way there is. A row from before
+    they were sealed is shown as it is, one that was put elsewhere is not shown at all."""
+    s = new_server().start()
+    api = s.client()
+    script = api.script('''
+@DFF.API('a', retry={'max_attempts': 2, 'backoff': 0.01, 'dead_letter': True})
+def a(secret, fail):
+    print('printed ' + secret)
+    DFF.TASK.set_progress({'at': secret})
+    if fail:
+        raise ValueError(secret + ': "tn1:x" \\\\"')
+    return DFF.RESP(secret, headers={'X-Mine': secret})
+''')
+    one, secret = api.add_async_api(script + '.a'), 'Sesam-0ffne-Dich'
+    good, bad = [api.ended(api.task_id(one, {'secret': secret, 'fail': fail})) for fail in (False, True)]
+    told = secret + ': "tn1:x" \\"'
+    assert (good['state'], bad['state'], bad['exception'], bad['exceptionType']) == ('succeeded', 'dead', told, 'ValueError')
+    assert [a['exception'] for a in bad['attempts']] == [told, told]
+    assert 'printed ' + secret in good['logs'] and 'printed ' + secret in bad['logs'] and told in bad['traceback']
+    assert good['progress'] == bad['progress'] == {'at': secret}
+    assert api.request('GET', '/api/v1/tasks/%s/result' % good['id']).headers['X-Mine'] == secret
+    assert 'printed ' + secret in api.get('/tasks/%s/logs' % bad['id'])['logs']
+    assert secret in api.request('GET', '/api/v1/tasks/%s/events' % bad['id']).text
+    for path in ('/tasks/do/list', '/dead-letters/do/list'):
+        row = next(r for r in api.get(path) if r['id'] == bad['id'])
+        assert (row['exception'], row['progress']) == (told, {'at': secret})
+    s.stop()
+    for folder, _, names in os.walk(s.data):
+        for name in names:
+            if name.startswith('jobs.db'):
+                with open(os.path.join(folder, name), 'rb') as f:
+                    assert secret.encode() not in f.read(), name
+    db, seals = sqlite3.connect(os.path.join(s.data, 'jobs.db')), Seals(s.data)
+    row = db.execute('SELECT exception, traceback, logs, progress FROM tn_task WHERE id = ?', (bad['id'],)).fetchone()
+    assert seals.told('exception', bad['id'], row[0]) == told and told in seals.told('traceback', bad['id'], row[1])
+    assert 'printed' in seals.told('logs', bad['id'], row[2]) and seals.task('progress', bad['id'], row[3]) == {'at': secret}
+    assert [seals.told('exception', bad['id'], r[0]) for r in db.execute('SELECT exception FROM tn_attempt')] == [told]
+    db.execute('UPDATE tn_task SET exception = ?, logs = ?, progress = ? WHERE id = ?', ('old', 'lines', '[1]', good['id']))
+    db.execute('UPDATE tn_task SET exception = (SELECT traceback FROM tn_task WHERE id = ?) WHERE id = ?', (bad['id'], bad['id']))
+    db.commit()
+    db.close()
+    s.start()
+    api = s.client()
+    row = api.get('/tasks/%s/do/get' % good['id'])
+    assert (row['exception'], row['logs'], row['progress']) == ('old', 'lines', [1])
+    assert api.get('/tasks/%s/do/get' % bad['id'])['exception'] is None
+
+
+def test_what_a_schedule_passes_is_sealed(new_server: Any) -> None:
+    """Arguments of a task that a cron job started, as those of any other call, although the job's own row has them."""
+    s = new_server(env={'TENON_CRON_SECONDS': 'true'}).start()
+    api = s.client()
+    script = api.script("@DFF.API('c')\ndef c(secret):\n    return len(secret)\n")
+    job = api.post('/cron-jobs/do/add', {'data': {'funcId': script + '.c', 'cronExpr': '* * * * * *',
+                                                   'funcCallKwargsJSON': {'secret': 'Sesam-0ffne-Dich'}}})['id']
+    assert wait_for(lambda: api.get('/tasks/do/list', originId=job, state='succeeded'), 15)
+    s.stop()
+    db, seals = sqlite3.connect(os.path.join(s.data, 'jobs.db')), Seals(s.data)
+    rows = db.execute('SELECT id, args FROM tn_task WHERE originId = ?', (job,)).fetchall()
+    assert rows
+    for task_id, args in rows:
+        assert args.startswith('"tn1:') and seals.task('args', task_id, args) == {'secret': 'Sesam-0ffne-Dich'}

@@ -47,3 +47,7 @@ class Seals:
         if isinstance(value, str) and value.startswith('tn1:'):
             value = json.loads(self.open(value, 'tn_task|%s|%s' % (column, task_id)))
         return value
+
+    def told(self, column: str, task_id: str, stored: str) -> str:
+        """The text of exception, traceback or logs of tn_task or tn_attempt, which must be sealed."""
+        return self.open(stored, 'tn_task|%s|%s' % (column, task_id))
