@@ -18,6 +18,7 @@ scons bench                 tests/bench; figures go to the terminal
 scons fuzz [seconds=60]     every fuzz target for so many seconds
 scons install [DESTDIR=…]   install; `scons -c install` takes it away again
 scons install-<plugin>      one plugin alone, for split packages
+scons deb, scons rpm        distribution packages into build/packages
 
 '''
 SUITE = 'tests/check/suite.py'
@@ -61,10 +62,12 @@ def checks(env, lock, product, tests):
 
 
 def source_tools(env):
-    """fmt and lint over what git tracks."""
+    """fmt, lint and packages of what git tracks."""
     mode = ['--check'] if env['check'] else []
     _phony(env, 'fmt', [], ['packaging/scons/fmt'] + mode)
     _phony(env, 'lint', [], ['packaging/scons/lint', '--pkg-config', '$PKG_CONFIG'])
+    for kind in ('deb', 'rpm'):
+        _phony(env, kind, [], ['packaging/pack', kind])
 
 
 def _keep(nodes):
@@ -76,6 +79,14 @@ def _keep(nodes):
             seen.add(node)
             node.set_noclean()
             todo += node.all_children(scan=0)
+
+
+def _unit(target, source, env):
+    """The unit, with the program's path under the prefix (a Value, so that another prefix makes it anew)."""
+    text = source[0].get_text_contents().replace('=/usr/local/bin/', '=%s/bin/' % source[1].read())
+    with open(str(target[0]), 'w', encoding='utf-8') as f:
+        f.write(text)
+    os.chmod(str(target[0]), 0o644)
 
 
 def install(env, programs):
@@ -94,10 +105,11 @@ def install(env, programs):
         common += env.Command(under('$prefix', 'bin', 'fas'), '#build/%s/bin/tenon' % env['variant'],
                               'ln -sf tenon $TARGET')
     common += env.Install(under('$prefix', 'include', 'tenon'), env.Glob('#kernel/abi/tenon/*.h'))
-    for source, folder in (('packaging/man/tenon.1', '$prefix/share/man/man1'),
-                           ('packaging/systemd/tenon.service', '$unitdir')):
-        if os.path.exists(source):
-            common += env.Install(under(folder), '#' + source)
+    common += env.Install(under('$prefix/share/man/man1'), '#packaging/man/tenon.1')
+    # the unit names the program by its path
+    common += env.Command(under('$unitdir', 'tenon.service'),
+                          ['#packaging/systemd/tenon.service', env.Value(env.subst('$prefix'))],
+                          env.Action(_unit, 'install $TARGET'))
     common += env.InstallAs(under('$prefix', 'lib', 'sysusers.d', 'tenon.conf'), '#packaging/systemd/tenon.sysusers')
     env.Alias('install', common)
     for name, node in env['built_plugins']:
