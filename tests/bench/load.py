@@ -14,12 +14,14 @@ UNITS = {'us': 1.0, 'ms': 1e3, 's': 1e6, 'm': 6e7}
 
 
 class Run(NamedTuple):
-    """One run of wrk: requests/s, latencies in µs, answers that were not 2xx and socket errors."""
+    """One run of wrk: answers/s, latencies in µs, answers that were not 2xx and socket errors, and answers/s without those:
+    what compares, because an error page costs a server less than an answer."""
 
     rate: float
     p50: float
     p99: float
     bad: int
+    good: float
 
 
 def _micros(text: str) -> float:
@@ -36,10 +38,13 @@ def wrk(url: str, connections: int, seconds: float, script: str = '') -> Run:
     latency = {p: _micros(v) for p, v in re.findall(r'^\s+(50|99)%\s+(\S+)', text, re.M)}
     bad = re.search(r'Non-2xx or 3xx responses: (\d+)', text)
     errors = re.search(r'Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)', text)
-    if not rate:
+    answers = re.search(r'^\s*(\d+) requests in ', text, re.M)
+    if not rate or not answers:
         raise SystemExit('wrk printed no rate:\n' + text)
+    pages = int(bad.group(1)) if bad else 0
     return Run(float(rate.group(1)), latency.get('50', float('nan')), latency.get('99', float('nan')),
-               (int(bad.group(1)) if bad else 0) + (sum(map(int, errors.groups())) if errors else 0))
+               pages + (sum(map(int, errors.groups())) if errors else 0),
+               float(rate.group(1)) * (1 - pages / max(1, int(answers.group(1)))))
 
 
 def measure(server: Server, connections: int, seconds: float, warm: float) -> Run:
@@ -119,7 +124,7 @@ class Rotation:
                 self.bad[name] = self.bad.get(name, 0) + run.bad
             say('c=%d %s: bare %.0f/%.0f, %s' % (
                 self.connections, 'round %d' % (len(self.rounds) + 1) if r.steady else 'discarded',
-                r.before.rate, r.after.rate, ', '.join('%s %.0f' % (n, x.rate) for n, x in runs.items())))
+                r.before.rate, r.after.rate, ', '.join('%s %.0f' % (n, x.good) for n, x in runs.items())))
             if r.steady:
                 self.rounds.append(r)
             else:
@@ -134,16 +139,20 @@ class Rotation:
         return self
 
     def rates(self, name: str) -> Spread:
-        """Requests a second of a server."""
+        """Answers a second of a server, errors too."""
         return spread([r.runs[name].rate for r in self.rounds])
 
+    def good(self, name: str) -> Spread:
+        """2xx a second."""
+        return spread([r.runs[name].good for r in self.rounds])
+
     def to_anchor(self, name: str) -> Spread:
-        """Its rate against the anchor's, round by round."""
-        return spread([r.runs[name].rate / r.anchor for r in self.rounds])
+        """Its 2xx against the anchor's rate, round by round."""
+        return spread([r.runs[name].good / r.anchor for r in self.rounds])
 
     def ratio(self, name: str, other: str) -> Spread:
-        """One server against another, round by round."""
-        return spread([r.runs[name].rate / r.runs[other].rate for r in self.rounds])
+        """The 2xx of one server against those of another, round by round; without end when the other had none."""
+        return spread([r.runs[name].good / r.runs[other].good if r.runs[other].good else math.inf for r in self.rounds])
 
     def latency(self, name: Optional[str], which: str) -> Spread:
         """p50 or p99 in µs; name None: the anchor."""

@@ -63,19 +63,19 @@ def _goals(r: Result) -> List[str]:
 
 
 def _rates(r: Result) -> List[str]:
-    rows = ['| server | c | req/s, median (min–max) | of bare | p50 / p99 µs | not 2xx |', '|---|---|---|---|---|---|']
+    rows = ['| server | c | 2xx/s, median (min–max) | all answers/s | 2xx of bare | p50 / p99 µs | not 2xx |', '|---|---|---|---|---|---|---|']
     for c, rotation in sorted(r.rotations.items()):
         if not rotation.rounds:
-            rows.append('| – | %d | no steady round in %d | | | |' % (c, rotation.discarded))
+            rows.append('| – | %d | no steady round in %d | | | | |' % (c, rotation.discarded))
             continue
         anchors = [x.anchor for x in rotation.rounds]
-        rows.append('| bare libmicrohttpd | %d | %.0f (%.0f–%.0f) | 1 | %.0f / %.0f | |' % (
-            c, statistics.median(anchors), min(anchors), max(anchors),
+        rows.append('| bare libmicrohttpd | %d | %.0f (%.0f–%.0f) | %.0f | 1 | %.0f / %.0f | |' % (
+            c, statistics.median(anchors), min(anchors), max(anchors), statistics.median(anchors),
             rotation.latency(None, 'p50').median, rotation.latency(None, 'p99').median))
         for s in rotation.servers:
-            rows.append('| %s | %d | %.0f (%.0f–%.0f) | %s | %.0f / %.0f | %d |' % (
-                (s.name, c) + rotation.rates(s.name) + (
-                    rotation.to_anchor(s.name), rotation.latency(s.name, 'p50').median,
+            rows.append('| %s | %d | %.0f (%.0f–%.0f) | %.0f | %s | %.0f / %.0f | %d |' % (
+                (s.name, c) + rotation.good(s.name) + (
+                    rotation.rates(s.name).median, rotation.to_anchor(s.name), rotation.latency(s.name, 'p50').median,
                     rotation.latency(s.name, 'p99').median, rotation.bad[s.name])))
     return rows if r.rotations else []
 
