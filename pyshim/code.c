@@ -16,6 +16,7 @@ void code_free(struct script *s)
     if (s == NULL) {
         return;
     }
+    keep_free(s);
     Py_XDECREF(s->globals);
     Py_XDECREF(s->code);
     Py_XDECREF(s->portable);
@@ -121,6 +122,9 @@ static int script_set(struct script *s, PyObject *portable_take, PyObject *sourc
         Py_XDECREF(source_take);
         return -1;
     }
+    keep_free(s);
+    s->imports = code ? api_defines(code) : NULL;
+    s->misses = 0;
     Py_XSETREF(s->code, code);
     Py_XSETREF(s->portable, portable_take);
     Py_XSETREF(s->source, source_take);

@@ -40,8 +40,9 @@ struct record {
 
 static PyTypeObject api_type, deco_type;
 static Py_ssize_t extra_index = -1;
-static PyObject *fold_mark; /* fold.MARK */
-static struct deco *spare;  /* one decorator object at a time is the rule */
+static PyObject *fold_mark;    /* fold.MARK */
+static PyObject *fold_defines; /* fold.DEFINES */
+static struct deco *spare;     /* one decorator object at a time is the rule */
 
 static void record_free(void *p)
 {
@@ -302,6 +303,22 @@ PyObject *api_constants(PyObject *code)
     return ret;
 }
 
+PyObject *api_defines(PyObject *code)
+{
+    PyObject *consts = PyObject_GetAttrString(code, "co_consts"), *last, *ret = NULL;
+    Py_ssize_t n = consts ? PyTuple_GET_SIZE(consts) : 0;
+    last = n ? PyTuple_GET_ITEM(consts, n - 1) : NULL;
+    if (last != NULL && PyTuple_CheckExact(last) && PyTuple_GET_SIZE(last) == 2 &&
+        PyUnicode_CheckExact(PyTuple_GET_ITEM(last, 0)) &&
+        PyUnicode_Compare(PyTuple_GET_ITEM(last, 0), fold_defines) == 0 &&
+        PyTuple_CheckExact(PyTuple_GET_ITEM(last, 1))) {
+        ret = PyTuple_GET_ITEM(last, 1);
+    }
+    Py_XDECREF(consts); /* the code holds them */
+    PyErr_Clear();
+    return ret;
+}
+
 struct api {
     PyObject_HEAD vectorcallfunc vectorcall;
 };
@@ -330,7 +347,9 @@ int api_init(void)
         return -1;
     }
     fold_mark = PyObject_GetAttrString(shim.m_fold, "MARK");
-    if (fold_mark == NULL || !PyUnicode_Check(fold_mark)) {
+    fold_defines = PyObject_GetAttrString(shim.m_fold, "DEFINES");
+    if (fold_mark == NULL || !PyUnicode_Check(fold_mark) || fold_defines == NULL ||
+        !PyUnicode_Check(fold_defines)) {
         return -1;
     }
     PyObject_Init((PyObject *)&api, &api_type);

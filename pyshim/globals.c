@@ -234,8 +234,8 @@ static PyObject *vars_of(tn_str text, bool *ret_plain)
     return Py_NewRef(known_vars.dict);
 }
 
-/* A copy of the entry script's template with the values of this call. */
-static PyObject *task_values(struct task *t)
+/* A copy of the entry script's template with the values of this call; `keep_too`: or what the last call has left. */
+static PyObject *task_values(struct task *t, bool keep_too)
 {
     const struct lang_call *c = t->call;
     struct script *s = t->entry;
@@ -249,7 +249,9 @@ static PyObject *task_values(struct task *t)
         (c->vars.n && (vars = vars_of(c->vars, &plain)) == NULL)) {
         return NULL;
     }
-    d = PyDict_Copy(s->globals);
+    t->plain = plain;
+    d = keep_too && plain && !t->debug ? keep_take(t) : NULL;
+    d = d ? d : PyDict_Copy(s->globals);
     if (d == NULL || set_take(d, N.task_id, str_py(c->task_id)) < 0 ||
         set_take(d, N.func_chain, call_chain(s, plain ? NULL : vars)) < 0 ||
         PyDict_SetItem(d, N.http_request, t->http) < 0 ||
@@ -263,7 +265,7 @@ static PyObject *task_values(struct task *t)
 
 PyObject *globals_entry(struct task *t)
 {
-    PyObject *d = task_values(t);
+    PyObject *d = task_values(t, true);
     if (d != NULL && set_take(d, N.dff, dff_new(t->entry->id)) < 0) {
         Py_CLEAR(d);
     }
@@ -273,7 +275,7 @@ PyObject *globals_entry(struct task *t)
 PyObject *globals_import(struct task *t, PyObject *id)
 {
     /* From the call again, not from the entry's globals: the script may have changed those. */
-    if (t->base == NULL && (t->base = task_values(t)) == NULL) {
+    if (t->base == NULL && (t->base = task_values(t, false)) == NULL) {
         return NULL;
     }
     PyObject *d = PyDict_Copy(t->base);
@@ -282,6 +284,33 @@ PyObject *globals_import(struct task *t, PyObject *id)
         Py_CLEAR(d);
     }
     return d;
+}
+
+Py_ssize_t globals_given(void)
+{
+    return template_size;
+}
+
+int globals_refresh(PyObject *dict, PyObject *from)
+{
+    PyObject *const keys[] = {
+        N.func_name,    N.func_id,         N.origin,     N.origin_id,     N.queue,
+        N.trigger_time, N.trigger_time_ms, N.start_time, N.start_time_ms,
+    };
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (PyDict_SetItem(dict, keys[i], PyDict_GetItem(from, keys[i])) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int globals_forget(PyObject *dict)
+{
+    return PyDict_SetItem(dict, N.http_request, Py_None) < 0 ||
+                   PyDict_SetItem(dict, N.dff, Py_None) < 0
+               ? -1
+               : 0;
 }
 
 void globals_drop(PyObject *dict)

@@ -79,10 +79,13 @@ static void unlist_module(struct task_module *m)
     }
 }
 
-static void free_module(struct task_module *m)
+static void free_module(struct task *t, struct task_module *m)
 {
     unlist_module(m);
     Py_XDECREF(m->module);
+    if (m->dict == t->globals) {
+        keep_settle(t);
+    }
     globals_drop(m->dict);
     Py_DECREF(m->name);
     PyMem_Free(m);
@@ -95,7 +98,7 @@ static void remove_module(struct task *t, struct task_module *m)
         at = &(*at)->next;
     }
     *at = m->next;
-    free_module(m);
+    free_module(t, m);
 }
 
 /* Waits until another thread has executed m. Two threads that wait for each other see a partial
@@ -341,6 +344,6 @@ void importer_leave(struct task *t)
     while (t->modules != NULL) {
         struct task_module *m = t->modules;
         t->modules = m->next;
-        free_module(m);
+        free_module(t, m);
     }
 }

@@ -46,12 +46,17 @@ PyObject *run_script(struct task *t)
         (t->entry->uses_request && httpreq_fill(t->http) < 0)) {
         return NULL;
     }
-    code = Py_NewRef(t->entry->code);
-    done = PyEval_EvalCode(code, t->globals, t->globals);
-    Py_DECREF(code);
+    if (t->kept) {
+        done = Py_NewRef(Py_None);
+    } else {
+        code = Py_NewRef(t->entry->code);
+        done = PyEval_EvalCode(code, t->globals, t->globals);
+        Py_DECREF(code);
+    }
     if (done != NULL) {
         Py_DECREF(done);
         t->modules->owner = 0;
+        keep_begin(t);
         v = t->call->flags & TN_CALL_NO_FUNC ? Py_NewRef(Py_None) : call_func(t);
     }
     if (t->state != NULL) {
@@ -164,7 +169,7 @@ static void clean(struct task *t)
     Py_CLEAR(t->api_funcs);
     Py_CLEAR(t->print_logs);
     if (t->globals != NULL) {
-        Py_DECREF(t->globals); /* the list of modules has the other reference */
+        Py_DECREF(t->globals); /* the list of modules has another reference */
     }
     Py_CLEAR(t->base);
     importer_leave(t);

@@ -76,7 +76,10 @@ struct script {
     PyObject *func_id;
     PyObject *origin, *origin_id;
     int64_t numbers[SCRIPT_NUMBERS]; /* that `globals` has, see keep_numbers() */
-    bool uses_request;               /* its text names _DFF_HTTP_REQUEST */
+    PyObject *imports;   /* of a top level that only defines (fold.py), in code; else NULL */
+    struct kept *kept;   /* namespace that the next call may begin with, see keep.c */
+    unsigned misses;     /* calls in a row that left it changed */
+    bool uses_request;   /* its text names _DFF_HTTP_REQUEST */
     bool uses_modules;   /* its text names something that looks modules up by name (code.c) */
     char md5[33];        /* of the source; "" unknown */
     uint64_t generation; /* of the last check */
@@ -111,6 +114,8 @@ struct task {
     uint64_t last_print_ns;
     size_t print_bytes; /* kept for print_logs */
     bool debug;
+    bool plain;  /* nothing in its vars differs from the template */
+    bool kept;   /* the namespace is entry->kept's */
     bool retire; /* threads of the call would not end */
 };
 
@@ -169,6 +174,19 @@ PyObject *globals_entry(struct task *t);
 PyObject *globals_import(struct task *t, PyObject *id);
 /* Empties a module's dict when nothing but itself can still reach it; steals the reference. */
 void globals_drop(PyObject *dict);
+Py_ssize_t globals_given(void); /* members that every namespace begins with */
+/* Takes over what the template says of this call, forgets what belongs to one call; -1 with an exception set. */
+int globals_refresh(PyObject *dict, PyObject *from);
+int globals_forget(PyObject *dict);
+
+/* ---- namespaces that need not be made again (keep.c) ---- */
+/* Globals in which the script has already run, but for the values of the call; NULL (no exception): there are none. */
+PyObject *keep_take(struct task *t);
+/* The script has run: what changes from now on is the call's doing. */
+void keep_begin(struct task *t);
+void keep_settle(struct task *t); /* the call is over, and t->globals was given back */
+void keep_free(struct script *s);
+
 int builtins_init(void);
 void builtins_check(void); /* undoes what a script changed */
 
@@ -186,6 +204,8 @@ int api_init(void);
 PyObject *api_object(void); /* borrowed */
 /* The code with decorators where fold.py has left marks; the same object when there are none. */
 PyObject *api_constants(PyObject *code);
+/* The imports that fold.py has found, borrowed from code, or NULL. */
+PyObject *api_defines(PyObject *code);
 int httpreq_init(void);
 PyObject *httpreq_new(const struct lang_call *call);
 int httpreq_fill(PyObject *req);      /* fetches and parses now; -1 with an exception set */

@@ -325,6 +325,8 @@ static void section(char *head, char *text)
         close(st.stacks_fd);
     } else if (strcmp(head, "retire") == 0) {
         same("retire", str_of(st.reply.retire ? "yes" : "no"), arg);
+    } else if (strcmp(head, "kept") == 0) {
+        same("kept", str_of(is_kept(arg) ? "yes" : "no"), text);
     } else if (strcmp(head, "log") == 0) {
         check_log(text);
     } else {

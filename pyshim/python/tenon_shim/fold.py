@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles a script so that `@DFF.API(...)` with literal options is a constant of its code, not built anew in
-every call. pyshim/dff_api.c turns the constants into decorators when the code is loaded."""
+every call. pyshim/dff_api.c turns the constants into decorators when the code is loaded. Tells besides whether
+the top level does nothing but define (pyshim/keep.c)."""
 
 import _ast
 import marshal
 
 MARK = "\0DFF.API"
+DEFINES = "\0DFF.DEFINES"
 _OPTIONS_MAX = 18
 # With these a script may change what `DFF` or `DFF.API` is without naming it.
 _DYNAMIC = {"exec", "eval", "globals", "locals", "vars", "setattr", "delattr", "__builtins__"}
@@ -84,8 +86,62 @@ def _steady(tree) -> bool:
     return True
 
 
+def _own(name: str) -> bool:
+    """A name that the platform does not give to the script."""
+    return name != "DFF" and not name.startswith(("__", "_DFF"))
+
+
+def _constant(node) -> bool:
+    """A literal that nobody can change."""
+    if type(node) is _ast.Tuple:
+        return all(_constant(x) for x in node.elts)
+    value = _literal(node)
+    return type(value) in _PLAIN
+
+
+def _defines(node) -> bool:
+    """A function whose definition evaluates nothing but constants."""
+    args = node.args
+    return (_own(node.name) and node.returns is None and not getattr(node, "type_params", None) and
+            not any(args.kw_defaults) and all(_constant(x) for x in args.defaults) and
+            all(x is None or x.annotation is None
+                for x in args.posonlyargs + args.args + args.kwonlyargs + [args.vararg, args.kwarg]) and
+            all(type(x) is _ast.Constant for x in node.decorator_list))
+
+
+def _imports(tree):
+    """The imports of a top level that only imports modules, defines functions and binds literals, as tuples (name that is
+    bound, module, attribute or None); None: it does more, which has to be done in every call."""
+    found = []
+    try:
+        for i, node in enumerate(tree.body):
+            kind = type(node)
+            if kind is _ast.Import:
+                # of `import a.b` only a is bound, and it may change without it
+                if any("." in x.name or "__" in x.name for x in node.names):
+                    return None
+                found += [(x.asname or x.name, x.name, None) for x in node.names]
+            elif kind is _ast.ImportFrom:
+                if node.level or "__" in node.module or any(x.name == "*" for x in node.names):
+                    return None
+                found += [(x.asname or x.name, node.module, x.name) for x in node.names]
+            elif kind in (_ast.FunctionDef, _ast.AsyncFunctionDef):
+                if not _defines(node):
+                    return None
+            elif kind is _ast.Assign:
+                if not all(type(x) is _ast.Name and _own(x.id) for x in node.targets):
+                    return None
+                _literal(node.value)
+            elif kind is not _ast.Pass and not (i == 0 and kind is _ast.Expr and type(node.value) is _ast.Constant):
+                return None
+    except _NotLiteral:
+        return None
+    return tuple(found) if all(_own(x[0]) for x in found) else None
+
+
 def compile_script(source: str, name: str):
-    """-> code object, or None: nothing to gain, or not provably the same; compile it as it is."""
+    """-> code object, or None: nothing to gain, or not provably the same; compile it as it is. With a top level that
+    only defines, the last constant is (DEFINES, its imports)."""
     try:
         tree = compile(source, name, "exec", _ast.PyCF_ONLY_AST, True)
         found = False
@@ -105,6 +161,10 @@ def compile_script(source: str, name: str):
                     value=(MARK, marshal.dumps(options)), kind=None, lineno=node.lineno,
                     col_offset=node.col_offset, end_lineno=node.end_lineno, end_col_offset=node.end_col_offset)
                 found = True
-        return compile(tree, name, "exec", 0, True) if found else None
+        imports = _imports(tree)
+        if not found and imports is None:
+            return None
+        code = compile(tree, name, "exec", 0, True)
+        return code if imports is None else code.replace(co_consts=code.co_consts + ((DEFINES, imports),))
     except Exception:  # what is wrong with it, the ordinary way tells
         return None
