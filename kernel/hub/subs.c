@@ -167,6 +167,9 @@ static tn_sub *sub_new(struct subs *s, tn_str connector, const tn_sub_plan *p)
     pthread_mutex_init(&u->lock, NULL);
     u->flags = p->flags;
     u->since_ms = clock_wall_us() / 1000;
+    if (p->size >= offsetof(tn_sub_plan, since_us) + sizeof p->since_us) {
+        u->wanted_us = p->since_us;
+    }
     u->connector = str_dup(connector);
     u->topic = str_dup(p->topic);
     u->func = str_dup(p->func);

@@ -47,6 +47,7 @@ struct tn_sub {
     struct sub_source source;
     void *conf;
     int stop_fd, done_fd;
+    int64_t wanted_us;    /* since_us of its plan */
     tn_sub *after;        /* (subs.lock) had the same uid and must end first */
     bool stopping, ended; /* (subs.lock) */
 

@@ -85,6 +85,7 @@ static void consume(tn_sub *u)
         .conf = u->conf,
         .stop_fd = u->stop_fd,
         .done_fd = u->done_fd,
+        .since_us = u->wanted_us,
     };
     int backoff = BACKOFF_MS;
     while (!stops(u)) {

@@ -65,6 +65,7 @@ static void plan_add(struct plans *p, const json_t *row, const json_t *h,
     const struct snap_func *f = snapshot_func(snap, text_of(func));
     json_t *label = json_pack("{s:O}", "topic", json_object_get(h, "topic"));
     tn_task_req *t = &p->task[p->n];
+    int64_t since_us = 0;
     if (f != NULL) {
         task_req_of_func(f, &kind_connector, text_of(row_text(row, "id")), NULL, t);
     } else {
@@ -81,8 +82,10 @@ static void plan_add(struct plans *p, const json_t *row, const json_t *h,
     p->label[p->n] = json_dumps(label, JSON_COMPACT);
     json_decref(label);
     t->label = text_of(p->label[p->n]);
+    iso_parse(text_of(row_text(row, "updateTime")), &since_us);
     p->plan[p->n] = (tn_sub_plan){
         .size = sizeof *p->plan,
+        .since_us = since_us,
         .flags = (json_is_true(json_object_get(config, "multiSubClient")) ? TN_SUB_MULTI : 0) |
                  (strcmp(how, "memory") == 0 ? TN_SUB_MEMORY : 0),
         .topic = text_of(row_text(h, "topic")),

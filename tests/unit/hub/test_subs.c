@@ -24,6 +24,7 @@ static const tn_field fields[] = {{TN_FIELD(struct conf, host), .dflt = "nowhere
 /* ---- the trigger ----------------------------------------------------------------------------- */
 static _Atomic(tn_sub *) current;
 static _Atomic int runs, inside, most_inside, give_up, done_fd;
+static _Atomic int64_t since;
 static char host[32];
 
 static tn_rc consume(void *inst, tn_sub *sub, const tn_sub_info *info, tn_err *err)
@@ -34,6 +35,7 @@ static tn_rc consume(void *inst, tn_sub *sub, const tn_sub_info *info, tn_err *e
         atomic_store(&most_inside, n);
     }
     snprintf(host, sizeof host, "%s", ((const struct conf *)info->conf)->host);
+    atomic_store(&since, info->since_us);
     atomic_store(&done_fd, info->done_fd);
     atomic_store(&current, sub);
     atomic_fetch_add(&runs, 1);
@@ -115,8 +117,11 @@ static void put(const char *config, uint32_t n)
 {
     const tn_task_req task = {
         .size = sizeof task, .script = TN_STR("a__b"), .func = TN_STR("f"), .queue = 6};
-    const tn_sub_plan plan = {
-        .size = sizeof plan, .topic = TN_STR("t"), .func = TN_STR("a__b.f"), .task = &task};
+    const tn_sub_plan plan = {.size = sizeof plan,
+                              .topic = TN_STR("t"),
+                              .func = TN_STR("a__b.f"),
+                              .task = &task,
+                              .since_us = 1700000000000000};
     assert_int_equal(subs_put(subs, TN_STR("c"), TN_STR("fake"), str_of(config), &plan, n, &err),
                      TN_OK);
 }
@@ -162,6 +167,7 @@ static void test_order_and_fates(void **state)
     tn_sub_done done[8];
     (void)state;
     assert_string_equal(host, "here");
+    assert_int_equal(atomic_load(&since), 1700000000000000);
     for (uint64_t i = 1; i <= 3; i++) {
         assert_int_equal(deliver(i, TN_DELIVER_TELL), TN_OK);
     }

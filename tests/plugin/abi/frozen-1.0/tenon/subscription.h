@@ -16,10 +16,11 @@
 /* One (connector, topic, function) that is enabled. */
 typedef struct tn_sub_plan {
     uint32_t size;
-    uint32_t flags; /* TN_SUB_* */
-    tn_str topic;   /* topic, pattern or filter, as the user wrote it */
-    tn_str func;    /* "set__script.func" */
+    uint32_t flags;          /* TN_SUB_* */
+    tn_str topic;            /* topic, pattern or filter, as the user wrote it */
+    tn_str func;             /* "set__script.func" */
     const tn_task_req *task; /* what a message runs; args, id, times are filled for each one */
+    int64_t since_us;        /* wall clock: since when somebody wants it like this; 0 = not known */
 } tn_sub_plan;
 
 typedef struct tn_sub tn_sub;
@@ -35,6 +36,8 @@ typedef struct tn_sub_info {
     const void *conf; /* struct of tn_trigger_ops.sub_config, secrets opened */
     int32_t stop_fd;  /* readable: return soon */
     int32_t done_fd;  /* readable: done() has something to tell */
+    int64_t
+        since_us; /* of tn_sub_plan: what was sent later is wanted, even when nobody could listen yet */
 } tn_sub_info;
 
 /* tn_host_subs.deliver flags */
