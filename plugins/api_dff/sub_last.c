@@ -152,9 +152,9 @@ json_t *sub_last_get(const char *connector, const char *topic, const char *func)
         out = json_object();
         json_object_foreach(one, status, text)
         {
-            json_object_set_new(
-                out, status,
-                json_loadb(json_string_value(text), json_string_length(text), 0, NULL));
+            json_object_set_new(out, status,
+                                json_loadb(json_string_value(text), json_string_length(text),
+                                           JSON_ALLOW_NUL, NULL)); /* a message may hold a zero */
         }
     }
     pthread_mutex_unlock(&lock);
