@@ -50,6 +50,7 @@ PLUGIN_TOPS = ('plugins', 'connectors', 'auth')
 SHARED = {'plugins/http_common': ('plugins/http_common', 'plugins/frontend_h1', 'plugins/frontend_http'),
           'connectors/redis': ('connectors/redis', 'plugins/trigger_redis'),
           'connectors/mqtt': ('connectors/mqtt', 'plugins/trigger_mqtt'),
+          'connectors/kafka': ('connectors/kafka', 'plugins/trigger_kafka'),
           'auth/user_list': ('auth/user_list', 'auth/basic', 'auth/digest')}
 ONLY_IN = {'Python.h': 'pyshim'}  # the interpreter has one door
 

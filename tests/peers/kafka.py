@@ -10,15 +10,18 @@ from .fetched import folder
 from .peer import Peer, free_port, program
 
 PASSWORD = 'p@ss-word'
-_JAVA = ['-Xmx384m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn']
+_QUICK = ('-X', 'topic.metadata.refresh.interval.ms=50')  # a topic that is being made is found at once
+_JAVA = ['-Xmx384m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+         '-Dorg.slf4j.simpleLogger.log.kafka.coordinator.group=info']  # who joins which group
 
 
 class Kafka(Peer):
     """`port` is plain; `sasl`, `tls`, `sasl_tls`, `wrong` (a certificate for another name) are the other listeners. The user
     is `app` with PASSWORD, by PLAIN."""
 
-    def __init__(self, certs: Optional[Certs] = None) -> None:
+    def __init__(self, certs: Optional[Certs] = None, largest: int = 1000000) -> None:
         super().__init__()
+        self.largest = largest  # bytes of a message
         self.jars = os.path.join(folder('kafka'), 'jars', '*')
         self.java = program('java', '/usr/lib/jvm/*/bin/java', package='default-jdk-headless')
         self.certs = certs
@@ -51,8 +54,10 @@ class Kafka(Peer):
             'inter.broker.listener.name=PLAIN', 'controller.listener.names=CTRL', 'log.dirs=' + self.path('data'),
             'sasl.enabled.mechanisms=PLAIN', 'listener.name.sasl.plain.sasl.jaas.config=' + jaas,
             'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', 'transaction.state.log.replication.factor=1',
-            'transaction.state.log.min.isr=1', 'group.initial.rebalance.delay.ms=0', 'num.partitions=3', 'message.max.bytes=1000000',
-            'controlled.shutdown.enable=false', 'log.cleaner.enable=false']
+            'transaction.state.log.min.isr=1', 'group.initial.rebalance.delay.ms=0', 'num.partitions=3', 'message.max.bytes=%d' % self.largest,
+            'controlled.shutdown.enable=false', 'log.cleaner.enable=false',
+            # a broker that comes back after a crash need not wait for the end of its former session
+            'broker.session.timeout.ms=2000', 'broker.heartbeat.interval.ms=500']
         return '\n'.join(lines) + '\n'
 
     def start(self) -> 'Kafka':
@@ -73,3 +78,13 @@ class Kafka(Peer):
                               errors='replace', timeout=60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+    def send(self, topic: str, *messages: object) -> None:
+        """Publishes with the independent client; a topic that is not there is made."""
+        self.kcat('-P', *_QUICK, '-t', topic, text=''.join('%s\n' % m for m in messages))
+
+    def send_file(self, topic: str, data: bytes, times: int = 1) -> None:
+        """The same bytes as one message each."""
+        with open(self.path('message'), 'wb') as f:
+            f.write(data)
+        self.kcat('-P', *_QUICK, '-X', 'message.max.bytes=%d' % self.largest, '-t', topic, *[self.path('message')] * times)
