@@ -248,7 +248,7 @@ static void ring_all(struct list *busy)
 {
     list_for_each(it, busy) {
         struct link *l = list_entry(it, struct link, node);
-        if (l->unrung) {
+        if (l->unrung_ns) {
             link_ring(l);
         }
     }

@@ -21,8 +21,8 @@
 #define WINDOW_NS                                                                                  \
     200000ull                   /* work handed to a worker in advance; also how long a call may wait
                                      behind another before somebody else is woken */
-#define WINDOW_CALLS 32u        /* and never more calls than this */
-#define BELL_CALLS   8u         /* calls that are worth a bell before we sleep */
+#define WINDOW_CALLS 128u       /* and never more calls than this: short ones shall fill the window */
+#define BELL_NS      (WINDOW_NS / 2)   /* work that is worth a bell before we sleep */
 #define CHEAP_NS     (WINDOW_NS / 4)   /* below: a function that is known to be cheap */
 #define PREEMPT_NS   (10 * WINDOW_NS)  /* a cheap call that takes longer is stuck, not just preempted */
 #define CROWDED_NS   (20 * WINDOW_NS)  /* wait that wakes more workers than there are free processors */
@@ -132,8 +132,8 @@ struct link {
     uint64_t revoked_word; /* what we last made of the claim word */
     struct list sent;      /* calls in its ring, the first is the running one */
     unsigned nsent;
-    unsigned unrung; /* calls published since the last bell */
-    uint64_t load_ns; /* expected cost of sent */
+    uint64_t load_ns;   /* expected cost of sent */
+    uint64_t unrung_ns; /* of what was published since the last bell */
     uint64_t head_ns; /* when the first of sent became first */
     uint64_t started_ns;
     uint64_t check_ns; /* next look */

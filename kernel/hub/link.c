@@ -155,7 +155,7 @@ int link_room(const struct link *l, uint32_t est_ns)
 void link_ring(struct link *l)
 {
     struct ipc_msg m = {.type = IPC_M_BELL};
-    l->unrung = 0;
+    l->unrung_ns = 0;
     atomic_thread_fence(memory_order_seq_cst); /* publish before reading the flag */
     if (atomic_load_explicit(&l->page->worker_sleeps, memory_order_relaxed) &&
         atomic_exchange(&l->page->worker_sleeps, 0)) {
@@ -206,8 +206,10 @@ int link_send(struct link *l, tn_call *c, uint64_t now)
     list_push_back(&l->sent, &c->node);
     ipc_ring_publish(&l->page->calls, tail);
     /* What one look at the network brings goes to the worker at once: it is woken before we sleep, or
-     * when there is enough for it to do meanwhile. */
-    if (++l->unrung >= BELL_CALLS || l->b->sleepy) {
+     * when there is enough for it to do meanwhile. Counted in work, not in calls: it does short ones faster than
+     * they come, and woken for a few of them it would sleep again before the next. */
+    l->unrung_ns += c->est_ns;
+    if (l->unrung_ns >= BELL_NS || l->b->sleepy) {
         link_ring(l);
     }
     return 1;
