@@ -107,11 +107,28 @@ tn_rc exchanges_create(struct hub *h, tn_err *err);
 void exchanges_destroy(struct hub *h);
 size_t exchanges_open(const struct hub *h);
 
-/* services.c: code registry, questions of scripts. */
+/* code.c: published code by script id with its generation. */
+tn_rc code_create(struct hub *h, tn_err *err);
+void code_destroy(struct hub *h);
+
+/* The generation of the last commit. Loop thread; a moment old for others. */
+uint64_t code_generation(const struct hub *h);
+
+/* tn_host_calls: what a thread puts and drops counts from its commit on, all at once. Any thread. `ctx` is the host's. */
+tn_rc code_put(void *ctx, tn_str script, tn_str source, tn_str marshal, tn_err *err);
+void code_drop(void *ctx, tn_str script);
+uint64_t code_commit(void *ctx); /* -> the new generation */
+
+/* The zygote compiled a script: workers get that instead of the source. Ignored when another generation is published. */
+void code_compiled(void *hub, tn_str script, uint64_t generation, tn_str marshal);
+
+/* A worker's question {"script":"a__b","have":"<id>"} -> one JSON line, then source or compiled bytes. */
+void code_ask(struct hub *h, tn_str payload, void *token);
+
+/* services.c: questions of scripts. */
 tn_rc services_create(struct hub *h, tn_err *err);
 void services_destroy(struct hub *h);
 void services_ask(void *user, tn_str service, tn_str payload, void *token);
-void services_compiled(void *user, tn_str script, uint64_t generation, tn_str marshal);
 
 /* auths.c: authentication methods for apis; their plugins are loaded when first asked for. */
 tn_rc auths_create(struct hub *h, tn_err *err);

@@ -289,7 +289,7 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
 {
     const struct broker_hooks hooks = {.user = h,
                                        .ask = services_ask,
-                                       .compiled = services_compiled,
+                                       .compiled = code_compiled,
                                        .ready = on_workers_ready,
                                        .sweep = on_sweep};
     struct groups_conf g;
@@ -339,6 +339,9 @@ static tn_rc hub_start(struct hub *h, int ctl, struct hub_plugin *store_hp,
     }
     if (rc == TN_OK) {
         rc = router_create(&h->router, err);
+    }
+    if (rc == TN_OK) {
+        rc = code_create(h, err);
     }
     if (rc == TN_OK) {
         rc = services_create(h, err);
@@ -424,6 +427,7 @@ static void hub_stop(struct hub *h)
     plug_detach(&h->store_conn);
     exchanges_destroy(h);
     services_destroy(h);
+    code_destroy(h);
     router_destroy(h->router);
     map_finish(&h->counters, free);
     plug_registry_finish(&h->registry);
