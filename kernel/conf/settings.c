@@ -3,18 +3,14 @@
 #include "kernel/conf/settings.h"
 
 #include "kernel/base/err.h"
-#include "kernel/base/log.h"
 #include "kernel/base/map.h"
 #include "kernel/base/str.h"
-#include "kernel/conf/settings_dff.h"
+#include "kernel/conf/settings_int.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SYSTEM_FILE "/etc/tenon/tenon.yaml"
@@ -365,66 +361,6 @@ static void check_sections(const struct conf *c, struct conf_problems *p)
     }
 }
 
-static void add_folder(struct buf *out, const char *folder)
-{
-    char real[PATH_MAX];
-    struct stat st;
-    if (realpath(folder, real) != NULL && stat(real, &st) == 0 && S_ISDIR(st.st_mode) &&
-        (out->len == 0 || strstr(out->data, real) == NULL)) {
-        buf_printf(out, "%s%s", out->len != 0 ? ":" : "", real);
-    }
-}
-
-/* Plugins beside the running program: in the build tree, then installed. */
-static char *default_plugins(void)
-{
-    static const char *const places[] = {"../plugins", "plugins", "../lib/tenon/plugins"};
-    char exe[PATH_MAX], path[PATH_MAX + 32];
-    struct buf out = BUF_INIT(PATH_MAX * 4);
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n > 0) {
-        exe[n] = '\0';
-        *strrchr(exe, '/') = '\0';
-        for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-            snprintf(path, sizeof path, "%s/%s", exe, places[i]);
-            add_folder(&out, path);
-        }
-    }
-    return buf_take(&out, NULL);
-}
-
-const char *settings_log_form(const struct settings *s)
-{
-    const char *form = s->log_format != NULL ? s->log_format : "auto";
-    bool file = s->log_file != NULL && s->log_file[0] != '\0';
-    return file && strcmp(form, "auto") == 0 ? "text" : form;
-}
-
-/* Defaults that depend on other things, and the secrets that no log line may show. */
-static void derive(struct settings *s)
-{
-    if (s->plugins != NULL && *s->plugins == '\0') {
-        char *found = default_plugins();
-        if (found != NULL) {
-            free((char *)s->plugins);
-            s->plugins = found;
-        }
-    }
-    if (s->resources != NULL && *s->resources == '\0' && s->data != NULL) {
-        char *path = NULL;
-        if (asprintf(&path, "%s/resources", s->data) >= 0) {
-            free((char *)s->resources);
-            s->resources = path;
-        }
-    }
-    const char *const secrets[] = {s->auto_setup_admin_password.s, s->auto_setup_ak_secret.s,
-                                   s->secret.s, settings_dff_secret(s, "MYSQL_PASSWORD"),
-                                   settings_dff_secret(s, "REDIS_PASSWORD")};
-    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
-        log_mask(str_of(secrets[i]));
-    }
-}
-
 tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
                     struct conf_problems *p)
 {
@@ -464,7 +400,7 @@ tn_rc settings_load(struct settings *s, const char *config_path, int argc, char 
                      (long long)s->workers_min, (long long)s->workers_max);
     }
     check_sections(s->conf, p);
-    derive(s);
+    settings_derive(s);
     settings_dff_reflect(s);
     unsigned errors = p->errors - before;
     conf_problems_finish(&own);

@@ -71,6 +71,8 @@ tn_rc settings_load(struct settings *s, const char *config_path, int argc, char 
                     struct conf_problems *p);
 /* What log_form() is to be told: a log file is never the journal. */
 const char *settings_log_form(const struct settings *s);
+/* Opens the log of this process as the settings want it, on standard error; also after settings that are wrong. */
+void settings_open_log(const struct settings *s, const char *process);
 /* After settings_load(), before other threads and processes are: TENON_* and DFF_* variables whose name
  * says password, secret, token or key are wiped from the environment of this process. */
 void settings_hide_environment(void);

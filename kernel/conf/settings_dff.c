@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The setting names of DataFlux Func: an existing deployment's environment and user-config.yaml are
  * understood, and api plugins can ask for any of them. */
-#include "kernel/conf/settings_dff.h"
+#include "kernel/conf/settings_int.h"
 
 #include "kernel/base/map.h"
 #include "kernel/base/str.h"

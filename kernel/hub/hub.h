@@ -87,6 +87,19 @@ static inline int hub_on_loop(const struct hub *h)
     return pthread_equal(pthread_self(), h->loop_thread) != 0;
 }
 
+/* plugins.c: finding them forks probes, so it comes before the first thread. */
+tn_rc plugins_find(struct hub *h, tn_err *err);
+/* Loads, attaches and registers what the hub uses: all apis, the triggers of schedules and the chosen frontend. Others wait
+ * until something names them. */
+tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems, tn_err *err);
+/* What apis do before the first request; may block. Logs what does not start. */
+tn_rc plugins_start_apis(struct hub *h, tn_err *err);
+/* The one frontend that has the listeners; all but start do nothing before it. Loop thread. */
+tn_rc frontend_start(struct hub *h, tn_err *err);
+uint32_t frontend_active(const struct hub *h); /* requests it is still busy with */
+void frontend_drain(const struct hub *h);
+void frontend_stop(const struct hub *h);
+
 /* router.c: immutable after start. */
 tn_rc router_create(struct router **ret, tn_err *err);
 void router_destroy(struct router *r);

@@ -7,14 +7,13 @@
 #include "kernel/base/fd.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
-#include "kernel/hub/groups_conf.h"
 #include "kernel/hub/cache.h"
+#include "kernel/hub/groups_conf.h"
 #include "kernel/hub/hub.h"
 #include "kernel/hub/metrics.h"
 #include "kernel/hub/schedules_host.h"
 #include "kernel/hub/subs_host.h"
 #include "kernel/hub/tasks.h"
-#include <errno.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -22,28 +21,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-#define HUB_KINDS                                                                                  \
-    ((1u << TN_KIND_API) | (1u << TN_KIND_FRONTEND) | (1u << TN_KIND_AUTH) |                       \
-     (1u << TN_KIND_TRIGGER) | (1u << TN_KIND_CONNECTOR))
-
-static int level_of(const char *name)
-{
-    static const struct {
-        const char *name;
-        int level;
-    } levels[] = {{"error", TN_LOG_ERROR},
-                  {"warning", TN_LOG_WARNING},
-                  {"notice", TN_LOG_NOTICE},
-                  {"info", TN_LOG_INFO},
-                  {"debug", TN_LOG_DEBUG}};
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (strcmp(name, levels[i].name) == 0) {
-            return levels[i].level;
-        }
-    }
-    return TN_LOG_NOTICE;
-}
 
 /* ---- drain ------------------------------------------------------------------------------------ */
 /* Nothing runs any more; what came of the last tasks is still to be written. */
@@ -57,7 +34,6 @@ static void hub_leave(void *user)
 static void drain_check(void *user)
 {
     struct hub *h = user;
-    uint32_t active = 0;
     if (h->draining == 2) {
         if (!tasks_busy(h) && !subs_busy(h->subs)) {
             loop_stop(h->loop);
@@ -66,14 +42,8 @@ static void drain_check(void *user)
         }
         return;
     }
-    for (size_t i = 0; i < h->nplugins; i++) {
-        const struct hub_plugin *hp = &h->plugins[i];
-        if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
-            active += ((const tn_frontend_ops *)hp->plug->ops)->active(hp->pi.inst);
-        }
-    }
     /* A start that is under way on a helper thread still uses the broker. */
-    if (h->apis_started && exchanges_open(h) == 0 && active == 0) {
+    if (h->apis_started && exchanges_open(h) == 0 && frontend_active(h) == 0) {
         broker_drain(h->broker, hub_leave, h);
         return;
     }
@@ -90,39 +60,11 @@ static void hub_drain(void *user)
     log_info("draining: %zu requests are open", exchanges_open(h));
     subs_drain(h->subs); /* what they have read already is still stored */
     tasks_drain(h, (uint64_t)h->settings.drain.ms * NS_PER_MS);
-    for (size_t i = 0; i < h->nplugins; i++) {
-        const struct hub_plugin *hp = &h->plugins[i];
-        if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
-            ((const tn_frontend_ops *)hp->plug->ops)->drain(hp->pi.inst);
-        }
-    }
+    frontend_drain(h);
     drain_check(h);
 }
 
 /* ---- start ------------------------------------------------------------------------------------ */
-static tn_rc frontends_start(struct hub *h, tn_err *err)
-{
-    int started = 0;
-    for (size_t i = 0; i < h->nplugins; i++) {
-        const struct hub_plugin *hp = &h->plugins[i];
-        if (hp->plug->desc.kind != TN_KIND_FRONTEND) {
-            continue;
-        }
-        const tn_frontend_ops *ops = hp->plug->ops;
-        tn_rc rc = ops->start(hp->pi.inst, h->listen_fds, h->nlisten, err);
-        if (rc != TN_OK) {
-            return rc;
-        }
-        started = 1;
-        break; /* the listeners belong to one frontend */
-    }
-    return started ? TN_OK
-                   : err_set(err, TN_E_NOTFOUND,
-                             "no frontend plugin \"%s\" was found in %s: nothing can listen; "
-                             "frontend_engine names another one",
-                             h->settings.frontend_engine, h->settings.plugins);
-}
-
 /* Ready when the apis have loaded and the first workers stand by; only then are connections taken. */
 static void ready_check(struct hub *h)
 {
@@ -130,11 +72,10 @@ static void ready_check(struct hub *h)
         return;
     }
     tn_err err = TN_ERR_INIT;
-    if (frontends_start(h, &err) != TN_OK) {
+    if (frontend_start(h, &err) != TN_OK) {
         log_alert("%s", err.msg);
         exit(1);
     }
-    h->listening = 1;
     tasks_start(h);
     tn_str rest = str_of(h->settings.listen), one;
     char url[256];
@@ -164,20 +105,13 @@ static void apis_done(void *user)
     ready_check(h);
 }
 
+/* On a helper thread. */
 static void apis_start(void *user)
 {
     struct hub *h = user;
     tn_err err = TN_ERR_INIT;
-    for (size_t i = 0; i < h->nplugins; i++) {
-        const struct hub_plugin *hp = &h->plugins[i];
-        if (hp->plug->desc.kind != TN_KIND_API) {
-            continue;
-        }
-        const tn_api_ops *ops = hp->plug->ops;
-        if (ops->start != NULL && ops->start(hp->pi.inst, &err) != TN_OK) {
-            log_alert("api %s does not start: %s", hp->plug->desc.name, err.msg);
-            _exit(1);
-        }
+    if (plugins_start_apis(h, &err) != TN_OK) {
+        _exit(1);
     }
     loop_post(h->loop, apis_done, h);
 }
@@ -196,57 +130,6 @@ static void on_zygote(void *user, int fd)
 static void on_reopened(void *user)
 {
     broker_renew(((struct hub *)user)->broker);
-}
-
-static int is_used(const struct hub *h, const struct plug *p)
-{
-    return p->desc.kind == TN_KIND_API || schedules_wants(p) || (p->desc.kind == TN_KIND_FRONTEND &&
-                                           strcmp(p->desc.name, h->settings.frontend_engine) == 0);
-}
-
-/* Loads, attaches and registers what the hub uses: all apis and the chosen frontend. Auth, trigger and
- * connector plugins wait until something names them. */
-static tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems,
-                           tn_err *err)
-{
-    h->plugins = calloc(h->registry.n + 1, sizeof *h->plugins);
-    if (h->plugins == NULL) {
-        return err_set(err, TN_E_NOMEM, "no memory for plugins");
-    }
-    for (size_t i = 0; i < h->registry.n; i++) {
-        struct plug *p = h->registry.plugs[i];
-        if (!is_used(h, p)) {
-            continue;
-        }
-        struct hub_plugin *hp = &h->plugins[h->nplugins];
-        hp->hub = h;
-        hp->plug = p;
-        host_fill(hp);
-        char prefix[80];
-        snprintf(prefix, sizeof prefix, "%s.%s.", plug_kind_name(p->desc.kind), p->desc.name);
-        tn_rc rc = plug_load(p, &hp->host, err);
-        if (rc == TN_OK) {
-            rc = plug_attach(p, c, prefix, &hp->pi, problems, err);
-        }
-        if (rc != TN_OK) {
-            return rc;
-        }
-        h->nplugins++;
-        if (p->desc.kind == TN_KIND_API) {
-            const tn_api_ops *ops = p->ops;
-            rc = router_add(h->router, hp, err);
-            if (rc == TN_OK && ops->entities != NULL) {
-                rc = store_define(h->store, p->desc.name, ops->entities, ops->migrations, err);
-            }
-            if (rc == TN_OK && ops->entities != NULL) {
-                rc = records_define(h, p->desc.name, ops->entities, err);
-            }
-            if (rc != TN_OK) {
-                return rc;
-            }
-        }
-    }
-    return TN_OK;
 }
 
 /* The store's connector; its host table lives as long as the process. */
@@ -309,22 +192,6 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
                                          .idle_ns = (uint64_t)h->settings.worker_idle.ms * NS_PER_MS,
                                          .metrics = h->metrics};
         rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
-    }
-    return rc;
-}
-
-/* Forks its probes, so it comes before the first thread. */
-static tn_rc plugins_find(struct hub *h, tn_err *err)
-{
-    tn_rc rc = plug_discover(&h->registry, h->settings.plugins, err);
-    if (rc == TN_OK) {
-        rc = plug_open_all(&h->registry, HUB_KINDS, err);
-    }
-    for (size_t i = 0; i < h->registry.nreports; i++) {
-        if (h->registry.reports[i].problem != NULL) {
-            log_error("plugin %s is not used: %s", h->registry.reports[i].path,
-                      h->registry.reports[i].problem);
-        }
     }
     return rc;
 }
@@ -397,12 +264,7 @@ static void hub_stop(struct hub *h)
     if (!subs_stop(h->subs)) {
         _exit(1); /* a thread hangs in its plugin: nothing may be taken from under it */
     }
-    for (size_t i = 0; i < h->nplugins; i++) {
-        struct hub_plugin *hp = &h->plugins[i];
-        if (h->listening && hp->plug->desc.kind == TN_KIND_FRONTEND) {
-            ((const tn_frontend_ops *)hp->plug->ops)->stop(hp->pi.inst);
-        }
-    }
+    frontend_stop(h);
     schedules_stop(h->schedules);
     tasks_stop(h);
     cache_stop(h->cache);
@@ -475,8 +337,7 @@ int main(int argc, char **argv)
     struct conf_problems problems = {BUF_INIT(0), 0, 0};
     tn_rc rc = settings_load(&h->settings, NULL, nrest, rest, &problems);
     settings_hide_environment();
-    log_open("hub", rc == TN_OK ? level_of(h->settings.log_level) : TN_LOG_INFO, -1);
-    log_form(settings_log_form(&h->settings), NULL);
+    settings_open_log(&h->settings, "hub");
     if (rc != TN_OK) {
         log_alert("configuration: %s", problems.text.data ? problems.text.data : "unreadable");
         return 1;

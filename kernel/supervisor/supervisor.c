@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The supervisor: starts hub and zygote, introduces them to each other, restarts what dies, stops in
- * order. It does nothing that could fail later on: no plugin, no store, no request. */
-#include "kernel/supervisor/supervisor.h"
+/* The supervisor: signals, what hub and zygote say, the watchdog, stopping in order. It does nothing that
+ * could fail later on: no plugin, no store, no request. */
 #include "kernel/base/clock.h"
 #include "kernel/base/err.h"
 #include "kernel/base/fd.h"
 #include "kernel/base/log.h"
 #include "kernel/base/proc.h"
 #include "kernel/supervisor/ctl.h"
+#include "kernel/supervisor/supervisor_int.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,143 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEADY_NS    (10 * NS_PER_S)   /* a child that lived that long is restarted at once */
-#define DELAY_NS     (100 * NS_PER_MS) /* the second time in a row, doubled up to ... */
-#define DELAY_MAX_NS (5 * NS_PER_S)
-#define STOP_NS      (5 * NS_PER_S) /* on top of the drain time, before the hub is killed */
-#define LEAVE_NS     (2 * NS_PER_S) /* for the zygote and its workers after the hub */
-#define OWN_OPTIONS  (2 * LISTEN_MAX + 8)
+#define STOP_NS  (5 * NS_PER_S) /* on top of the drain time, before the hub is killed */
+#define LEAVE_NS (2 * NS_PER_S) /* for the zygote and its workers after the hub */
 
-enum { HUB, ZYGOTE, CHILDREN };
-static const char *const programs[CHILDREN] = {"tenon-hub", "tenon-worker"};
-
-struct child {
-    pid_t pid; /* 0 = not running */
-    int ctl;
-    int was_ready;     /* ever */
-    int ready;         /* this process */
-    unsigned failures; /* quick deaths in a row */
-    uint64_t started_ns, start_at;
-};
-struct supervisor {
-    struct settings settings;
-    struct listeners listeners;
-    struct child child[CHILDREN];
-    char **args; /* settings options, for the children */
-    int nargs;
-    int lockfd, sigfd, stdout_told;
-    int asked; /* the hub owes us an answer */
-    uint64_t watch_ns, watch_at; /* watchdog of systemd: period of our questions; 0 = none */
-    int stopping; /* 1 draining, 2 hub has gone */
-    int code;
-    uint64_t kill_at;  /* while stopping */
-    char folder[4096]; /* of our own program */
-};
-
-/* ---- children ------------------------------------------------------------------------------------------ */
-
-static void tell(struct child *c, uint32_t type, int fd)
-{
-    struct ctl_msg m = {.type = type};
-    if (c->pid && fd_send(c->ctl, &m, sizeof(m), fd, MSG_DONTWAIT) < 0) {
-        log_warn("telling process %d (message %u): %s", (int)c->pid, type, strerror(errno));
-    }
-}
-
-static void keep(int fd)
-{
-    fcntl(fd, F_SETFD, 0);
-}
-
-/* In the forked child; everything not named here is closed by exec. */
-static _Noreturn void become(struct supervisor *s, int which, int ctl)
-{
-    char path[sizeof(s->folder) + 32], nums[OWN_OPTIONS][16];
-    char **argv = calloc((size_t)s->nargs + OWN_OPTIONS + 2, sizeof(*argv));
-    int n = 0, k = 0;
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0); /* ^C in a terminal is ours alone */
-    unsetenv("NOTIFY_SOCKET"); /* what systemd hears is ours, too */
-    unsetenv("WATCHDOG_USEC");
-    unsetenv("WATCHDOG_PID");
-    if (which == HUB) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0,
-              0); /* the zygote ends its workers first, then itself */
-    }
-    snprintf(path, sizeof(path), "%s/%s", s->folder, programs[which]);
-    argv[n++] = path;
-    if (which == ZYGOTE) {
-        argv[n++] = "--zygote";
-    }
-    keep(ctl);
-    snprintf(nums[k], sizeof(nums[k]), "%d", ctl);
-    argv[n++] = "--ctl";
-    argv[n++] = nums[k++];
-    for (unsigned i = 0; which == HUB && i < s->listeners.n; i++) {
-        keep(s->listeners.fds[i]);
-        snprintf(nums[k], sizeof(nums[k]), "%d", s->listeners.fds[i]);
-        argv[n++] = "--listen-fd";
-        argv[n++] = nums[k++];
-    }
-    if (which == HUB) {
-        /* An answer has some forty small pieces; with seven of a size kept ready (glibc's default) a
-         * tenth of the hub's time went into finding memory. */
-        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=4000", 0);
-        keep(s->lockfd); /* the folder stays locked until the hub is gone as well */
-    }
-    for (int i = 0; i < s->nargs; i++) {
-        argv[n++] = s->args[i];
-    }
-    execv(path, argv);
-    log_alert("cannot start %s: %s", path, strerror(errno));
-    _exit(127);
-}
-
-static void start(struct supervisor *s, int which)
-{
-    struct child *c = &s->child[which];
-    int pair[2];
-    c->started_ns = clock_mono_ns();
-    c->start_at = 0;
-    c->ready = 0;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
-        log_alert("channel to %s: %s", programs[which], strerror(errno));
-        c->start_at = c->started_ns + DELAY_MAX_NS;
-        return;
-    }
-    pid_t pid = fork();
-    if (pid == 0) {
-        become(s, which, pair[1]);
-    }
-    fd_close(&pair[1]);
-    if (pid < 0) {
-        log_alert("starting %s: %s", programs[which], strerror(errno));
-        fd_close(&pair[0]);
-        c->start_at = c->started_ns + DELAY_MAX_NS;
-        return;
-    }
-    c->pid = pid;
-    c->ctl = pair[0];
-}
-
-/* Makes the two known to each other, again after each restart of one of them. */
-static void introduce(struct supervisor *s)
-{
-    int pair[2];
-    if (!s->child[HUB].pid || !s->child[ZYGOTE].pid) {
-        return;
-    }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
-        log_alert("channel between hub and zygote: %s", strerror(errno));
-        return;
-    }
-    tell(&s->child[ZYGOTE], CTL_PEER, pair[0]);
-    tell(&s->child[HUB], CTL_PEER, pair[1]);
-    fd_close(&pair[0]);
-    fd_close(&pair[1]);
-}
+/* ---- stopping ---------------------------------------------------------------------------------------------- */
 
 static void stop(struct supervisor *s, int code)
 {
@@ -169,45 +36,7 @@ static void stop(struct supervisor *s, int code)
     s->code = code;
     s->kill_at = clock_mono_ns() + (uint64_t)s->settings.drain.ms * NS_PER_MS + STOP_NS;
     notify_send("STOPPING=1");
-    tell(&s->child[HUB], CTL_DRAIN, -1);
-}
-
-static void describe(int status, char *out, size_t n)
-{
-    if (WIFSIGNALED(status)) {
-        const char *name = sigabbrev_np(WTERMSIG(status));
-        snprintf(out, n, "was killed by SIG%s", name ? name : "?");
-    } else {
-        snprintf(out, n, "left with exit code %d", WEXITSTATUS(status));
-    }
-}
-
-static void on_death(struct supervisor *s, int which, int status)
-{
-    struct child *c = &s->child[which];
-    char how[64];
-    describe(status, how, sizeof(how));
-    c->pid = 0;
-    fd_close(&c->ctl);
-    if (s->stopping) {
-        if (status && which == HUB) {
-            log_warn("%s %s while stopping", programs[which], how);
-        }
-        return;
-    }
-    log_alert("%s %s", programs[which], how);
-    if (!c->was_ready && WIFEXITED(status)) {
-        stop(s, 1); /* it said why; trying again would not change that */
-        return;
-    }
-    uint64_t now = clock_mono_ns(), wait = 0;
-    if (now - c->started_ns < STEADY_NS && c->failures++) {
-        wait = DELAY_NS << (c->failures < 8 ? c->failures - 2 : 6);
-        wait = wait < DELAY_MAX_NS ? wait : DELAY_MAX_NS;
-    } else if (now - c->started_ns >= STEADY_NS) {
-        c->failures = 0;
-    }
-    c->start_at = now + wait;
+    child_tell(&s->child[HUB], CTL_DRAIN, -1);
 }
 
 static void reap(struct supervisor *s)
@@ -217,24 +46,11 @@ static void reap(struct supervisor *s)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (int i = 0; i < CHILDREN; i++) {
             if (s->child[i].pid == pid) {
-                on_death(s, i, status);
+                if (child_died(s, i, status)) {
+                    stop(s, 1);
+                }
             }
         }
-    }
-}
-
-static void start_due(struct supervisor *s)
-{
-    int started = 0;
-    for (int i = 0; i < CHILDREN && !s->stopping; i++) {
-        struct child *c = &s->child[i];
-        if (!c->pid && c->start_at <= clock_mono_ns()) {
-            start(s, i);
-            started += c->pid != 0;
-        }
-    }
-    if (started) {
-        introduce(s);
     }
 }
 
@@ -297,8 +113,8 @@ static void reopen_log(struct supervisor *s)
         return;
     }
     dup2(fd, STDERR_FILENO);
-    tell(&s->child[ZYGOTE], CTL_REOPEN, fd); /* first: the hub then has new workers forked */
-    tell(&s->child[HUB], CTL_REOPEN, fd);
+    child_tell(&s->child[ZYGOTE], CTL_REOPEN, fd); /* first: the hub then has new workers forked */
+    child_tell(&s->child[HUB], CTL_REOPEN, fd);
     fd_close(&fd);
 }
 
@@ -329,7 +145,7 @@ static void watch(struct supervisor *s)
         notify_send("WATCHDOG=1");
     } else if (!s->asked) {
         s->asked = 1;
-        tell(&s->child[HUB], CTL_PING, -1);
+        child_tell(&s->child[HUB], CTL_PING, -1);
     }
 }
 
@@ -384,7 +200,7 @@ static int due(struct supervisor *s)
 static void serve(struct supervisor *s)
 {
     for (;;) {
-        start_due(s);
+        children_start_due(s);
         watch(s);
         int wait = due(s);
         if (s->stopping == 2 && !s->child[ZYGOTE].pid) {
@@ -408,19 +224,6 @@ static void serve(struct supervisor *s)
 }
 
 /* ---- start -------------------------------------------------------------------------------------------------- */
-
-static int level_of(const char *name)
-{
-    static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
-    static const int levels[] = {TN_LOG_ERROR, TN_LOG_WARNING, TN_LOG_NOTICE, TN_LOG_INFO,
-                                 TN_LOG_DEBUG};
-    for (size_t i = 0; name && i < sizeof(levels) / sizeof(*levels); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            return levels[i];
-        }
-    }
-    return TN_LOG_NOTICE;
-}
 
 static tn_rc prepare(struct supervisor *s, tn_err *err)
 {
@@ -487,8 +290,7 @@ int supervisor_main(int argc, char **argv)
     if (problems.text.len) {
         fprintf(stderr, "%s", problems.text.data); /* warnings */
     }
-    log_open("tenond", level_of(s.settings.log_level), -1);
-    log_form(settings_log_form(&s.settings), NULL);
+    settings_open_log(&s.settings, "tenond");
     reopen_log(&s);
     if (prepare(&s, &err)) {
         fprintf(stderr, "tenond: %s\n", err.msg);

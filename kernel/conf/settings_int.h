@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The setting names of DataFlux Func (spec 6.3) beside our own; only settings.c uses this. */
+/* The parts of settings_load(): the names of DataFlux Func (spec 6.3) beside our own, and what follows at the end. */
 #pragma once
 #include "kernel/conf/settings.h"
 
@@ -11,3 +11,5 @@ void settings_dff_take(struct settings *s, struct conf *c, const char *key, cons
 void settings_dff_listen(struct settings *s, struct conf *c);
 /* Writes what our settings say back to the keys that mean the same. */
 void settings_dff_reflect(struct settings *s);
+/* Fills in defaults that depend on other things; registers secrets with log_mask(). */
+void settings_derive(struct settings *s);
