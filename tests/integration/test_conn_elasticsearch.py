@@ -3,22 +3,17 @@
 
 import http.server
 import json
-import os
-import subprocess
 import threading
-import time
 from typing import Any, Callable, List, Tuple
 
 import pytest
-from peers.nginx import PASSWORD, Nginx
+from peers.nginx import Nginx
 from peers.odd_http import OddHttp
 from peers.opensearch import OpenSearch
 from peers.peer import free_port
-from peers.proxy import Proxy
-from support.connectors import add, fresh, not_addable, on, peer, refused
+from support.cases import BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, Breaks, ClientCertificate, Contract, Panel, Readme, Refusals
+from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT
 
 
 @pytest.fixture(scope='module')
@@ -221,77 +216,34 @@ def test_sign_in(api):
         assert '/eu-west-1/es/aws4_request' in headers['authorization']
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, certs, es):
-    """TLS ends at nginx in front of the server."""
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    body = "return c.query('GET', '/')[1]['version']['distribution']"
-    with peer(Nginx, certs=certs, to_port=es.port) as own:
-        for config in ({'tls_ca': ca}, {'tls_ca': ca, 'host': 'localhost'}, {'tls': 'unverified'}):
-            assert on(api, add(api, 'elasticsearch', own.config(**config)), body) == 'opensearch'
-        e = not_addable(api, 'elasticsearch', own.config())
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-    with peer(Nginx, certs=certs, cert='wrong', to_port=es.port) as own:
-        e = not_addable(api, 'elasticsearch', own.config(tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-    with peer(Nginx, certs=certs, client=True, to_port=es.port) as own:
-        assert on(api, add(api, 'elasticsearch', own.config(tls_ca=ca, tls_cert=pem, tls_key=key)), body) == 'opensearch'
-    with peer(Nginx) as own:
-        e = not_addable(api, 'elasticsearch', own.config(user='tenon', password='wrong', host='127.0.0.1', port=1))
-        assert e['exceptionType'] == 'ConnUnavailable' and PASSWORD not in str(e)
+class TestElasticsearch(Contract, Readme, Panel, Breaks, Refusals, ClientCertificate):
+    """What elasticsearch shares with the other connectors. TLS ends at nginx in front of the server."""
 
+    type, fixture = 'elasticsearch', 'es'
+    tls_on: dict = {}
+    tls_ask, tls_gives = "c.query('GET', '/')[1]['version']['distribution']", 'opensearch'
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
+                ({'protcol': 'http'}, 'ConfigError', 'did you mean `protocol`?'),
+                ({'user': 'tenon', 'password': 'wrong', 'port': 1}, 'ConnUnavailable', 'TCP: ')]
+    fetch, small, large, break_after = "n if c.query('GET', '/_nodes/stats') else 0", 1, 1, 100
+    breaks, broken = [*BREAKS, ('garbage', GONE)], {'retries': 0, 'pool': {'query': '1500ms', 'connect': '1500ms'}}
+    panel = [('GET /_cat/indices', lambda got: 'panel' in [row['index'] for row in got[1]])]
+    panel_refused, before_panel = 'GET /none', "c.query('PUT', '/panel')"
+    contract = ['query=["GET /_cat/indices"]']
+    readme_id, readme_gives = 'search', [2, 'books', ['Book 1', 'Book 2', 'Book 3']]
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
-    ({'protcol': 'http'}, 'ConfigError', 'did you mean `protocol`?'),
-])
-def test_refused_with_the_step_that_failed(api, es, change, kind, says):
-    e = not_addable(api, 'elasticsearch', es.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
+    def with_tls(self, request, certs, **options):
+        return peer(Nginx, certs=certs, to_port=request.getfixturevalue('es').port, **options)
 
+    def with_wrong_name(self, request, certs):
+        return self.with_tls(request, certs, cert='wrong')
 
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
-                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
-def test_a_line_that_breaks(api, es, mode, kinds):
-    """While connecting and in the middle of an answer."""
-    with Proxy(es.port) as proxy:
-        cid = add(api, 'elasticsearch', es.config(port=proxy.port, retries=0, pool={'query': '1500ms', 'connect': '1500ms'}))
-        body = "return tell(lambda: c.query('GET', '/_nodes/stats'))"
-        assert on(api, cid, body) is None
-        proxy.mode, proxy.after = mode, 100
-        started = time.monotonic()
-        told = on(api, cid, body)
-        assert told is not None and told[0] in kinds and time.monotonic() - started < 8, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, body) is None
-
-
-def test_debug_panel(api, cid, idx):
-    on(api, cid, "c.query('PUT', '/' + idx)", idx=idx)
-    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
-    assert idx in [row['index'] for row in ask('GET /_cat/indices')[1]]
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'GET /none'})['reason'] == 'EClientBadRequest.QueryFailed'
-
-
-def test_readme(api, es):
-    """The script of the README, unchanged."""
-    add(api, 'elasticsearch', es.config(), id='search')
-    got = api.result(api.function(script_of(os.path.join(ROOT, 'connectors/elasticsearch/README.md')), 'f', {}))
-    assert got == [2, 'books', ['Book 1', 'Book 2', 'Book 3']]
-
-
-def test_contract(es):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_elasticsearch.so'), '--config', 'port=%d' % es.port,
-                           '--call', 'query=["GET /_cat/indices"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, '\n'.join(line for line in done.stdout.splitlines() if 'pass' not in line)
+    def test_a_server_that_wants_a_certificate(self, api, request, certs):
+        """The certificate is really shown."""
+        pem, key = certs.pair('client')
+        with self.with_tls(request, certs, client=True) as own:
+            config = own.config(tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key)
+            assert on(api, add(api, 'elasticsearch', config), 'return ' + self.tls_ask) == 'opensearch'
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

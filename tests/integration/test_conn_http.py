@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/http in scripts, against nginx and a server of odd answers; what was sent is looked at there."""
 
+import contextlib
 import hashlib
 import hmac
-import os
-import subprocess
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,10 +11,10 @@ from peers.nginx import PASSWORD, Nginx
 from peers.odd_http import OddHttp
 from peers.peer import free_port
 from peers.proxy import Proxy
-from support.connectors import add, not_addable, on, peer, refused
+from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, Breaks, ClientCertificate, Contract, FewConnections, Panel, Readme,
+                           Refusals, Restarts)
+from support.connectors import add, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT
 
 
 @pytest.fixture(scope='module')
@@ -227,30 +225,6 @@ def test_aws_signature(api, odd):
         scope, hmac.new(key, text.encode(), 'sha256').hexdigest())
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, certs):
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    body = "return c.get('/a.html')['body']"
-    with peer(Nginx, certs=certs) as own:
-        own.file('a.html', b'safe')
-        for config in ({'tls_ca': ca}, {'tls_ca': ca, 'host': 'localhost'}, {'tls': 'unverified'}, {'tls_ca': ca, 'protocol': 'http', 'tls': 'on'}):
-            assert on(api, add(api, 'http', own.config(**config)), body) == 'safe'
-        e = not_addable(api, 'http', own.config())
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-        e = not_addable(api, 'http', own.config(tls_ca='-----BEGIN nonsense'))
-        assert e['exceptionType'] == 'ConfigError' and 'tls_ca' in e['exception']
-    with peer(Nginx, certs=certs, cert='wrong') as own:
-        own.file('a.html', b'safe')
-        e = not_addable(api, 'http', own.config(tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-        assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_server_name='other.invalid')), body) == 'safe'
-    with peer(Nginx, certs=certs, client=True) as own:
-        own.file('a.html', b'safe')
-        assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_cert=pem, tls_key=key)), body) == 'safe'
-        assert on(api, add(api, 'http', own.config(tls_ca=ca)), "return c.get('/a.html')['status']") == 400  # nginx says so in HTTP
-
-
 def test_proxy(api, odd, monkeypatch):
     """A proxy only when it is configured."""
     with Proxy(odd.port) as proxy:
@@ -265,63 +239,10 @@ def test_proxy(api, odd, monkeypatch):
 # ---- faults -----------------------------------------------------------------------------------------------------
 
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, odd, change, kind, says):
-    e = not_addable(api, 'http', odd.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
-                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
-def test_a_line_that_breaks_in_an_answer(api, odd, mode, kinds):
-    with Proxy(odd.port) as proxy:
-        cid = add(api, 'http', odd.config(port=proxy.port, pool={'query': '900ms'}, retries=1))
-        body = "return [tell(lambda: c.get('/huge?n=500000')), time.monotonic()]"
-        assert on(api, cid, body)[0] is None
-        proxy.mode, proxy.after = mode, 4000
-        started = time.monotonic()
-        told = on(api, cid, body)[0]
-        assert told is not None and told[0] in kinds and time.monotonic() - started < 6, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, body)[0] is None
-
-
 @shows('faults', 'wrong answers')
 def test_answers_that_are_wrong(api, cid):
     got = on(api, cid, "return [tell(lambda: c.get(p)) for p in ('/bad-gzip', '/short')] + [c.get('/echo')['status']]")
     assert [g[0] for g in got[:2]] == ['ConnUnavailable'] * 2 and got[2] == 200
-
-
-def test_restarted_server(api):
-    """Kept connections are found dead and replaced; nobody notices."""
-    with peer(Nginx) as own:
-        own.file('a.html', b'here')
-        cid = add(api, 'http', own.config())
-        for _ in range(2):
-            assert on(api, cid, "return c.get('/a.html')['body']") == 'here'
-            own.stop()
-            assert on(api, cid, "return tell(lambda: c.get('/a.html'))[0]") == 'ConnUnavailable'
-            own.start()
-
-
-def test_connections_are_kept(api, odd):
-    """Many calls, few connections."""
-    with Proxy(odd.port) as proxy:
-        cid = add(api, 'http', odd.config(port=proxy.port), skipTest=True)
-        api_id = api.function("@DFF.API('f')\ndef f(cid):\n    return DFF.CONN(cid).post('/x', 'y')['status']\n", 'f', {'cid': 'INPUT_BY_CALLER'})
-        for _ in range(40):
-            assert api.result(api_id, cid=cid) == 200
-        workers = len(api.get('/monitor/platform/do/get')['broker']['workers'])
-        assert proxy.accepted <= 2 * workers
 
 
 def test_names_that_nobody_answers(api, odd):
@@ -332,25 +253,48 @@ def test_names_that_nobody_answers(api, odd):
     assert got[0][0] == 'InvalidArgument' and got[1:3] == [200, None] and got[3][0] == 'ConnUnavailable'
 
 
-def test_debug_panel(api, cid):
-    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
-    assert ask('GET /panel?x=1')[1]['target'] == '/panel?x=1'
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'GET /status?code=404'})['reason'] == 'EClientBadRequest.QueryFailed'
+class TestHTTP(Contract, Readme, Panel, FewConnections, Restarts, Breaks, Refusals, ClientCertificate):
+    """What http shares with the other connectors."""
 
+    type, fixture, make = 'http', 'odd', Nginx
+    ask, gives = "c.get('/a.html')['status']", 200
+    tls_on: dict = {}
+    tls_ask, tls_gives = "c.get('/a.html')['body']", 'safe'
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake')]
+    fetch, small, large = "len(c.get('/huge?n=%d' % n)['body'])", 10, 500000
+    breaks, broken = [*BREAKS, ('garbage', GONE)], {'pool': {'query': '900ms'}, 'retries': 1}
+    panel = [('GET /panel?x=1', lambda got: got[1]['target'] == '/panel?x=1')]
+    panel_refused = 'GET /status?code=404'
+    contract = ['get=["/a"]', 'query=["GET /a"]']
+    readme_id, readme_gives = 'shop', [200, 'POST', 'application/json', 200, True]
 
-def test_readme(api, odd):
-    """The script of the README, unchanged."""
-    add(api, 'http', odd.config(), id='shop')
-    script = script_of(os.path.join(ROOT, 'connectors/http/README.md'))
-    assert api.result(api.function(script, 'f', {})) == [200, 'POST', 'application/json', 200, True]
+    @contextlib.contextmanager
+    def with_tls(self, request, certs, **options):
+        with peer(Nginx, certs=certs, **options) as own:
+            own.file('a.html', b'safe')
+            yield own
 
+    def with_wrong_name(self, request, certs):
+        return self.with_tls(request, certs, cert='wrong')
 
-def test_contract(odd):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_http.so'), '--config', 'host=127.0.0.1',
-                           '--config', 'port=%d' % odd.port, '--call', 'get=["/a"]', '--call', 'query=["GET /a"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def to_restart(self, request):
+        return self.with_tls(request, None)
+
+    def tls_configs(self, own, ca):
+        yield from super().tls_configs(own, ca)
+        yield own.config(tls_ca=ca, protocol='http', tls='on')
+
+    def test_names_and_certificates_of_tls(self, api, request, certs):
+        """Another name than the host's when the configuration says so; a server that wants a certificate; an authority that is none."""
+        ca, body = certs.text('ca.pem'), 'return ' + self.tls_ask
+        with self.with_wrong_name(request, certs) as own:
+            assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_server_name='other.invalid')), body) == 'safe'
+            e = not_addable(api, 'http', own.config(tls_ca='-----BEGIN nonsense'))
+            assert e['exceptionType'] == 'ConfigError' and 'tls_ca' in e['exception']
+        with self.with_tls(request, certs, client=True) as own:
+            pem, key = certs.pair('client')
+            assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_cert=pem, tls_key=key)), body) == 'safe'
+            assert on(api, add(api, 'http', own.config(tls_ca=ca)), "return c.get('/a.html')['status']") == 400  # nginx says so in HTTP
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

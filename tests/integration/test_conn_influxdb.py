@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/influxdb in scripts, against InfluxDB 1.6, compared with its Python client; version 2 against a stub."""
 
-import os
-import subprocess
-import time
-
 import pytest
 from peers.influx2 import TOKEN, Influx2
 from peers.influxdb import PASSWORD, InfluxDB
 from peers.proxy import Proxy
-from support.connectors import add, fresh, not_addable, on, peer, refused
+from support.cases import BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, Breaks, Contract, Panel, Readme, Refusals, Restarts, Tls, calls
+from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT
 
 
 @pytest.fixture(scope='module')
@@ -238,89 +233,48 @@ return [rows, rows[0]['_time'].tzinfo is not None, c.write_point('m', {'v': 1}, 
         assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and TOKEN not in str(api.get('/connectors/do/list', id=cid))
 
 
-# ---- signing in, TLS, faults ---------------------------------------------------------------------------------------
+class TestInfluxDB(Contract, Readme, Panel, Restarts, Breaks, Refusals, Tls):
+    """What influxdb shares with the other connectors."""
 
+    type, fixture, make = 'influxdb', 'ix', InfluxDB
+    ask, gives = "c.write_point('m', {'v': 1}, timestamp=1)", True
+    tls_on: dict = {}
+    tls_ask, tls_gives = ask, True
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'), ({'version': '3'}, 'ConfigError', 'version'),
+                ({'databse': 'x'}, 'ConfigError', 'did you mean `database`?')]
+    fetch, small, large, break_after = "n if c.query('SHOW DIAGNOSTICS') else 0", 1, 1, 100
+    breaks = [*BREAKS, ('garbage', GONE)]
+    panel = [('SHOW DATABASES', lambda got: ['tenon'] in got['series'][0]['values']),
+             ('SHOW MEASUREMENTS', lambda got: ['panel'] in got['series'][0]['values'], {'database': 'tenon'}),
+             ('SHOW FIELD KEYS FROM panel', lambda got: got['series'][0]['values'] == [['v', 'integer']], {'database': 'tenon'})]
+    panel_refused, before_panel = 'NOSUCH', "c.write_point('panel', {'v': 1})"
+    contract = ['query=["SHOW DATABASES"]', 'write_lines=["m v=1"]']
+    readme_id, readme_gives = 'metrics', [[0.5, 0.25], 'north', 2]
 
-@shows('TLS', 'verified', 'unknown authority refused', 'wrong name refused')
-def test_tls_and_sign_in(api, certs):
-    ca = certs.text('ca.pem')
-    with peer(InfluxDB, certs=certs, users=True) as own:
-        for config in ({'tls_ca': ca, 'host': 'localhost'}, {'tls_ca': ca}, {'tls': 'unverified'}):
-            assert on(api, add(api, 'influxdb', own.config(**config)), "return c.write_point('m', {'v': 1})") is True
-        e = not_addable(api, 'influxdb', own.config())
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-        e = not_addable(api, 'influxdb', own.config(tls_ca=ca, password='wrong'))
+    def with_tls(self, request, certs):
+        return peer(InfluxDB, certs=certs, users=True)
+
+    @pytest.mark.parametrize('mode, kinds', [*BREAKS, ('garbage', GONE)])
+    def test_connecting_again_through_a_bad_line(self, api, ix, mode, kinds):
+        """On a kept connection, then on a new one."""
+        with Proxy(ix.port) as proxy:
+            ask = calls(api, add(api, 'influxdb', ix.config(port=proxy.port, pool={'query': '800ms', 'connect': '800ms'})), 'len(c.query("SHOW DIAGNOSTICS"))')
+            assert isinstance(ask(), int)
+            proxy.mode, proxy.after = mode, 100
+            proxy.drop()
+            assert ask()[0] == kinds
+            proxy.mode = 'ok'
+            assert isinstance(ask(), int)
+
+    def test_accounts(self, api, secure, certs):
+        """Signing in, and what a user who only reads may do."""
+        ca = certs.text('ca.pem')
+        on(api, add(api, 'influxdb', secure.config(tls_ca=ca)), self.ask)
+        e = not_addable(api, 'influxdb', secure.config(tls_ca=ca, password='wrong'))
         assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and PASSWORD not in str(e)
-        reader = add(api, 'influxdb', own.config(tls_ca=ca, user='reader'))
+        reader = add(api, 'influxdb', secure.config(tls_ca=ca, user='reader'))
         got = on(api, reader, "return ['series' in c.query('SELECT * FROM m'), tell(lambda: c.write_point('m', {'v': 1})), tell(lambda: c.query('DROP DATABASE tenon'))]")
         assert got[0] and got[1][0] == 'Denied' and got[2][0] == 'Denied', got
-    with peer(InfluxDB, certs=certs, cert='wrong') as other:
-        e = not_addable(api, 'influxdb', other.config(tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-
-
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
-    ({'version': '3'}, 'ConfigError', 'version'),
-    ({'databse': 'x'}, 'ConfigError', 'did you mean `database`?'),
-])
-def test_refused_with_the_step_that_failed(api, ix, change, kind, says):
-    e = not_addable(api, 'influxdb', ix.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
-                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
-def test_a_line_that_breaks(api, ix, mode, kinds):
-    """While connecting and in the middle of an answer."""
-    with Proxy(ix.port) as proxy:
-        cid = add(api, 'influxdb', ix.config(port=proxy.port, pool={'query': '800ms', 'connect': '800ms'}))
-        body = "return tell(lambda: c.query('SHOW DIAGNOSTICS'))"
-        assert on(api, cid, body) is None
-        proxy.mode, proxy.after = mode, 100
-        for _ in range(2):
-            told = on(api, cid, body)
-            assert told is not None and told[0] in kinds, told
-            proxy.drop()
-        proxy.mode = 'ok'
-        assert on(api, cid, body) is None
-
-
-@shows('faults', 'server restarted')
-def test_restarted_server_is_not_noticed(api, m):
-    with peer(InfluxDB) as own:
-        cid = add(api, 'influxdb', own.config())
-        assert on(api, cid, "return c.write_point(m, {'v': 1}, timestamp=1)", m=m) is True
-        own.stop()
-        assert on(api, cid, "return tell(lambda: c.query('SHOW DATABASES'))[0]") == 'ConnUnavailable'
-        own.start()
-        assert on(api, cid, "return c.query('SELECT v FROM ' + m, epoch='n')['series'][0]['values']", m=m) == [[1, 1]]
-
-
-def test_debug_panel(api, cid, m):
-    on(api, cid, "c.write_point(m, {'v': 1})", m=m)
-    ask = lambda text, **more: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text, **more})
-    assert ['tenon'] in ask('SHOW DATABASES')['series'][0]['values'] and [m] in ask('SHOW MEASUREMENTS', database='tenon')['series'][0]['values']
-    assert ask('SHOW FIELD KEYS FROM ' + m, database='tenon')['series'][0]['values'] == [['v', 'integer']]
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'NOSUCH'})['reason'] == 'EClientBadRequest.QueryFailed'
-
-
-def test_readme(api, ix):
-    """The script of the README, unchanged."""
-    add(api, 'influxdb', ix.config(), id='metrics')
-    assert api.result(api.function(script_of(os.path.join(ROOT, 'connectors/influxdb/README.md')), 'f', {})) == [[0.5, 0.25], 'north', 2]
-
-
-def test_contract(ix):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_influxdb.so'), '--config', 'port=%d' % ix.port,
-                           '--config', 'database=tenon', '--call', 'query=["SHOW DATABASES"]', '--call', 'write_lines=["m v=1"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

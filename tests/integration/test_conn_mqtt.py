@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/mqtt in scripts, against mosquitto; what arrives is read by an independent client (paho-mqtt)."""
 
-import os
 import queue
-import re
-import subprocess
 
 import pytest
-from peers.certs import Certs
 from peers.mosquitto import PASSWORD, Mosquitto
 from peers.proxy import Proxy
+from support.cases import (NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Readme, Refusals, Restarts,
+                           TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
-from support.matrix import check_row, shows
-from support.server import BUILD, ROOT, wait_for
+from support.matrix import check_row
 
 
 @pytest.fixture(scope='module')
@@ -110,24 +107,6 @@ for qos in (0, 1, 2):
         assert 'MQTT 5' in on(api, cid, "return tell(lambda: c.publish('a', 'x', content_type='y'))")[1]
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, mq):
-    certs = Certs()
-    ca = certs.text('ca.pem')
-    with peer(Mosquitto, certs=certs) as p, peer(Mosquitto, certs=certs, cert='wrong') as wrong, \
-            peer(Mosquitto, certs=certs, client_cert=True) as strict:
-        pem, key = certs.pair('client')
-        for config in (p.config(tls='on', tls_ca=ca), {**p.config(tls='on', tls_ca=ca, transport='websockets'),
-                                                       'port': p.ws_port},
-                       wrong.config(tls='unverified'), strict.config(tls='on', tls_ca=ca, tls_cert=pem, tls_key=key)):
-            assert on(api, add(api, 'mqtt', config), "return c.publish('t', 'x', qos=2)") is None
-        assert 'certificate' in not_addable(api, 'mqtt', p.config(tls='on'))['exception']
-        assert 'certificate' in not_addable(api, 'mqtt', wrong.config(tls='on', tls_ca=ca))['exception']
-        assert 'TLS' in not_addable(api, 'mqtt', mq.config(tls='on', tls_ca=ca))['exception']
-        not_addable(api, 'mqtt', strict.config(tls='on', tls_ca=ca))
-    certs.close()
-
-
 def test_sign_in(api):
     with peer(Mosquitto, password=True) as p:
         cid = add(api, 'mqtt', p.config())
@@ -151,85 +130,31 @@ def test_will(api, mq, reader):
         assert got.get(timeout=10)[:3] == (t, b'gone', 1)
 
 
-@shows('faults', 'server restarted')
-def test_restart(api):
-    """A server that was restarted is no error of the next call."""
-    with peer(Mosquitto) as p:
-        cid = add(api, 'mqtt', p.config())
-        api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).publish('t', 'x', qos=1) is None
-    except Exception as e:
-        return type(e).__name__
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid) is True
-        p.stop()
-        assert api.result(api_id, cid=cid) == 'ConnUnavailable'
-        p.start()
-        assert wait_for(lambda: api.result(api_id, cid=cid) is True, 15)
+class TestMQTT(Contract, Readme, Restarts, Breaks, BadLines, Refusals, TlsNotOffered, ClientCertificate):
+    """What mqtt shares with the other connectors."""
 
+    type, fixture, make = 'mqtt', 'mq', Mosquitto
+    ask, gives = "c.publish('t', 'x', qos=1)", None
+    tls_ask, tls_gives, says_why = "c.publish('t', 'x' * 100000, qos=2)", None, 'certificate'
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'keepalive': 1}, 'ConfigError', 'keepalive'),
+                ({'transport': 'websockets'}, 'ConnUnavailable', 'WebSocket')]
+    cut_after = break_after = 1
+    bad_line_kinds = ('ConnTimeout', 'ConnUnavailable', 'LimitReached')
+    fetch, small, large = "[c.publish('t', 'x', qos=1), n][1]", 1, 1
+    breaks = [(mode, ('ConnTimeout', 'ConnUnavailable')) for mode in ('half_open', 'reset', 'cut')]
+    contract = ['publish=["k", "v", 1]']
+    readme_id = 'broker'
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'keepalive': 1}, 'ConfigError', 'keepalive'),
-    ({'transport': 'websockets'}, 'ConnUnavailable', 'WebSocket'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, mq, change, kind, says):
-    e = not_addable(api, 'mqtt', mq.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
+    def tls_configs(self, own, ca):
+        yield from super().tls_configs(own, ca)
+        yield {**own.config(tls='on', tls_ca=ca, transport='websockets'), 'port': own.ws_port}
 
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, mq, mode):
-    with Proxy(mq.port) as proxy:
-        cid = add(api, 'mqtt', mq.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 1
-        got = on(api, cid, "return tell(lambda: c.publish('t', 'x', qos=1))")
-        assert got is not None and got[0] in ('ConnTimeout', 'ConnUnavailable', 'LimitReached'), got
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.publish('t', 'x', qos=2)") is None
-
-
-@pytest.mark.parametrize('mode', ['half_open', 'reset', 'cut'])
-def test_a_confirmation_that_does_not_come(api, mq, mode):
-    with Proxy(mq.port) as proxy:
-        cid = add(api, 'mqtt', mq.config(port=proxy.port, pool={'query': '800ms'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid):
-    try:
-        return DFF.CONN(cid).publish('t', 'x', qos=1)
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid) is None
-        proxy.mode, proxy.after = mode, 1
-        assert api.result(api_id, cid=cid)[0] in ('ConnTimeout', 'ConnUnavailable')
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert wait_for(lambda: api.result(api_id, cid=cid) is None, 15)
-
-
-def test_contract(mq):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_mqtt.so'),
-                           '--config', 'port=%d' % mq.port, '--call', 'publish=["k", "v", 1]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
-
-
-def test_readme(api, mq):
-    """The script of the README runs as it stands there."""
-    with open(os.path.join(ROOT, 'connectors/mqtt/README.md'), encoding='utf-8') as f:
-        script = re.search(r'```py\n(.*?)```', f.read(), re.S).group(1)
-    cid = add(api, 'mqtt', mq.config(), id='broker')
-    on(api, cid, script + '\nreturn 1')
+    def test_a_server_that_wants_a_certificate(self, api, certs):
+        """The certificate is really shown."""
+        pem, key = certs.pair('client')
+        with peer(Mosquitto, certs=certs, client_cert=True) as strict:
+            on(api, add(api, 'mqtt', strict.config(tls='on', tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key)), self.tls_ask)
+            not_addable(api, 'mqtt', strict.config(tls='on', tls_ca=certs.text('ca.pem')))
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown
