@@ -269,11 +269,10 @@ static void hub_stop(struct hub *h)
     tasks_stop(h);
     cache_stop(h->cache);
     broker_destroy(h->broker);
+    suplink_close(h->suplink);
+    loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store or asks for figures */
     metrics_destroy(h->metrics);
     pools_watch_destroy(h);
-    h->metrics = NULL;
-    suplink_close(h->suplink);
-    loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store */
     for (size_t i = 0; i < h->nplugins; i++) {
         plug_detach(&h->plugins[i].pi);
     }
