@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a hostile function can reach and use up, and that nobody else notices (reliability.md P-08, I-01 to I-07).
 
-Counts are short; TENON_TEST_LONG=1 makes 1,000 rounds of them. Limits of the server are small, so that
+Counts are short; TENON_TEST_LONG=1 makes up to 1,000 rounds of them, TENON_TEST_ROUNDS another number. Limits of the server are small, so that
 reaching them is quick: nothing here depends on how small."""
 
 import json
@@ -17,7 +17,8 @@ from support.client import ApiError, Client
 from support.server import SANITIZED, Server, wait_for
 
 LONG = os.environ.get('TENON_TEST_LONG') == '1'
-ROUNDS = 1000 if LONG else 2
+ROUNDS = int(os.environ.get('TENON_TEST_ROUNDS') or (1000 if LONG else 2))
+MINUTES = float(os.environ.get('TENON_TEST_MINUTES') or 60)  # for the rounds of all hostile functions of a run
 MEMORY_MIB, PROCESSES, FILES, FILE_MIB = 700, 64, 200, 64
 
 HOSTILE = '''
@@ -320,16 +321,31 @@ def failure(client: Client, api_id: str, **kwargs: Any) -> Dict[str, Any]:
     return e.value.envelope
 
 
+BEGUN: List[float] = []  # when the first hostile function of this run began
+
+
+def share(request: Any) -> float:
+    """Seconds for this function: what the quick ones before it have left over is for the slow ones."""
+    BEGUN.append(time.monotonic())
+    functions = [item for item in request.session.items if item.originalname == request.node.originalname]
+    return (BEGUN[0] + MINUTES * 60 - BEGUN[-1]) / (len(functions) - functions.index(request.node))
+
+
 @pytest.mark.parametrize('name', list(LIMITED))
-def test_hostile_function(jail: Server, admin: Client, apis: Dict[str, str], name: str) -> None:
-    """The caller is told which limit ended it; others see nothing; the slot is back; nobody is left."""
+def test_hostile_function(jail: Server, admin: Client, apis: Dict[str, str], name: str, request: Any) -> None:
+    """The caller is told which limit ended it; others see nothing; the slot is back; nobody is left.
+    Each function of a long run gets its share of TENON_TEST_MINUTES; `-rP` tells how many rounds that were."""
     if SANITIZED and name in NEEDS_ADDRESS_LIMIT:
         pytest.skip('sanitizers need all addresses')
     if name in NEEDS_GROUP and layer(admin, 'cgroup') != 'on':
         pytest.skip('no control group counts here: ' + platform(admin)['isolation']['layers']['cgroup']['why'])
     kinds, text = LIMITED[name]
+    start, done, seconds = time.monotonic(), 0, share(request)
     with Bystanders(jail, apis['nap']) as others:
         for _ in range(ROUNDS):
+            if done >= 2 and time.monotonic() - start > seconds:
+                break
+            done += 1
             envelope = failure(admin, apis[name])
             said = json.dumps(envelope)
             assert any('"%s"' % k in said for k in ([kinds] if isinstance(kinds, str) else kinds)), said[:1500]
@@ -338,6 +354,7 @@ def test_hostile_function(jail: Server, admin: Client, apis: Dict[str, str], nam
     record = wait_for(lambda: admin.get('/task-records/func/do/list', originId=apis[name]), 10)[0]
     assert re.search(text, json.dumps(record)), 'the reason stands in the record: %s' % record
     assert not others.wrong and others.done > 0, (others.done, others.wrong[:2])
+    print('hostile %s: %d rounds in %.1f s, %d calls beside them' % (name, done, time.monotonic() - start, others.done))
 
     def settled() -> bool:
         calls = platform(admin)['broker']['calls']
