@@ -9,7 +9,7 @@ from pathlib import Path
 # A module may import those above it.
 ORDER = ["__init__", "errors", "task", "report", "api", "fold", "resp", "sql", "toolkit", "service", "env",
          "mongo_values", "mongo_cursor", "mongo_write", "mongo_coll", "mongo", "conn", "probe", "threads",
-         "config", "filters", "func", "entities", "guance", "redis_like",
+         "config", "filters", "func", "entities", "web", "dataflux", "guance", "redis_like",
          "series", "sys_cache", "store", "sysdb", "dff"]
 
 

@@ -75,10 +75,6 @@ def guance():
     g.add_more_data('m', tags={'t': '1'}, fields={'v': 2})
     return [g.tags, g.fields, g.more_data]
 
-@DFF.API('not here')
-def missing(name):
-    return getattr(DFF, name)('x')
-
 @DFF.API('sys cache')
 def sys_cache():
     c = DFF.SYS_CACHE_DB
@@ -90,7 +86,7 @@ def sys_cache():
             c.query('LLEN sc:l'), c.query('GET', 'sc:a'), c.run('exists', 'sc:a'), c.dbsize() >= 3, c.check(), c.incr('sc:n') >= 1,
             sorted(c.get_pattern('sc:a*').items()), len(c.keys('sc:*', limit=2)), c.hget_pattern('sc:h', 'f*'), c.delete_pattern('sc:*')]
 '''
-NAMES = ('members', 'defaults', 'ctx', 'thread', 'small', 'guance', 'missing', 'sys_cache')
+NAMES = ('members', 'defaults', 'ctx', 'thread', 'small', 'guance', 'sys_cache')
 
 
 @pytest.fixture(scope='module')
@@ -159,12 +155,6 @@ def test_extra_guance_data(call):
     """Lives as long as the task."""
     want = [{'b': 'x'}, {'f': 3, 'new': 1}, [{'measurement': 'm', 'tags': {'t': '1'}, 'fields': {'v': 2}}]]
     assert [call('guance'), call('guance')] == [want, want]
-
-
-@pytest.mark.parametrize('name', ['GUANCE_OPENAPI', 'DATAKIT', 'DATAWAY', 'datakit'])
-def test_what_is_not_here_says_so(call, name):
-    answer = call.client.sync(call.apis['missing'], {'name': name}).json()
-    assert answer['detail']['exception'] == 'DFF.%s is not available in this version' % name.upper()
 
 
 def test_sys_cache(call):

@@ -2,7 +2,7 @@
 """Members of the DFF object (spec 3.5). C adds API, LOG, VAR, EVAL, EXEC and lower-case spellings."""
 import _tenon
 from . import resp, toolkit
-from . import config, entities, func, guance, sysdb
+from . import config, dataflux, entities, func, guance, sysdb
 from .conn import Connectors
 from .env import Env
 from .redis_like import Cache
@@ -13,30 +13,6 @@ from .task import Context
 from .threads import Thread
 
 
-class Unavailable:
-    """A member that this version does not have: using it says so."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str):
-        object.__setattr__(self, "_name", name)
-
-    def _refuse(self, *_args, **_named):
-        raise Exception("DFF.%s is not available in this version" % self._name)
-
-    __call__ = _refuse
-    __getitem__ = _refuse
-    __setattr__ = _refuse
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self._refuse()
-
-    def __repr__(self) -> str:
-        return "<DFF.%s: not available in this version>" % self._name
-
-
 def sign(*args) -> str:
     """MD5 hex over the platform's secret and the texts; the hub computes it."""
     answer = _tenon.ask("sign", "\n".join(str(x) for x in args))
@@ -45,11 +21,8 @@ def sign(*args) -> str:
     return answer.decode()
 
 
-_LATER = ("GUANCE_OPENAPI", "DATAKIT", "DATAWAY")
-
 # Shared by all scripts.
-MEMBERS = {name: Unavailable(name) for name in _LATER}
-MEMBERS.update({
+MEMBERS = {
     "CONN": Connectors(),
     "SRC": Connectors(),
     "CTX": Context(),
@@ -76,7 +49,10 @@ MEMBERS.update({
     "REDIRECT": resp.redirect,
     "RSRC": resp.resource_path,
     "SIGN": sign,
-})
+    "DATAKIT": dataflux.DataKit,
+    "DATAWAY": dataflux.DataWay,
+    "GUANCE_OPENAPI": guance.OpenAPI,
+}
 
 # name -> callable(script id): members with state of their own per script.
 FACTORIES: dict = {"CACHE": Cache, "STORE": Store}
