@@ -9,13 +9,13 @@ from SCons.Script import Exit, GetOption
 import deps
 
 
-def _required(env, name):
+def _required(env, name, every=True):
     wanted = [w.strip() for w in env['require'].split(',') if w.strip()]
-    return 'all' in wanted or name in wanted
+    return (every and 'all' in wanted) or name in wanted
 
 
 def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, target=None,
-           common=None, parts=(), files=()):
+           common=None, parts=(), files=(), fetched=None):
     """Builds plugins/<name>.so.
 
     pkgs     pkg-config names, "a|b" takes the first that exists
@@ -25,13 +25,19 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
     target   default: plugins/<name>.so of the variant; tests put theirs elsewhere
     common   folder beside that of the plugin whose *.c are compiled into it, too
     files    source files of another plugin's folder that become part of it, from the top of the tree
+    fetched  (name, source, include folder): foreign code in build/deps/<name>, where packaging/fetch-<name> has put it;
+             its source is compiled into the plugin without our warnings
     """
     penv = env.Clone()
     penv.Replace(CPPPATH=['#kernel/abi'], LIBS=[], SHLIBPREFIX='')
     missing = ['%s (Debian: %s)' % (p, deps.debian_package(p)) for p in deps.add(penv, pkgs)]
     missing += ['<%s> with -l%s' % (h, l) for l, h in zip(libs, headers) if not deps.has_lib(env, l, h)]
+    absent = fetched and not os.path.exists(env.File('#build/deps/%s/ready' % fetched[0]).abspath)
+    if absent:
+        missing.append('build/deps/%s (packaging/fetch-%s brings it)' % (fetched[0], fetched[0]))
     if missing and not GetOption('help'):
-        if _required(env, name) and not GetOption('clean'):
+        # what lies outside of the distribution is not part of "all": a build without a network is whole without it
+        if _required(env, name, every=not absent) and not GetOption('clean'):
             print('scons: %s is required and needs %s' % (name, ', '.join(missing)))
             Exit(2)
         print('scons: skipping %s, not found: %s' % (name, ', '.join(missing)))
@@ -46,7 +52,15 @@ def Plugin(env, name, pkgs=(), libs=(), headers=(), defines=(), sources=None, ta
         penv.Append(CPPPATH=['#'])  # for "<folder>/<common>/…"; tests/check/includes.py keeps the rest out
     if parts:
         penv.AppendUnique(CPPPATH=['#connectors'])
-    objects = [penv.SharedObject(s) for s in (sources or penv.Glob('*.c'))]
+    objects = []
+    if fetched:
+        include = '#build/deps/%s/%s' % (fetched[0], fetched[2])
+        foreign = penv.Clone()
+        foreign.Append(CPPPATH=[include], CCFLAGS=['-w'])
+        objects.append(foreign.SharedObject('#build/%s/obj/plugins/%s/fetched_%s' % (env['variant'], name, fetched[0]),
+                                            '#build/deps/%s/%s' % (fetched[0], fetched[1])))
+        penv.Append(CCFLAGS=[('-isystem', penv.Dir(include).abspath)])
+    objects += [penv.SharedObject(s) for s in (sources or penv.Glob('*.c'))]
     if common:
         beside = os.path.join(os.path.dirname(env.Dir('.').srcnode().path), common)
         for source in sorted(glob.glob(os.path.join(env.Dir('#').abspath, beside, '*.c'))):

@@ -62,7 +62,7 @@ def test(id: str, type: str, config: dict) -> str:
     defaults = {name: field[1] for name, field in conn.settings(type).items()}
     host = config.get("host") or defaults.get("host")
     port = config.get("port") or defaults.get("port")
-    elsewhere = config.get("servers") or config.get("uri")  # settings that are used instead of host and port
+    elsewhere = config.get("servers") or config.get("uri") or config.get("dsn")  # settings that are used instead of host and port
     plain = isinstance(host, str) and "," not in host and host[:1] not in "/[" and host.count(":") != 1  # no port of its own
     if plain and port and not elsewhere:
         _reach(host, int(port))
