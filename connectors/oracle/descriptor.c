@@ -55,9 +55,8 @@ tn_rc ora_descriptor(const struct ora_conf *conf, int left_ms, char **ret, tn_er
     if (conf->dsn[0] != '\0') {
         grow_text(&g, conf->dsn);
     } else if (conf->sid[0] == '\0' && conf->database[0] == '\0') {
-        return ora_host->fail(
-            err, TN_E_CONFIG,
-            "database: the name of the service is missing (or `sid`, or `dsn`)");
+        return ora_host->fail(err, TN_E_CONFIG,
+                              "database: the name of the service is missing (or `sid`, or `dsn`)");
     } else {
         grow_printf(
             &g,

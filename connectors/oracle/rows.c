@@ -14,6 +14,8 @@
 #define LATE_WIDTH                                                                                 \
     4096 /* what a large value is counted as: only its locator or its first piece is in the array */
 
+#define STREAM_ROWS 16 /* taken from the array between looks at the size of a piece */
+
 struct ora_column {
     dpiVar *var;
     dpiData *data;
@@ -320,21 +322,26 @@ static tn_rc take_row(struct ora_conn *c, struct ora_query *q, uint32_t row, str
     for (uint32_t i = 0; rc == TN_OK && i < q->ncols; i++) {
         tn_val v;
         char *scratch = NULL;
-        rc = ora_cell(c, &q->cols[i].type, &q->cols[i].data[row], to->max, &v, &scratch, err);
+        rc = ora_cell(c, &q->cols[i].type, &q->cols[i].data[row], q->shape.max, &v, &scratch, err);
         rc = rc == TN_OK ? cells_put(ora_host, to, &v, err) : rc;
         free(scratch);
     }
     return rc;
 }
 
+/* A whole result is bounded by max_result; of a stream that ends a piece early, and only a single value can be too large. */
 tn_rc ora_rows_fetch(struct ora_conn *c, struct ora_query *q, struct cells *to, uint64_t max,
                      bool *ret_end, tn_err *err)
 {
+    bool stream = max != UINT64_MAX;
     tn_rc rc = cells_like(ora_host, &q->shape, to, err);
     int more = 1;
+    to->max = stream ? 0 : q->shape.max;
     *ret_end = false;
-    while (rc == TN_OK && cells_rows(to) < max && more != 0) {
-        uint64_t want = max - cells_rows(to);
+    while (rc == TN_OK && cells_rows(to) < max && more != 0 &&
+           !(stream && to->bytes > q->shape.max / 2)) {
+        uint64_t want = stream && max - cells_rows(to) > STREAM_ROWS ? STREAM_ROWS
+                                                                     : max - cells_rows(to);
         uint32_t first = 0, n = 0;
         if (dpiStmt_fetchRows(q->stmt, want > UINT32_MAX ? UINT32_MAX : (uint32_t)want, &first, &n,
                               &more) != DPI_SUCCESS) {

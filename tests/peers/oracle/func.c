@@ -189,6 +189,7 @@ void sql_functions(sqlite3 *db, struct svc *svc)
         sqlite3_create_function(db, calls[i].name, calls[i].n, SQLITE_UTF8, svc, calls[i].call,
                                 NULL, NULL);
     }
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL); /* an unknown "name" is no text */
     sqlite3_exec(db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
     sqlite3_exec(db, views, NULL, NULL, NULL);
 }

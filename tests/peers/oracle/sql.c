@@ -265,6 +265,7 @@ static void word(struct parse *w)
 static void symbol(struct parse *w)
 {
     char c = *w->p++;
+    c = c == '?' ? '\\' : c; /* no character of Oracle's SQL */
     if (c == '(' || c == ')') {
         w->depth += c == '(' ? 1 : -1;
     }
@@ -349,6 +350,9 @@ int sql_failure(struct svc *svc, struct error *e, const char *text)
         (p = behind(says, "has no column named ")) != NULL ||
         (p = behind(says, "no such function: ")) != NULL) {
         return fail(e, 904, "\"%s\": invalid identifier", p);
+    }
+    if (strstr(says, "unrecognized token") != NULL) {
+        return fail(e, 911, "invalid character");
     }
     if (strstr(says, "already exists") != NULL) {
         return fail(e, 955, "name is already used by an existing object");
