@@ -31,10 +31,28 @@ def version() -> str:
     return found[1]
 
 
+FETCHED = os.path.join('build', 'deps')  # where packaging/fetch-… puts sources that Debian has no package of
+
+
+def fetched() -> List[str]:
+    """The names of those that are there."""
+    folder = os.path.join(ROOT, FETCHED)
+    return sorted(d for d in (os.listdir(folder) if os.path.isdir(folder) else ())
+                  if os.path.exists(os.path.join(folder, d, 'ready')))
+
+
+def builds(script: str) -> bool:
+    """Does this SConscript build a plugin here, with the sources that were fetched?"""
+    if not os.path.exists(script):
+        return False
+    with open(script, encoding='utf-8') as f:
+        wanted = re.search(r"fetched=\('(\w+)'", f.read())
+    return wanted is None or wanted[1] in fetched()
+
+
 def _folders(top: str) -> List[str]:
     """Names of the folders of `top` that build a plugin."""
-    return sorted(d for d in os.listdir(os.path.join(ROOT, top))
-                  if os.path.exists(os.path.join(ROOT, top, d, 'SConscript')))
+    return sorted(d for d in os.listdir(os.path.join(ROOT, top)) if builds(os.path.join(ROOT, top, d, 'SConscript')))
 
 
 def _first_sentences(folder: str) -> str:

@@ -23,7 +23,7 @@ def plugins() -> List[str]:
     for top in ('connectors', 'plugins', 'auth'):
         for folder in os.listdir(os.path.join(ROOT, top)):
             path = os.path.join(ROOT, top, folder, 'SConscript')
-            if os.path.exists(path):
+            if split.builds(path):
                 with open(path, encoding='utf-8') as f:
                     found += re.findall(r"env\.Plugin\('(\w+)'", f.read())
     return sorted(found)
