@@ -2,6 +2,7 @@
 /* What people ask of tasks: cancel, why one waits, progress, status, pause. */
 #include "kernel/base/err.h"
 #include "kernel/base/log.h"
+#include "kernel/base/log_mask.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/tasks_int.h"
 #include "kernel/value/json.h"
@@ -235,9 +236,8 @@ static tn_rc keep_progress(struct tk_run *r, tn_str json, tn_err *err)
     return TN_OK;
 }
 
-tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
+static tn_rc told(struct tasks *t, tn_str id, tn_str json, tn_err *err)
 {
-    struct tasks *t = host_tasks(ctx);
     struct tk_run *r = map_get(&t->running, id);
     uint32_t kind, n;
     if (!r || !r->call) {
@@ -273,6 +273,18 @@ tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
     if (rc) {
         free(p);
     }
+    return rc;
+}
+
+/* Secrets go before anybody sees them, as from printed lines and records. */
+tn_rc tk_progress(void *ctx, tn_str id, tn_str json, tn_err *err)
+{
+    struct buf masked = BUF_INIT(0);
+    if (json.n <= PROGRESS_MAX && log_mask_any() && log_mask_apply(json, &masked)) {
+        json = buf_str(&masked);
+    }
+    tn_rc rc = told(host_tasks(ctx), id, json, err);
+    buf_finish(&masked);
     return rc;
 }
 

@@ -27,6 +27,7 @@ def careless(name, how='print'):
     print('the value is', value)
     print_var(value)
     print({'nested': [value, {'deeper': value}]})
+    DFF.TASK.set_progress({'now at ' + value: [value, {'deeper': 'and ' + value}]})
     if how == 'raise':
         raise ValueError('refused by the other side: ' + value)
     if how == 'hang':
@@ -119,7 +120,13 @@ def environments(vault: Vault, api: Client, script: str) -> Tuple[str, List[str]
             said['data']['result'].pop('returnValue')
             answers.append(json.dumps(said))
             # nor is it for a durable call, whose result is stored until it is fetched
-            tasks.append(api.post('/async/' + aapi, {'kwargs': {'name': name, 'how': how if how != 'print' else 'quiet'}})['id'])
+            kwargs = {'name': name, 'how': how if how != 'print' else 'quiet'}
+            tasks.append(api.post('/async/' + aapi, {'kwargs': kwargs})['id'])
+            # live: whoever watches is told no more
+            seen = api.request('GET', '/api/v1/tasks/%s/events' % tasks[-1]).text
+            assert 'event: log' in seen and 'event: end' in seen
+            answers += [seen, api.request('POST', '/api/v1/func-draft/%s.careless' % script, json={'kwargs': kwargs},
+                                          headers={'Accept': 'text/event-stream'}).text]
         api.request('POST', '/api/v1/func/%s.careless' % script, json={'kwargs': {'name': name}})
         # the type of the row changes and comes back: sealed, opened, sealed
         api.post('/env-variables/%s/do/modify' % name, {'data': {'title': 'again'}})
