@@ -16,10 +16,16 @@
 #define FUNC_FROM sizeof(PyObject)
 #define FUNC_END  (offsetof(PyFunctionObject, vectorcall) + sizeof(vectorcallfunc))
 
-/* A function and all that it was made of. What these pointers name lives as long as the script's code. */
+/* What a function has to itself: annotations (a tuple until somebody looks), defaults of keywords. */
+struct own {
+    PyObject *v;      /* held, so that nothing else can take its place in memory; or NULL */
+    uint64_t version; /* of a dict */
+};
+/* A function and all that it was made of. What else these pointers name lives as long as the script's code. */
 struct func {
     PyFunctionObject *f; /* its only owner is the namespace */
     uint64_t attrs;      /* version of its __dict__ */
+    struct own hints, kwdefaults;
     unsigned char made[FUNC_END - FUNC_FROM];
 };
 /* A container that the script can change. */
@@ -53,6 +59,10 @@ void keep_free(struct script *s)
     for (unsigned i = 0; i < KEPT_MAX; i++) {
         ring[i] = ring[i] == s ? NULL : ring[i];
     }
+    for (unsigned i = 0; i < k->nfuncs; i++) {
+        Py_XDECREF(k->funcs[i].hints.v);
+        Py_XDECREF(k->funcs[i].kwdefaults.v);
+    }
     for (unsigned i = 0; i < k->nboxes; i++) {
         Py_XDECREF(k->boxes[i].items);
     }
@@ -64,6 +74,18 @@ void keep_free(struct script *s)
 
 /* ---- taking down ---------------------------------------------------------------------------------- */
 
+static struct own own_of(PyObject *v)
+{
+    return (struct own){Py_XNewRef(v), v != NULL && PyDict_CheckExact(v) ? dict_version(v) : 0};
+}
+
+/* As it was, and with nobody but the function and us? */
+static bool same_own(const struct own *o)
+{
+    return o->v == NULL || !PyDict_CheckExact(o->v) ||
+           (Py_REFCNT(o->v) == 2 && dict_version(o->v) == o->version);
+}
+
 static int add_func(struct kept *k, PyFunctionObject *f)
 {
     if (k->nfuncs == FUNCS_MAX || Py_REFCNT(f) != 1) {
@@ -72,6 +94,8 @@ static int add_func(struct kept *k, PyFunctionObject *f)
     struct func *p = &k->funcs[k->nfuncs++];
     p->f = f;
     p->attrs = f->func_dict ? dict_version(f->func_dict) : 0;
+    p->hints = own_of(f->func_annotations);
+    p->kwdefaults = own_of(f->func_kwdefaults);
     memcpy(p->made, (const char *)f + FUNC_FROM, sizeof(p->made));
     return 0;
 }
@@ -254,7 +278,8 @@ static bool untouched(const struct kept *k, Py_ssize_t held)
         const PyFunctionObject *f = p->f;
         if (Py_REFCNT(f) != 1 ||
             memcmp(p->made, (const char *)f + FUNC_FROM, sizeof(p->made)) != 0 ||
-            (f->func_dict != NULL && dict_version(f->func_dict) != p->attrs)) {
+            (f->func_dict != NULL && dict_version(f->func_dict) != p->attrs) ||
+            !same_own(&p->hints) || !same_own(&p->kwdefaults)) {
             return false;
         }
     }

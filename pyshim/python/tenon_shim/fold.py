@@ -14,6 +14,7 @@ _DYNAMIC = {"exec", "eval", "globals", "locals", "vars", "setattr", "delattr", "
 _DYNAMIC_ATTRS = {"exec", "eval", "EXEC", "EVAL", "__dict__", "__setattr__", "__delattr__", "f_globals",
                   "f_locals", "__globals__"}
 _PLAIN = (str, int, float, bool, type(None))
+_TYPES = {"bool", "bytes", "dict", "float", "int", "list", "object", "set", "str", "tuple"}
 
 
 class _NotLiteral(Exception):
@@ -99,12 +100,17 @@ def _constant(node) -> bool:
     return type(value) in _PLAIN
 
 
+def _hint(node) -> bool:
+    """No annotation, or one whose value is the same in every call as long as the script does not bind that name."""
+    return node is None or type(node) is _ast.Constant or (type(node) is _ast.Name and node.id in _TYPES)
+
+
 def _defines(node) -> bool:
-    """A function whose definition evaluates nothing but constants."""
+    """A function whose definition evaluates nothing but constants and names of types."""
     args = node.args
-    return (_own(node.name) and node.returns is None and not getattr(node, "type_params", None) and
-            not any(args.kw_defaults) and all(_constant(x) for x in args.defaults) and
-            all(x is None or x.annotation is None
+    return (_own(node.name) and _hint(node.returns) and not getattr(node, "type_params", None) and
+            all(_constant(x) for x in args.defaults + args.kw_defaults if x is not None) and
+            all(x is None or _hint(x.annotation)
                 for x in args.posonlyargs + args.args + args.kwonlyargs + [args.vararg, args.kwarg]) and
             all(type(x) is _ast.Constant for x in node.decorator_list))
 
@@ -112,7 +118,7 @@ def _defines(node) -> bool:
 def _imports(tree):
     """The imports of a top level that only imports modules, defines functions and binds literals, as tuples (name that is
     bound, module, attribute or None); None: it does more, which has to be done in every call."""
-    found = []
+    found, bound = [], set()
     try:
         for i, node in enumerate(tree.body):
             kind = type(node)
@@ -128,15 +134,18 @@ def _imports(tree):
             elif kind in (_ast.FunctionDef, _ast.AsyncFunctionDef):
                 if not _defines(node):
                     return None
+                bound.add(node.name)
             elif kind is _ast.Assign:
                 if not all(type(x) is _ast.Name and _own(x.id) for x in node.targets):
                     return None
                 _literal(node.value)
+                bound.update(x.id for x in node.targets)
             elif kind is not _ast.Pass and not (i == 0 and kind is _ast.Expr and type(node.value) is _ast.Constant):
                 return None
     except _NotLiteral:
         return None
-    return tuple(found) if all(_own(x[0]) for x in found) else None
+    bound.update(x[0] for x in found)
+    return tuple(found) if all(_own(x[0]) for x in found) and not bound & _TYPES else None
 
 
 def compile_script(source: str, name: str):
