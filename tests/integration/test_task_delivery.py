@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import os
 import signal
+import sqlite3
 import time
 from typing import Any, Dict, List, Tuple
 
@@ -326,3 +327,21 @@ def test_run_now_is_done_once_for_its_key(api: Client, script: str) -> None:
     time.sleep(0.2)
     assert len(api.get('/tasks/do/list', originId=job)) == 2
     assert now('n w').status_code == 400
+
+
+@pytest.mark.long
+def test_the_lease_is_renewed_while_its_worker_lives(server: Server, api: Client) -> None:
+    """Half a minute each time, again every ten seconds; a task that has ended has none."""
+    script = api.script("import time\n@DFF.API('hold', timeout=60)\ndef hold():\n    while not DFF.CACHE.get('go'):\n        time.sleep(0.05)\n")
+    task = api.task_id(api.add_async_api(script + '.hold'), {})
+
+    def lease() -> int:
+        with contextlib.closing(sqlite3.connect('file:%s?mode=ro' % os.path.join(server.data, 'jobs.db'), uri=True)) as db:
+            return db.execute('SELECT coalesce(leaseUntilMs, 0) FROM tn_task WHERE id = ?', (task,)).fetchone()[0]
+    assert wait_for(lease, 10)
+    seen = {lease()}
+    assert wait_for(lambda: len(seen.add(lease()) or seen) >= 3, 40, 0.2), seen
+    now = time.time() * 1000
+    assert now + 15000 < max(seen) <= now + 31000 and min(b - a for a, b in zip(sorted(seen)[1:], sorted(seen)[2:])) > 9000
+    api.result(api.function("@DFF.API('go')\ndef go():\n    DFF.CACHE.set('go', 1, scope=%r)\n" % script, 'go'))
+    assert api.ended(task)['state'] == 'succeeded' and lease() == 0
