@@ -195,7 +195,7 @@ static const struct {
                                                        "if ARGV[3] == 'addUp' then\n"
                                                        "  local sum = tonumber(v)\n"
                                                        "  for _, m in ipairs(found) do\n"
-                                                       "    sum = sum + (tonumber(string.sub(m, string.find(m, ',', 1, true) + 1)) or 0)\n"
+                                                       "    sum = sum + (tonumber(string.match(m, '^[^,]*,(.*)$') or '') or 0)\n"
                                                        "  end\n"
                                                        "  v = sum == math.floor(sum) and math.abs(sum) < 9007199254740992 and\n"
                                                        "      string.format('%d', sum) or string.format('%.17g', sum)\n"

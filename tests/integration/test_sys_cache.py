@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DFF.SYS_CACHE_DB (spec 3.5, 4.5): the cases of the Redis connector, on the cache in the hub and on a Redis server."""
 
+import random
 import threading
 
 import pytest
@@ -112,3 +113,42 @@ def count(k, me):
         t.join()
     assert results == [20] * 4
     assert on(client, "return [c.get(k + 'n'), c.exists(k)]", k=k) == ['80', False]
+
+
+STEPS = '''
+from tenon_shim import redis_like
+@DFF.API('steps', timeout=60)
+def steps(commands):
+    redis_like.ask('FLUSHDB')
+    out = []
+    for words in commands:
+        try:
+            out.append(redis_like.ask(*words))
+        except redis_like.ResponseError as e:
+            out.append('error ' + ('type' if 'WRONGTYPE' in str(e) else 'other'))
+    return out
+'''
+
+
+def a_step(r):
+    """A step or what prepares one, on a few keys of all types."""
+    key, word = (lambda: r.choice(['a', 'b', 'c', 'd'])), (lambda: r.choice(['me', 'you', '', '7', '0.5', '1,2', '60,3', 'ä']))
+    number = lambda: str(r.choice([0, 1, 60, 61, 120, -1, 1.5, '(60', '-inf', '+inf']))  # noqa: E731
+    return [x() if callable(x) else x for x in r.choice([
+        ['SET', key, word], ['SET', key, word, 'EX', '100'], ['LPUSH', key, word], ['ZADD', key, r.choice([0, 60, 120]), word], ['DEL', key],
+        ['HSET', key, word, word], ['GET', key], ['LRANGE', key, 0, -1], ['ZRANGE', key, 0, -1, 'WITHSCORES'], ['EXISTS', key],
+        ['TENON.UNLOCK', key, word], ['TENON.EXTEND', key, word, r.choice(['100', '1000'])], ['tenon.unlock', key, word],
+        ['TENON.ZMOVE', key, key, number, number, r.choice(['one', 'all'])], ['TENON.ZMOVE', key, key, '-inf', '+inf', 'one'],
+        ['TENON.TSADD', key, r.choice([0, 60, 120]), r.choice(['1', '2.5', '-0.1', '"x"', 'null']), 'update', r.choice([-100, 0, 60, 61]), 100],
+        ['TENON.TSADD', key, r.choice([0, 60, 120]), r.choice(['1', '2.5', '-0.1', '1e300', '9007199254740991']), 'addUp', r.choice([-100, 60]), 100],
+    ])]
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_steps_agree(hub_cache, redis_cache, seed):
+    """What one step does, in the hub and as a script at the server: the same replies, whatever the keys hold."""
+    r = random.Random(seed)
+    commands = [a_step(r) for _ in range(2000)]
+    got = [c.result(c.function(STEPS, 'steps', {'commands': 'INPUT_BY_CALLER'}), commands=commands) for c in (hub_cache, redis_cache)]
+    for i, (words, mine, theirs) in enumerate(zip(commands, *got)):
+        assert mine == theirs, (words, commands[max(0, i - 12):i])
