@@ -48,6 +48,18 @@ static tn_rc take(struct stream *s, struct message_buf *in, size_t n, uint64_t d
     return TN_OK;
 }
 
+tn_rc nsq_frame_head(const char head[8], uint32_t *ret_size, uint32_t *ret_type, tn_err *err)
+{
+    *ret_size = u32(head);
+    *ret_type = u32(head + 4);
+    return *ret_size >= 4 && *ret_type <= NSQ_MESSAGE
+               ? TN_OK
+               : nsq_broken(nsq_host->fail(err, TN_E_UNAVAIL,
+                                           "the server does not speak the protocol of nsqd; check "
+                                           "the port (4150 for tcp)"),
+                            err);
+}
+
 tn_rc nsq_frame_read(struct stream *s, struct message_buf *in, size_t max, uint64_t deadline_ns,
                      struct nsq_frame *ret, tn_err *err)
 {
@@ -57,13 +69,10 @@ tn_rc nsq_frame_read(struct stream *s, struct message_buf *in, size_t max, uint6
         if (rc != TN_OK) {
             return rc;
         }
-        uint32_t size = u32(in->s), type = u32(in->s + 4);
-        if (size < 4 || type > NSQ_MESSAGE) {
-            return nsq_broken(
-                nsq_host->fail(err, TN_E_UNAVAIL,
-                               "the server does not speak the protocol of nsqd; check the port "
-                               "(4150 for tcp)"),
-                err);
+        uint32_t size = 0, type = 0;
+        rc = nsq_frame_head(in->s, &size, &type, err);
+        if (rc != TN_OK) {
+            return rc;
         }
         if (size - 4 > max) {
             return nsq_broken(nsq_host->fail(err, TN_E_LIMIT,
@@ -106,7 +115,7 @@ static const struct {
     {"E_UNAUTHORIZED", TN_E_DENIED, ""},
 };
 
-static tn_rc refused(const struct nsq_frame *f, const char *step, tn_err *err)
+tn_rc nsq_refused(const struct nsq_frame *f, const char *step, tn_err *err)
 {
     tn_rc rc = TN_E_REMOTE;
     const char *hint = "";
@@ -129,7 +138,7 @@ static tn_rc expect(struct nsq_conn *c, const char *step, uint64_t deadline_ns,
                               ret, err);
     if (rc == TN_OK && ret->type != NSQ_RESPONSE) {
         rc = ret->type == NSQ_ERROR
-                 ? refused(ret, step, err)
+                 ? nsq_refused(ret, step, err)
                  : nsq_broken(nsq_host->fail(err, TN_E_UNAVAIL,
                                              "%sthe server sends a message to a publisher", step),
                               err);
@@ -164,15 +173,25 @@ static bool says_true(tn_str json, const char *name)
     return m != NULL && m->kind == TN_JSON_BOOL && m->value.n == 4;
 }
 
+static uint32_t says_number(tn_str json, const char *name)
+{
+    tn_json_member room[64];
+    char text[16] = "";
+    const tn_json_member *m = tn_json_at(nsq_host->json, json, (tn_str){name, strlen(name)}, room,
+                                         64);
+    if (m != NULL && m->kind == TN_JSON_NUMBER && m->value.n < sizeof text) {
+        memcpy(text, m->value.s, m->value.n);
+    }
+    return (uint32_t)strtoul(text, NULL, 10);
+}
+
 /* A name as JSON; what would need an escape becomes `_`. */
 static void put_name(struct message_buf *b, const char *name)
 {
-    message_puts(b, "\"");
     for (const char *p = name; *p != '\0'; p++) {
         bool plain = (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\';
         message_put(b, plain ? p : "_", 1);
     }
-    message_puts(b, "\"");
 }
 
 static void put_identify(struct nsq_conn *c, bool tls)
@@ -183,13 +202,21 @@ static void put_identify(struct nsq_conn *c, bool tls)
     if (gethostname(host, sizeof host - 1) != 0) {
         host[0] = '\0';
     }
-    message_puts(&body, "{\"feature_negotiation\":true,\"heartbeat_interval\":-1,\"tls_v1\":");
-    message_puts(&body, tls ? "true" : "false");
-    message_puts(&body, ",\"user_agent\":\"tenon/1\",\"client_id\":");
+    message_puts(&body, "{\"feature_negotiation\":true,\"heartbeat_interval\":");
+    message_put_int(&body, c->heartbeat_ms != 0 ? (int64_t)c->heartbeat_ms : -1);
+    if (c->msg_timeout_ms != 0) {
+        message_puts(&body, ",\"msg_timeout\":");
+        message_put_int(&body, c->msg_timeout_ms);
+    }
+    message_puts(&body, tls ? ",\"tls_v1\":true" : ",\"tls_v1\":false");
+    message_puts(&body, ",\"user_agent\":\"tenon/1");
+    message_puts(&body, c->about != NULL ? " " : "");
+    put_name(&body, c->about != NULL ? c->about : "");
+    message_puts(&body, "\",\"client_id\":\"");
     put_name(&body, app);
-    message_puts(&body, ",\"hostname\":");
+    message_puts(&body, "\",\"hostname\":\"");
     put_name(&body, host);
-    message_puts(&body, "}");
+    message_puts(&body, "\"}");
     c->out.n = 0;
     message_puts(&c->out, "  V2IDENTIFY\n");
     nsq_put_u32(&c->out, (uint32_t)body.n);
@@ -229,6 +256,8 @@ static tn_rc greet(struct nsq_conn *c, const struct nsq_node *node, uint64_t dea
         return rc;
     }
     const tn_str answer = {f.s, f.n};
+    c->msg_timeout_ms = says_number(answer, "msg_timeout");
+    c->max_rdy_count = says_number(answer, "max_rdy_count");
     bool offers = says_true(answer, "tls_v1"), wants = says_true(answer, "auth_required");
     if (tls && !offers) {
         return nsq_host->fail(err, TN_E_CONFIG,

@@ -1,50 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NSQ connector: settings, the table of methods, and the contract's functions. */
+/* NSQ connector: the table of methods, and the contract's functions. */
 #include "nsq.h"
 #include "common/args.h"
 
 #include <stdlib.h>
 
 const tn_host *nsq_host; /* set once by load() */
-
-static const char *const tls_modes[] = {"off", "on", "unverified", NULL};
-static const char *const protocols[] = {"http", "https", "tcp", NULL};
-
-static const tn_field fields[] = {
-    {TN_FIELD(struct nsq_conf, host), .dflt = "127.0.0.1", .min = 1, .max = 255,
-     .doc = "nsqlookupd, which knows the nsqd."},
-    {TN_FIELD(struct nsq_conf, port), .dflt = "4161", .min = 1, .max = 65535,
-     .doc = "Its HTTP port."},
-    {TN_FIELD(struct nsq_conf, protocol), .dflt = "http", .choices = protocols,
-     .doc = "How messages go to nsqd: http, https, or tcp: the framed protocol (nsqlookupd is then "
-            "asked over http)."},
-    {TN_FIELD(struct nsq_conf, timeout), .dflt = "10", .min = 1, .max = 600,
-     .doc = "Longest time of one operation in seconds."},
-    {TN_FIELD(struct nsq_conf, servers), .max = 8192,
-     .doc =
-         "Fixed nsqd as host:port, with commas between, or a list; nsqlookupd is then not asked. "
-         "Ports of protocol: 4151 for http, 4150 for tcp."},
-    {TN_FIELD(struct nsq_conf, refresh), .dflt = "60", .min = 1, .max = 86400,
-     .doc = "Seconds after which nsqlookupd is asked again."},
-    {TN_FIELD(struct nsq_conf, auth_secret), .doc = "Secret of AUTH (tcp); empty: none is sent."},
-    {TN_FIELD(struct nsq_conf, tls), .dflt = "off", .choices = tls_modes,
-     .doc =
-         "tcp: on: TLS (tls_v1), and the certificate must be valid for the host; unverified: TLS "
-         "with any certificate; off: none. https: unverified, or verified."},
-    {TN_FIELD(struct nsq_conf, tls_ca), .max = 200000,
-     .doc = "Certificates of the authorities to trust, as PEM text or the path of a file; default "
-            "those of the system."},
-    {TN_FIELD(struct nsq_conf, tls_cert), .max = 200000,
-     .doc = "Certificate of the client, as PEM text or the path of a file."},
-    {TN_FIELD(struct nsq_conf, tls_key), .doc = "Key of the client's certificate, as PEM text."},
-    {TN_FIELD(struct nsq_conf, application), .dflt = "tenon", .min = 1, .max = 63,
-     .doc = "Name of the client at nsqd."},
-    {TN_FIELD(struct nsq_conf, connect_timeout), .dflt = "3s", .min = 10, .max = 60000,
-     .doc = "Longest time for connecting to one server."},
-    {TN_FIELD(struct nsq_conf, max_result), .dflt = "16M", .min = 65536, .max = 1073741824,
-     .doc = "Largest answer in memory, in bytes."},
-    {0},
-};
 
 #define ARGS_MAX 8
 /* name, parameters, what it does, function */
@@ -105,43 +66,6 @@ static void on_detach(void *inst)
     pthread_mutex_destroy(&nsq->lock);
 }
 
-/* The first connection reads the certificates; the others use what it made. */
-static tn_rc prepare_tls(struct nsq *nsq, tn_err *err)
-{
-    const struct nsq_conf *conf = nsq->conf;
-    tn_rc rc = TN_OK;
-    const char *mode = conf->tls;
-    if (strcmp(conf->protocol, "https") == 0 && strcmp(mode, "off") == 0) {
-        mode = "on";
-    } else if (strcmp(conf->protocol, "http") == 0) {
-        mode = "off";
-    }
-    pthread_mutex_lock(&nsq->lock);
-    if (!nsq->tls_made) {
-        rc = stream_tls_init(nsq_host, mode, conf->tls_ca, conf->tls_cert, conf->tls_key.s,
-                             &nsq->tls, err);
-        nsq->tls_made = rc == TN_OK;
-    }
-    pthread_mutex_unlock(&nsq->lock);
-    return rc;
-}
-
-uint64_t nsq_sooner(uint64_t deadline_ns, int64_t ms)
-{
-    uint64_t at = nsq_host->now_ns() + (uint64_t)ms * 1000000u;
-    return deadline_ns != 0 && deadline_ns < at ? deadline_ns : at;
-}
-
-tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err)
-{
-    pthread_mutex_lock(&c->fd_lock);
-    c->fd = fd;
-    pthread_mutex_unlock(&c->fd_lock);
-    return fd >= 0 && atomic_load(&c->canceled)
-               ? nsq_host->fail(err, TN_E_CANCELED, "the operation was told to stop")
-               : TN_OK;
-}
-
 static void on_close(void *inst, void *conn, uint32_t why)
 {
     struct nsq_conn *c = conn;
@@ -162,7 +86,7 @@ static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *
     if (deadline_ns != 0 && nsq_host->now_ns() >= deadline_ns) {
         return nsq_host->fail(err, TN_E_TIMEOUT, "no time left to connect");
     }
-    tn_rc rc = prepare_tls(nsq, err);
+    tn_rc rc = nsq_prepare_tls(nsq, err);
     struct nsq_conn *c = rc == TN_OK ? calloc(1, sizeof *c) : NULL;
     if (rc != TN_OK || c == NULL) {
         return rc != TN_OK ? rc : nsq_host->fail(err, TN_E_NOMEM, "no memory for a connection");
@@ -290,6 +214,6 @@ static const tn_connector_ops ops = {
 };
 
 TN_PLUGIN(.kind = TN_KIND_CONNECTOR, .flags = TN_P_THREAD_SAFE, .name = "nsq", .version = "1.0.0",
-          .summary = "NSQ 1.0 and later: publishing", .caps = TN_CAP_CANCEL, .config = fields,
+          .summary = "NSQ 1.0 and later: publishing", .caps = TN_CAP_CANCEL, .config = nsq_fields,
           .conf_size = sizeof(struct nsq_conf), .inst_size = sizeof(struct nsq), .load = on_load,
           .attach = on_attach, .detach = on_detach, .ops = &ops)

@@ -12,10 +12,11 @@
 #include <tenon/tenon.h>
 
 #define NSQ_NODES_MAX 256
+#define NSQ_NAME_MAX  80 /* bytes of a topic or channel, with its zero */
 
 struct nsq_conf {
-    const char *host, *protocol, *servers, *application;
-    int64_t port, timeout, refresh;
+    const char *host, *protocol, *servers, *application, *channel;
+    int64_t port, timeout, refresh, max_in_flight;
     tn_secret auth_secret, tls_key;
     const char *tls, *tls_ca, *tls_cert;
     tn_dur connect_timeout;
@@ -45,6 +46,11 @@ struct nsq_conn {
     struct stream stream;    /* to nodes.node[at], framed protocol */
     struct nsq_node at;      /* whom the stream leads to */
     bool up;
+    /* A consumer sets these before nsq_join(): what its user agent says besides; how often nsqd asks whether it is there
+     * (0: never); after how long nsqd gives a message to somebody else, which nsqd may change. */
+    const char *about;
+    uint32_t heartbeat_ms, msg_timeout_ms;
+    uint32_t max_rdy_count; /* what nsqd then says; 0: nothing */
     struct message_buf out, in;
     atomic_bool working, canceled; /* an invoke() runs; somebody wants it to end */
     pthread_mutex_t fd_lock;
@@ -52,6 +58,12 @@ struct nsq_conn {
 };
 extern const tn_host *nsq_host;
 
+extern const tn_field nsq_fields[]; /* fields.c */
+
+/* ---- inst.c ---- */
+bool nsq_name_ok(const char *s, size_t n); /* a topic or channel */
+/* Once for an instance, from any thread. */
+tn_rc nsq_prepare_tls(struct nsq *nsq, tn_err *err);
 tn_rc nsq_broken(tn_rc rc, tn_err *err); /* marks the error: the connection is not used again */
 /* For cancel(): the descriptor that is waited on; -1: none. TN_E_CANCELED when it was told to stop already. */
 tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err);
@@ -90,6 +102,10 @@ struct nsq_frame {
     const char *s; /* inside the buffer, until the next frame */
     size_t n;
 };
+/* The head of a frame: bytes that follow and type. */
+tn_rc nsq_frame_head(const char head[8], uint32_t *ret_size, uint32_t *ret_type, tn_err *err);
+/* What an error frame means; the text begins with `step`. */
+tn_rc nsq_refused(const struct nsq_frame *f, const char *step, tn_err *err);
 /* The next frame; heartbeats are answered on the way. A frame of more than max bytes breaks the connection. */
 tn_rc nsq_frame_read(struct stream *s, struct message_buf *in, size_t max, uint64_t deadline_ns,
                      struct nsq_frame *ret, tn_err *err);

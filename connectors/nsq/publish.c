@@ -8,22 +8,9 @@
 
 /* ---- arguments --------------------------------------------------------------------------------------- */
 
-/* [.a-zA-Z0-9_-]{1,64}, with #ephemeral behind it. */
-static tn_rc topic_of(const tn_val *v, char ret[80], tn_err *err)
+static tn_rc topic_of(const tn_val *v, char ret[NSQ_NAME_MAX], tn_err *err)
 {
-    static const char tail[] = "#ephemeral";
-    uint32_t n = v->n, i = 0;
-    bool ok = v->type == TN_T_STR && n > 0 && n < 80;
-    if (ok && n > sizeof tail - 1 &&
-        memcmp(v->u.s + n - (sizeof tail - 1), tail, sizeof tail - 1) == 0) {
-        n -= sizeof tail - 1;
-    }
-    for (; ok && i < n; i++) {
-        char ch = v->u.s[i];
-        ok = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-             (ch != '\0' && strchr("._-", ch) != NULL);
-    }
-    if (!ok || n > 64) {
+    if (v->type != TN_T_STR || !nsq_name_ok(v->u.s, v->n)) {
         return nsq_host->fail(err, TN_E_INVAL,
                               "the topic `%.*s` must be 1 to 64 letters, digits and `._-`, with "
                               "#ephemeral behind them if it need not be kept",
@@ -55,7 +42,7 @@ static uint32_t anywhere(uint32_t n)
 /* ---- HTTP -------------------------------------------------------------------------------------------- */
 
 struct target { /* what is published */
-    char topic[80];
+    char topic[NSQ_NAME_MAX];
     int64_t defer;
     bool many;
     struct message_buf body;

@@ -51,6 +51,7 @@ SHARED = {'plugins/http_common': ('plugins/http_common', 'plugins/frontend_h1', 
           'connectors/redis': ('connectors/redis', 'plugins/trigger_redis'),
           'connectors/mqtt': ('connectors/mqtt', 'plugins/trigger_mqtt'),
           'connectors/kafka': ('connectors/kafka', 'plugins/trigger_kafka'),
+          'connectors/nsq': ('connectors/nsq', 'plugins/trigger_nsq'),
           'auth/user_list': ('auth/user_list', 'auth/basic', 'auth/digest')}
 ONLY_IN = {'Python.h': 'pyshim'}  # the interpreter has one door
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a hostile nsqd or nsqlookupd may say. Input: a byte that chooses the parser, a byte for the size of the pieces, then
- * frames, an answer of HTTP, or the JSON of /nodes. Every read is inside what came, and how it is cut must not matter. */
+ * frames (for a publisher, or with the highest bit of the first byte for a consumer), an answer of HTTP, or the JSON of /nodes. Every read is inside what came, and how it is cut must not matter. */
 #include "connectors/nsq/nsq.h"
+#include "plugins/trigger_nsq/consumer.h"
 #include "kernel/value/json.h"
 #include "tests/fuzz/wire.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -73,6 +76,29 @@ static uint64_t frames(void)
     return told;
 }
 
+/* Of a message beyond the bound only the id and the length are looked at. */
+tn_rc flow_deliver(struct consumer *c, struct link *l, const char id[ID_SIZE], tn_str body)
+{
+    (void)c, (void)l;
+    mix(id, ID_SIZE);
+    mix(body.s, body.n <= TN_DELIVER_MAX ? body.n : 0);
+    mix(&body.n, sizeof body.n);
+    return TN_OK;
+}
+
+static uint64_t consumer(void)
+{
+    struct consumer c = {.nlinks = 0};
+    struct link l = {.c.stream.fd = open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    tn_err err = TN_ERR_INIT;
+    while (link_take(&c, &l, &err) == TN_OK) {}
+    mix(l.c.out.s, l.c.out.n);
+    close(l.c.stream.fd);
+    message_free(&l.c.out);
+    message_free(&l.in);
+    return told;
+}
+
 static uint64_t nodes(tn_str text)
 {
     struct nsq_nodes found = {NULL, 0};
@@ -115,7 +141,8 @@ static uint64_t play(const uint8_t *data, size_t n, size_t piece)
     wire.piece = piece;
     pongs = 0;
     told = 0;
-    return data[0] % 3 == 0   ? frames()
+    return data[0] >= 0x80    ? consumer()
+           : data[0] % 3 == 0 ? frames()
            : data[0] % 3 == 1 ? lookupd()
                               : nodes((tn_str){(const char *)data + 2, n - 2});
 }

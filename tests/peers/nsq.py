@@ -43,11 +43,12 @@ class Lookupd(Peer):
 class Nsqd(Peer):
     """`port` is that of the framed protocol, `http` that of HTTP (`https` with certs)."""
 
-    def __init__(self, lookupd: Optional[Lookupd] = None, certs: Optional[Certs] = None, cert: str = 'server', auth: int = 0) -> None:
+    def __init__(self, lookupd: Optional[Lookupd] = None, certs: Optional[Certs] = None, cert: str = 'server', auth: int = 0,
+                 largest: int = 200000) -> None:
         super().__init__()
         self.binary = os.path.join(folder('nsq'), 'nsqd')
         self.http, self.https = free_port(), free_port()
-        self.lookupd, self.certs, self.cert, self.auth = lookupd, certs, cert, auth
+        self.lookupd, self.certs, self.cert, self.auth, self.largest = lookupd, certs, cert, auth, largest
 
     def config(self, protocol: str = 'http', **more: object) -> dict:
         """A connector's configuration with this one as fixed node."""
@@ -56,7 +57,8 @@ class Nsqd(Peer):
 
     def start(self) -> 'Nsqd':
         args = [self.binary, '-data-path', self.dir, '-tcp-address', '127.0.0.1:%d' % self.port, '-http-address', '127.0.0.1:%d' % self.http,
-                '-broadcast-address', '127.0.0.1', '-max-msg-size', '200000', '-max-body-size', '500000', '-max-req-timeout', '1h']
+                '-broadcast-address', '127.0.0.1', '-max-msg-size', str(self.largest),
+                '-max-body-size', str(self.largest * 5 // 2), '-max-req-timeout', '1h']
         if self.lookupd is not None:
             args += ['-lookupd-tcp-address', '127.0.0.1:%d' % self.lookupd.tcp]
         if self.certs is not None:
@@ -73,6 +75,15 @@ class Nsqd(Peer):
         """A request over HTTP; POST with a body."""
         with urllib.request.urlopen(urllib.request.Request('http://127.0.0.1:%d%s' % (self.http, path), data=body), timeout=5) as f:
             return f.read()
+
+    def send(self, topic: str, *messages: object) -> None:
+        """Publishes over HTTP, one request for each 100."""
+        for i in range(0, len(messages), 100):
+            self.ask('/mpub?topic=' + topic, '\n'.join(str(m) for m in messages[i:i + 100]).encode())
+
+    def channels(self, topic: str) -> List[dict]:
+        """Statistics of the channels of a topic."""
+        return self.topics().get(topic, {}).get('channels', [])
 
     def topics(self) -> dict:
         """{topic: statistics}"""

@@ -71,7 +71,8 @@ typedef struct tn_host_subs {
     void (*consuming)(void *ctx, tn_sub *);
     /* A message: copied, kept in order, stored soon. TN_E_LIMIT: 10,000 messages or 64 MiB wait; keep it,
      * stop reading, offer it again when done_fd is readable (it is after room was made, too).
-     * TN_E_INVAL: it is larger than TN_DELIVER_MAX and counted as dropped: acknowledge it. */
+     * TN_E_INVAL: it is larger than TN_DELIVER_MAX and counted as dropped: acknowledge it. Of such a
+     * message only the length is looked at; nobody needs to have read it. */
     tn_rc (*deliver)(void *ctx, tn_sub *, tn_str topic, tn_str message, uint64_t tag,
                      uint32_t flags, tn_err *);
     /* Up to cap messages whose fate is known since the last call, in order; clears done_fd. Only those

@@ -43,7 +43,7 @@ def count(topic, n):
 '''
 TEST_BUILD = VARIANT in ('debug', 'asan', 'tsan', 'cov')
 in_test_builds = pytest.mark.skipif(not TEST_BUILD, reason='kill points are compiled into test builds only')
-in_release_builds = pytest.mark.skipif(TEST_BUILD, reason='a broker that takes seconds to start is restarted in release builds only')
+in_release_builds = pytest.mark.skipif(TEST_BUILD, reason='slow: in release builds only')
 
 
 class Handled:
