@@ -40,119 +40,32 @@ static ssize_t on_writev(mongoc_stream_t *vt, mongoc_iovec_t *iov, size_t n, int
             errno = rc == TN_E_TIMEOUT ? ETIMEDOUT : EPIPE;
             return -1;
         }
+        mg_message_sent(l, iov[i].iov_base, iov[i].iov_len);
         sum += (ssize_t)iov[i].iov_len;
     }
     return sum;
 }
 
-static tn_rc fill(struct mg_line *l, void *p, size_t cap, size_t *ret_n)
+tn_rc mg_line_read(struct mg_line *l, void *p, size_t cap, size_t *ret_n, tn_err *err)
 {
-    struct mg_conn *c = l->c;
-    tn_err why = TN_ERR_INIT;
-    tn_rc rc = stream_read(&l->s, p, cap, limit_of(l), ret_n, &why);
-    if (rc == TN_OK) {
-        c->nread += *ret_n;
-        if (c->nread > (size_t)c->inst->conf->max_result.n + sizeof l->buf) {
-            c->over = true;
-            rc = mg_host->fail(
-                &why, TN_E_LIMIT,
-                "the reply is larger than max_result (%lld bytes); ask for less at a time",
-                (long long)c->inst->conf->max_result.n);
-            why.flags |= TN_ERR_CONN_BROKEN;
-        }
-    }
-    if (rc != TN_OK) {
-        keep(c, &why);
-    }
-    return rc;
+    return stream_read(&l->s, p, cap, limit_of(l), ret_n, err);
 }
 
-static tn_rc damaged(struct mg_line *l)
-{
-    tn_err why = TN_ERR_INIT;
-    tn_rc rc = mg_host->fail(
-        &why, TN_E_UNAVAIL,
-        "the server does not speak the protocol of MongoDB: its message is damaged");
-    why.flags |= TN_ERR_CONN_BROKEN;
-    keep(l->c, &why);
-    return rc;
-}
-
-/* So many bytes of a message are in buf. */
-static tn_rc want(struct mg_line *l, uint32_t n)
-{
-    tn_rc rc = TN_OK;
-    size_t some;
-    if (l->at != 0) {
-        memmove(l->buf, l->buf + l->at, l->end - l->at);
-        l->end -= l->at;
-        l->at = 0;
-    }
-    while (rc == TN_OK && l->end < n) {
-        rc = fill(l, l->buf + l->end, sizeof l->buf - l->end, &some);
-        l->end += rc == TN_OK ? (uint32_t)some : 0;
-    }
-    return rc;
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* The head of a message, before libmongoc gets any of it: it believes lengths, and a wrong one ends the process.
- * MsgHeader, then OP_MSG with one document, OP_REPLY with one, or OP_COMPRESSED. */
-static tn_rc begin_message(struct mg_line *l)
-{
-    enum { REPLY = 1, COMPRESSED = 2012, MSG = 2013, HEAD = 16, LEAST = 26, REPLY_HEAD = 36 };
-    tn_rc rc = want(l, LEAST);
-    if (rc != TN_OK) {
-        return rc;
-    }
-    uint32_t n = le32(l->buf), op = le32(l->buf + 12), flags = le32(l->buf + 16);
-    if (n > INT32_MAX || n < LEAST || (op != REPLY && op != COMPRESSED && op != MSG)) {
-        return damaged(l);
-    }
-    if (op == REPLY && (n < REPLY_HEAD + 5 || (rc = want(l, REPLY_HEAD + 4)) != TN_OK)) {
-        return rc != TN_OK ? rc : damaged(l);
-    }
-    if (op == MSG && (flags != 0 || l->buf[20] != 0 || le32(l->buf + 21) != n - 21)) {
-        return damaged(l);
-    }
-    if (op == REPLY && (le32(l->buf + 32) != 1 || le32(l->buf + REPLY_HEAD) != n - REPLY_HEAD)) {
-        return damaged(l);
-    }
-    l->left = n;
-    l->ends_in_zero = op != COMPRESSED;
-    return TN_OK;
-}
-
-/* At least `least` bytes, up to n; what is asked for in small pieces comes out of the buffer. */
+/* At least `least` bytes, up to n, of messages that were read whole. */
 static ssize_t take(struct mg_line *l, uint8_t *p, size_t n, size_t least)
 {
     size_t got = 0;
     while (got < least || (got == 0 && n != 0)) {
-        if (l->left == 0 && begin_message(l) != TN_OK) {
+        if (l->msg_at == l->msg_n && mg_message(l) != TN_OK) {
             return -1;
         }
-        size_t room = n - got < l->left ? n - got : l->left;
-        size_t have = l->end - l->at, some = have < room ? have : room;
-        if (some != 0) {
-            memcpy(p + got, l->buf + l->at, some);
-            l->at += (uint32_t)some;
-        } else if (room >= sizeof l->buf) {
-            if (fill(l, p + got, room, &some) != TN_OK) {
-                return -1;
-            }
-        } else if (want(l, 1) != TN_OK) {
-            return -1;
-        }
+        size_t some = n - got < l->msg_n - l->msg_at ? n - got : l->msg_n - l->msg_at;
+        memcpy(p + got, l->msg + l->msg_at, some);
+        l->msg_at += some;
         got += some;
-        l->left -= (uint32_t)some;
-        if (l->left == 0 && l->ends_in_zero && p[got - 1] != 0) {
-            damaged(l);
-            return -1;
-        }
+    }
+    if (l->msg_at == l->msg_n) {
+        mg_message_drop(l);
     }
     return (ssize_t)got;
 }
@@ -178,7 +91,7 @@ static ssize_t on_readv(mongoc_stream_t *vt, mongoc_iovec_t *iov, size_t n, size
 
 static int ready(const struct mg_line *l)
 {
-    return l->at < l->end || (l->s.ssl != NULL && SSL_pending(l->s.ssl) > 0);
+    return l->msg_at < l->msg_n || l->at < l->end || (l->s.ssl != NULL && SSL_pending(l->s.ssl) > 0);
 }
 
 /* Used while members are looked at, a few at a time. After the deadline everything has failed. */
@@ -233,6 +146,7 @@ static int on_close(mongoc_stream_t *vt)
 static void on_destroy(mongoc_stream_t *vt)
 {
     on_close(vt);
+    mg_message_drop((struct mg_line *)vt);
     free(vt);
 }
 
@@ -321,7 +235,7 @@ mongoc_stream_t *mg_dial(const mongoc_uri_t *uri, const mongoc_host_list_t *host
 bool mg_stale(const struct mg_conn *c)
 {
     for (struct mg_line *l = c->lines; l != NULL; l = l->next) {
-        if (l->s.fd < 0 || l->at < l->end || stream_stale(&l->s)) {
+        if (l->s.fd < 0 || l->msg_at < l->msg_n || l->at < l->end || stream_stale(&l->s)) {
             return true;
         }
     }

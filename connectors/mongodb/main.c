@@ -38,7 +38,7 @@ static const tn_field fields[] = {
      .doc =
          "Writes of a replica set are done once more when the line broke; each takes effect once."},
     {TN_FIELD(struct mg_conf, compressors), .max = 64,
-     .doc = "Compression of messages, in order of preference: zstd,snappy,zlib."},
+     .doc = "Compression of messages, in order of preference: zstd,zlib."},
     {TN_FIELD(struct mg_conf, tls), .dflt = "off", .choices = tls_modes,
      .doc = "on: TLS, and the certificate must be valid for the host; unverified: TLS with any "
             "certificate; off: none."},

@@ -35,10 +35,12 @@ struct mg_line {
     struct mg_conn *c;
     struct mg_line *next;
     uint64_t limit_ns; /* while connecting: of this member alone */
-    uint32_t left;     /* bytes of the message under way */
-    uint32_t at, end;  /* unread bytes of buf */
-    bool ends_in_zero; /* it is a document, not compressed */
-    uint8_t buf[8192];
+    uint8_t *msg;         /* the message under way, whole and checked */
+    size_t msg_n, msg_at; /* its bytes, and how many of them libmongoc has */
+    uint32_t at, end;     /* unread bytes of buf */
+    uint8_t buf[8192];    /* of what follows */
+    uint8_t asked[16];    /* the head of the message that is being sent */
+    uint32_t asked_n, asked_left;
 };
 struct mg_cursor {
     int64_t id;
@@ -68,6 +70,16 @@ mongoc_stream_t *mg_dial(const mongoc_uri_t *uri, const mongoc_host_list_t *host
                          bson_error_t *error);
 /* The server has closed a line, or said something nobody asked for. */
 bool mg_stale(const struct mg_conn *c);
+
+/* For message.c: what stream_read() does, within the operation's time. */
+tn_rc mg_line_read(struct mg_line *l, void *p, size_t cap, size_t *ret_n, tn_err *err);
+
+/* ---- message.c ---- */
+/* The next message of a line into l->msg. What went wrong is in l->c->why. */
+tn_rc mg_message(struct mg_line *l);
+void mg_message_drop(struct mg_line *l);
+/* Bytes that were sent: what is asked decides what may be answered. */
+void mg_message_sent(struct mg_line *l, const uint8_t *p, size_t n);
 
 /* ---- uri.c ---- */
 /* The configuration as libmongoc takes it; *ret belongs to the caller. deadline_ns bounds connecting. */
@@ -106,4 +118,5 @@ void mg_close_cursors(struct mg_conn *c);
 
 /* ---- depth.c ---- */
 /* A document whose nesting is within MG_DEPTH_MAX and whose structure is sound. */
+extern const char mg_too_deep[]; /* the reason when it is the nesting alone, seen so far */
 bool mg_sound(const bson_t *doc, const char **ret_why);

@@ -172,6 +172,11 @@ static tn_rc set_rest(const struct mg_conf *conf, uint64_t deadline_ns, mongoc_u
     if (given(conf->compressors) && !mongoc_uri_set_compressors(uri, conf->compressors)) {
         return refused("compressors", conf->compressors, err);
     }
+    const bson_t *compressors = mongoc_uri_get_compressors(uri);
+    if (compressors != NULL && bson_has_field(compressors, "snappy")) { /* see message.c */
+        return mg_host->fail(err, TN_E_CONFIG,
+                             "compressors: snappy is not supported; use zstd or zlib");
+    }
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(conf->read_preference, modes[i].name) == 0 && i != 0) {
             mongoc_read_prefs_t *prefs = mongoc_read_prefs_new(modes[i].mode);

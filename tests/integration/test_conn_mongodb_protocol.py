@@ -169,3 +169,21 @@ def f(cid):
     assert told[0] in ('QueryError', 'ConnUnavailable', 'ConnTimeout', 'OperationFailure'), (name, told)
     script.raw = None
     assert wait_for(lambda: api.result(api_id, cid=cid) == {'ok': 1})
+
+
+def test_compression(api, script):
+    """Messages are packed both ways; what is in them is judged like any other, and what they claim to be."""
+    script.packs = True
+    script.answers['find'] = {'cursor': {'id': 0, 'ns': 'test.c', 'firstBatch': [{'_id': i, 't': 'x' * 1000} for i in range(500)]}, 'ok': 1}
+    cid = add(api, 'mongodb', script.config(compressors='zlib'))
+    asked = "return [len(list(c.db()['c'].find())), tell(lambda: c.db().command('ping'))]"
+    assert on(api, cid, asked) == [500, None] and script.packed > 1
+    script.raw = lambda reply: struct.pack('<i', len(reply) + 3) + reply[4:-1] + b'\x77d\0\0'
+    assert on(api, cid, "return tell(lambda: c.db().command('ping'))")[0] == 'ConnUnavailable'
+    script.raw = None
+    for claims, kind in ((3, 'ConnUnavailable'), (5000000, 'LimitExceeded')):
+        script.claims = claims
+        assert on(api, cid, "return tell(lambda: c.db().command({'ping': 1, 'x': 'x' * 3000}))")[0] == kind
+    script.claims = 1
+    assert wait_for(lambda: on(api, cid, asked) == [500, None])
+    assert 'snappy' in not_addable(api, 'mongodb', script.config(compressors='snappy,zlib'))['exception']

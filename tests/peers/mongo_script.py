@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+import zlib
 from typing import Callable, Dict, List, Optional
 
 from .certs import Certs
@@ -22,7 +23,7 @@ except ImportError:  # Debian: python3-bson
     bson = None
 
 USER, PASSWORD = 'ann', 'p@ss word"\'\\'
-_OP_REPLY, _OP_QUERY, _OP_MSG = 1, 2004, 2013
+_OP_REPLY, _OP_QUERY, _OP_COMPRESSED, _OP_MSG = 1, 2004, 2012, 2013
 _HASHES = {'SCRAM-SHA-1': 'sha1', 'SCRAM-SHA-256': 'sha256'}
 
 
@@ -79,6 +80,9 @@ class MongoScript:
         self.asked: List[dict] = []
         self.hellos: List[dict] = []
         self.raw: Optional[Callable[[bytes], bytes]] = None  # changes the bytes of each reply
+        self.packs = False  # offers zlib, and packs what it answers
+        self.packed = 0     # messages that came packed
+        self.claims = 1     # by how much the size told before a packed message is too large
         self.context = None
         if certs is not None:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -132,22 +136,28 @@ class MongoScript:
                     reply = bson.encode(self._answer(bson.decode(body[at:]), state))
                     data = struct.pack('<iqii', 8, 0, 0, 1) + reply
                     sock.sendall(struct.pack('<iiii', 16 + len(data), 1, number, _OP_REPLY) + data)
-                elif op == _OP_MSG:
+                elif op in (_OP_MSG, _OP_COMPRESSED):
+                    if op == _OP_COMPRESSED:
+                        self.packed += 1
+                        body = zlib.decompress(body[9:])
                     end = 5 + struct.unpack_from('<i', body, 5)[0]
                     reply = bson.encode(self._answer(bson.decode(body[5:end]), state))
                     reply = self.raw(reply) if self.raw is not None else reply
                     data = struct.pack('<iB', 0, 0) + reply
-                    sock.sendall(struct.pack('<iiii', 16 + len(data), 1, number, _OP_MSG) + data)
+                    if op == _OP_COMPRESSED:
+                        data = struct.pack('<iiB', _OP_MSG, len(data) * self.claims, 2) + zlib.compress(data)
+                    sock.sendall(struct.pack('<iiii', 16 + len(data), 1, number, op) + data)
         sock.close()
 
     def _answer(self, command: dict, state: dict) -> dict:
         name = next(iter(command))
         if name.lower() in ('hello', 'ismaster'):
             self.hellos.append(command)
+            packs = {'compression': ['zlib']} if self.packs else {}
             mechanisms = {'saslSupportedMechs': self.mechanisms} if 'saslSupportedMechs' in command else {}
             return {'ismaster': True, 'isWritablePrimary': True, 'helloOk': True, 'msg': 'isdbgrid', 'maxWireVersion': 13,
                     'minWireVersion': 0, 'maxBsonObjectSize': 1 << 24, 'maxMessageSizeBytes': 48000000,
-                    'maxWriteBatchSize': 100000, 'logicalSessionTimeoutMinutes': 30, **mechanisms, 'ok': 1}
+                    'maxWriteBatchSize': 100000, 'logicalSessionTimeoutMinutes': 30, **packs, **mechanisms, 'ok': 1}
         if name in ('saslStart', 'saslContinue', 'authenticate'):
             return self._sign_in(name, command, state)
         self.asked.append(command)
