@@ -69,12 +69,12 @@ extern const tn_field settings_fields[];
  * given to settings_finish() in both cases. Secrets are registered with log_mask(). */
 tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
                     struct conf_problems *p);
-/* What log_form() is to be told: a log file is never the journal. */
-const char *settings_log_form(const struct settings *s);
+/* Of log_level; NOTICE when that is not known. */
+int settings_log_level(const struct settings *s);
 /* Opens the log of this process as the settings want it, on standard error; also after settings that are wrong. */
 void settings_open_log(const struct settings *s, const char *process);
 /* After settings_load(), before other threads and processes are: TENON_* and DFF_* variables whose name
- * says password, secret, token or key are wiped from the environment of this process. */
+ * says password, secret, token, key or private are wiped from the environment of this process. */
 void settings_hide_environment(void);
 void settings_finish(struct settings *s);
 /* Value by DFF key name ("MODE", "RESOURCE_ROOT_PATH", "_FUNC_TASK_TIMEOUT_DEFAULT" ...); NULL unknown.

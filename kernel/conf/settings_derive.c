@@ -64,7 +64,7 @@ void settings_derive(struct settings *s)
     }
 }
 
-static int level_of(const char *name)
+int settings_log_level(const struct settings *s)
 {
     static const struct {
         const char *name;
@@ -74,15 +74,16 @@ static int level_of(const char *name)
                   {"notice", TN_LOG_NOTICE},
                   {"info", TN_LOG_INFO},
                   {"debug", TN_LOG_DEBUG}};
-    for (size_t i = 0; name != NULL && i < sizeof levels / sizeof levels[0]; i++) {
-        if (strcmp(name, levels[i].name) == 0) {
+    for (size_t i = 0; s->log_level != NULL && i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(s->log_level, levels[i].name) == 0) {
             return levels[i].level;
         }
     }
     return TN_LOG_NOTICE;
 }
 
-const char *settings_log_form(const struct settings *s)
+/* A log file is never the journal. */
+static const char *log_form_of(const struct settings *s)
 {
     const char *form = s->log_format != NULL ? s->log_format : "auto";
     bool file = s->log_file != NULL && s->log_file[0] != '\0';
@@ -91,6 +92,6 @@ const char *settings_log_form(const struct settings *s)
 
 void settings_open_log(const struct settings *s, const char *process)
 {
-    log_open(process, level_of(s->log_level), -1);
-    log_form(settings_log_form(s), NULL);
+    log_open(process, settings_log_level(s), -1);
+    log_form(log_form_of(s), NULL);
 }

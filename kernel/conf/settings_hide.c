@@ -12,7 +12,7 @@ extern char **environ;
 /* By its name; the settings and the tables of plugins that are not loaded cannot be asked here. */
 static bool names_secret(tn_str name)
 {
-    static const char *const words[] = {"PASSWORD", "SECRET", "TOKEN", "KEY"};
+    static const char *const words[] = {"PASSWORD", "SECRET", "TOKEN", "KEY", "PRIVATE"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (memmem(name.s, name.n, words[i], strlen(words[i])) != NULL) {
             return str_prefix(name, "TENON_") || str_prefix(name, "DFF_");
