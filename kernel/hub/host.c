@@ -335,13 +335,6 @@ const tn_host_auth auth_ops = {
     .random_id = rnd_id,
 };
 
-static const tn_host_json json_ops = {
-    .size = sizeof json_ops,
-    .scan = json_scan,
-    .quote = json_quote,
-    .unquote = json_unquote,
-};
-
 /* Frontends need names for spooled files and authentication methods compare and draw; neither needs
  * passwords, keys or sessions of the platform. */
 static const tn_host_auth plain_auth_ops = {
@@ -369,7 +362,7 @@ void host_fill(struct hub_plugin *hp)
         .count = core_count,
         .mask = core_mask,
         .setting = core_setting,
-        .json = &json_ops,
+        .json = &json_host_ops,
     };
     switch (hp->plug->desc.kind) {
     case TN_KIND_FRONTEND:

@@ -13,6 +13,7 @@ tn_rc json_scan(tn_str text, uint32_t *ret_kind, tn_json_member *ret, uint32_t c
                 tn_err *err);
 size_t json_quote(tn_str s, char *out, size_t cap);
 size_t json_unquote(tn_str raw, char *out, size_t cap);
+extern const tn_host_json json_host_ops; /* the three, as plugins get them */
 /* Writes v (LIST and MAP too) as JSON: TIME as ISO 8601, BYTES as text when UTF-8 else base64,
  * non-finite floats as null. */
 tn_rc json_write(struct buf *out, const tn_val *v, tn_err *err);

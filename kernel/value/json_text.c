@@ -268,3 +268,10 @@ uint64_t json_key_hash(const tn_json_member *m)
     }
     return hash;
 }
+
+const tn_host_json json_host_ops = {
+    .size = sizeof json_host_ops,
+    .scan = json_scan,
+    .quote = json_quote,
+    .unquote = json_unquote,
+};

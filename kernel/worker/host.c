@@ -30,16 +30,6 @@ static void guest_log(void *ctx, int32_t level, const char *fmt, ...)
     log_at(level, "%s: %s", g->plug->desc.name, text);
 }
 
-static tn_rc guest_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    char text[sizeof err->msg];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return err_set(err, rc, "%s", text);
-}
-
 static void *guest_alloc(void *ctx, size_t n)
 {
     (void)ctx;
@@ -94,9 +84,6 @@ static size_t guest_caller(void *ctx, char *ret, size_t cap)
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }
 
-static const tn_host_json json_ops = {
-    .size = sizeof json_ops, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
-
 /* They live as long as the process: a plugin may keep its table or not. */
 static struct guest *guests;
 
@@ -115,7 +102,7 @@ static void load(struct plug *p, const struct settings *s)
                         .abi_minor = TN_ABI_MINOR,
                         .ctx = g,
                         .log = guest_log,
-                        .fail = guest_fail,
+                        .fail = err_set,
                         .now_ns = clock_mono_ns,
                         .wall_us = clock_wall_us,
                         .alloc = guest_alloc,
@@ -123,7 +110,7 @@ static void load(struct plug *p, const struct settings *s)
                         .count = guest_count,
                         .mask = guest_mask,
                         .setting = guest_setting,
-                        .json = &json_ops,
+                        .json = &json_host_ops,
                         .caller = guest_caller};
     if (plug_load(p, &g->host, &err) != TN_OK) {
         log_error("%s; connectors of this type cannot be used", err.msg);

@@ -40,6 +40,7 @@ RULES: Dict[str, Rule] = {
                         'kernel/supervisor/ctl.h'), ('sodium.h', JANSSON)),
     'kernel/worker': Rule(('base', 'ipc', 'conf', 'plug', 'pool', 'value', 'kernel/supervisor/ctl.h')),
     'kernel/supervisor': Rule(('base', 'conf')),
+    'kernel/check': Rule(('base', 'conf', 'plug', 'value'), (JANSSON,)),
     'kernel/cli': Rule(('base', 'conf', 'plug'), ('curl/curl.h', JANSSON)),
     'pyshim': Rule(('base', 'value', 'pool', 'ipc', 'kernel/worker/lang.h'),
                    ('Python.h', 'datetime.h', 'structmember.h', 'frameobject.h', 'marshal.h', 'openssl/evp.h')),

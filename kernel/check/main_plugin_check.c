@@ -6,6 +6,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/err.h"
 #include "kernel/base/str.h"
+#include "kernel/value/json.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -78,7 +79,7 @@ static void on_skip(const char *fmt, ...)
 
 static const struct conform to = {on_step, on_pass, on_fail, on_skip};
 
-/* ---- the host table: the core only -------------------------------------------------------------- */
+/* ---- the host table: the core and JSON -------------------------------------------------------------- */
 
 static void host_log(void *ctx, int32_t level, const char *fmt, ...)
 {
@@ -89,16 +90,6 @@ static void host_log(void *ctx, int32_t level, const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     fprintf(stderr, "\n");
     va_end(ap);
-}
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    char text[sizeof err->msg];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return err_set(err, rc, "%s", text);
 }
 
 static void *host_alloc(void *ctx, size_t n)
@@ -133,14 +124,15 @@ static const tn_host host = {.size = sizeof host,
                              .abi_major = TN_ABI_MAJOR,
                              .abi_minor = TN_ABI_MINOR,
                              .log = host_log,
-                             .fail = host_fail,
+                             .fail = err_set,
                              .now_ns = clock_mono_ns,
                              .wall_us = clock_wall_us,
                              .alloc = host_alloc,
                              .free = host_free,
                              .count = host_count,
                              .mask = host_mask,
-                             .setting = host_setting};
+                             .setting = host_setting,
+                             .json = &json_host_ops};
 
 /* ---- the steps for every kind --------------------------------------------------------------------- */
 
