@@ -9,6 +9,7 @@ from peers.certs import Certs
 from peers.mosquitto import Mosquitto
 from support.connectors import add, fresh, peer
 from support.server import wait_for
+from support.subscriptions import in_test_builds, killed_at
 
 CODE = '''
 @DFF.API('Handler')
@@ -135,6 +136,12 @@ def test_hub_killed(server, api, mq, script, count, publisher):
     api = server.client()
     state(api, cid)
     api.get('/connectors/%s/do/delete' % cid)
+
+
+@in_test_builds
+@pytest.mark.parametrize('point', ['sub-delivered', 'sub-stored'])
+def test_killed_at(new_server, mq, publisher, tmp_path, point):
+    killed_at(new_server, str(tmp_path), point, 'mqtt', mq.config, publisher)
 
 
 def reached(server):

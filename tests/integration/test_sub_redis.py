@@ -3,12 +3,14 @@
 
 import json
 import os
+import re
 import signal
 
 import pytest
 from peers.redis import PASSWORD, Redis
 from support.connectors import add, fresh, peer
 from support.server import wait_for
+from support.subscriptions import hub_is_back, in_test_builds
 
 CODE = '''
 @DFF.API('Handler')
@@ -176,6 +178,36 @@ def test_server_restarted_and_hub_killed(server, api, script, stored):
             assert wait_for(lambda: c.publish(t, 'after ours') == 1, 15)
         assert wait_for(lambda: stored(t + '|after ours'), 15)
         api.get('/connectors/%s/do/delete' % cid)
+
+
+@in_test_builds
+@pytest.mark.parametrize('point', ['sub-delivered', 'sub-stored'])
+def test_killed_at(new_server, rs, publisher, tmp_path, point):
+    """Redis keeps nothing: what was read and not stored is lost with the hub, what was committed runs, what comes afterwards, too."""
+    armed, t = os.path.join(str(tmp_path), 'armed'), fresh('t')
+    server = new_server(env={'TENON_TEST_KILLPOINT': '%s:1:%s' % (point, armed)})
+    server.start()
+    api = server.client()
+    script = api.script(CODE)
+    stored_id = api.add_sync_api(script + '.stored', {'key': 'INPUT_BY_CALLER'})
+    cid = add(api, 'redis', rs.config(topicHandlers=[handler(script, t)]))
+    consuming(api, cid)
+    publisher.publish(t, 'before')
+    assert wait_for(lambda: api.result(stored_id, key=t + '|before'), 15)
+    hub = server.pid_of('tenon-hub')
+    server.allowed_alerts.append(re.compile('tenon-hub was killed'))
+    open(armed, 'w', encoding='utf-8').close()
+    publisher.publish(t, 'killed')
+    assert wait_for(lambda: not os.path.exists(armed), 20), 'the point %s was not passed' % point
+    api = hub_is_back(server, hub)
+    consuming(api, cid)
+    publisher.publish(t, 'after')
+    assert wait_for(lambda: api.result(stored_id, key=t + '|after'), 15)
+    if point == 'sub-stored':
+        assert wait_for(lambda: api.result(stored_id, key=t + '|killed'), 15)
+    else:
+        assert api.result(stored_id, key=t + '|killed') is None
+    api.get('/connectors/%s/do/delete' % cid)
 
 
 def signed_in(server):
