@@ -282,6 +282,19 @@ def test_the_same_again(api: Client, aapi: str) -> None:
         assert call({}, bad).status_code == 400
 
 
+@pytest.mark.parametrize('base', ['async', 'bat'])
+@pytest.mark.parametrize('method, form', [('POST', ''), ('POST', '/simplified'), ('GET', '/simplified'), ('GET', '')])
+def test_every_form_takes_a_key(api: Client, aapi: str, base: str, method: str, form: str) -> None:
+    """Whichever way the call comes, the same again is the same task."""
+    def call(value: str) -> requests.Response:
+        simple = {'a': value} if form else {'kwargs': '{"a": "%s"}' % value}
+        body = {'params': simple} if method == 'GET' else {'json': {'a': value} if form else {'kwargs': {'a': value}}}
+        return api.request(method, '/api/v1/%s/%s%s' % (base, aapi, form), headers={'Idempotency-Key': 'form-%s-%s%s' % (base, method, form)}, **body)
+    first, again = call('1'), call('1')
+    assert first.status_code == 200 and first.json()['data'] == again.json()['data'] and again.headers['Idempotency-Replayed'] == 'true'
+    assert 'Idempotency-Replayed' not in first.headers and call('2').status_code == 422
+
+
 def test_a_hundred_at_once_make_one(api: Client, server: Server, aapi: str) -> None:
     def call(n: int) -> requests.Response:
         return requests.post('%s/api/v1/async/%s' % (server.base, aapi), json={'kwargs': {'once': 1}},
