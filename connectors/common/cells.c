@@ -124,23 +124,35 @@ uint64_t cells_rows(const struct cells *c)
     return c->ncols != 0 ? c->put / c->ncols : 0;
 }
 
+static const char *read_cell(const char *at, tn_val *ret)
+{
+    struct head head;
+    memcpy(&head, at, sizeof head);
+    at += sizeof head;
+    *ret = (tn_val){.type = head.type, .flags = head.flags};
+    if (is_text(head.type)) {
+        ret->n = head.n;
+        ret->u.s = at;
+    } else if (head.n != 0) {
+        memcpy(&ret->u, at, sizeof ret->u);
+    }
+    return at + head.n;
+}
+
+void cells_first(const struct cells *c, tn_val *ret)
+{
+    if (c->first != NULL) {
+        read_cell(c->first->data, ret);
+    }
+}
+
 static tn_rc emit_rows(const struct cells *c, tn_val *row, tn_sink *sink)
 {
     uint32_t i = 0;
     tn_rc rc = TN_OK;
     for (const struct cells_chunk *k = c->first; rc == TN_OK && k != NULL; k = k->next) {
         for (const char *at = k->data, *end = at + k->n; rc == TN_OK && at < end;) {
-            struct head head;
-            memcpy(&head, at, sizeof head);
-            at += sizeof head;
-            row[i] = (tn_val){.type = head.type, .flags = head.flags};
-            if (is_text(head.type)) {
-                row[i].n = head.n;
-                row[i].u.s = at;
-            } else if (head.n != 0) {
-                memcpy(&row[i].u, at, sizeof row[i].u);
-            }
-            at += head.n;
+            at = read_cell(at, &row[i]);
             if (++i == c->ncols) { /* chunks may end inside a row; they live until all is told */
                 i = 0;
                 rc = sink->ops->row(sink, row);

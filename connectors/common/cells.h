@@ -21,6 +21,8 @@ tn_rc cells_like(const tn_host *host, const struct cells *from, struct cells *re
 void cells_finish(struct cells *c); /* zeroed is allowed */
 /* The next cell; no list and no map. Its bytes are copied. TN_E_LIMIT names max_result. */
 tn_rc cells_put(const tn_host *host, struct cells *c, const tn_val *v, tn_err *err);
+/* The first cell; its bytes are borrowed. Nothing happens when there is none. */
+void cells_first(const struct cells *c, tn_val *ret);
 uint64_t cells_rows(const struct cells *c);
 /* A list of maps. */
 tn_rc cells_emit(const tn_host *host, const struct cells *c, tn_sink *sink, tn_err *err);

@@ -22,12 +22,11 @@ void ora_job_free(struct hand_job *base)
         free(job->names[i]);
     }
     free(job->names);
-    free(job->out);
+    ora_out_finish(job->out, job->nout);
     free(job->sql);
     free(job->connect);
     ora_values_finish(&job->in);
     cells_finish(&job->rows);
-    tape_free(job->tape);
     free(job);
 }
 
@@ -157,7 +156,7 @@ tn_rc ora_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
     }
     rc = ora_do(c, job, deadline_ns, err);
     if (rc != TN_OK) {
-        if (rc == TN_E_TIMEOUT && err != NULL) {
+        if (rc == TN_E_TIMEOUT && err != NULL && err->native == 0) {
             ora_host->fail(
                 err, rc,
                 "TCP: the server accepted or dropped the connection and did not answer in time");

@@ -97,6 +97,18 @@ static int told(const dpiErrorInfo *info)
     return n > 400 ? 400 : (int)n;
 }
 
+/* ODPI-C wraps what ended a connection or a call in a sentence of its own and drops the number: the server's line is
+ * behind it. */
+static void unwrap(dpiErrorInfo *info)
+{
+    const char *line = memmem(info->message, info->messageLength, "\nORA-", 5);
+    if (info->code == 0 && line != NULL) {
+        info->messageLength -= (uint32_t)(line + 1 - info->message);
+        info->message = line + 1;
+        info->code = atoi(info->message + 4);
+    }
+}
+
 static void finish(tn_err *err, const dpiErrorInfo *info, uint32_t flags)
 {
     if (err != NULL) {
@@ -114,6 +126,7 @@ tn_rc ora_error(struct ora_conn *c, tn_err *err)
     dpiContext_getError(ora_context(), &info);
     int own = own_code(&info);
     tn_rc rc = own != 0 ? classify(own, &flags) : classify(info.code, &flags);
+    unwrap(&info);
     if (rc == TN_E_TIMEOUT && atomic_load(&c->canceled)) {
         rc = TN_E_CANCELED;
     }
@@ -137,7 +150,7 @@ static const struct {
     {12505, 12505, "service", "; check `sid`"},
     {12516, 12528, "service", ""},
     {1033, 1034, "service", "; the listener is there, the database is not open"},
-    {12154, 12154, "name", "; no such alias in tnsnames.ora: check `dsn` and `tns_admin`"},
+    {12154, 12154, "name", "; no such alias in the client's tnsnames.ora: check `dsn`"},
     {12162, 12163, "name", "; check `dsn`"},
     {12533, 12534, "name", "; check `dsn`"},
     {12541, 12541, "TCP",

@@ -107,6 +107,7 @@ static tn_rc bind_all(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn
 static tn_rc start(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_err *err)
 {
     tn_rc rc = bind_all(c, job, stmt, err);
+    rc = rc == TN_OK ? ora_out_bind(c, job, stmt, err) : rc;
     if (rc != TN_OK) {
         return rc;
     }
@@ -146,12 +147,16 @@ tn_rc ora_exec(void *conn, struct hand_job *base, tn_err *err)
     if (rc != TN_OK) {
         return rc;
     }
-    rc = start(c, job, stmt, err);
+    rc = job->many ? ora_many(c, job, stmt, err) : start(c, job, stmt, err);
+    if (rc == TN_OK && job->nout != 0) {
+        rc = ora_out_take(c, job, info.isReturning != 0, err);
+    }
     if (rc == TN_OK && info.isQuery && job->method == ORA_QUERY) {
         rc = read_all(c, job, stmt, err);
-    } else if (rc == TN_OK && info.isDML) {
+    } else if (rc == TN_OK && info.isDML && !job->many) {
         rc = count(c, job, stmt, err);
     }
+    ora_out_release(job);
     dpiStmt_release(stmt);
     if (rc != TN_OK && !info.isQuery && !c->transaction && !(err->flags & TN_ERR_CONN_BROKEN)) {
         dpiConn_rollback(c->dpi); /* what a block did before it failed */

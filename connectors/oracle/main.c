@@ -11,8 +11,6 @@ const tn_host *ora_host; /* set once by load() */
 
 static const char *const tls_modes[] = {"off", "on", "any-name", NULL};
 static const char *const servers[] = {"", "dedicated", "shared", "pooled", NULL};
-static const struct sql_dialect dialect = {
-    .flags = SQL_COLON_PARAMS | SQL_NULL_TEXT, .quote = '"', .fold = 'u'};
 
 static const tn_field fields[] = {
     {TN_FIELD(struct ora_conf, host), .dflt = "127.0.0.1", .min = 1, .max = 255, .doc = "Server."},
@@ -27,9 +25,7 @@ static const tn_field fields[] = {
      .doc = "SID of the instance, instead of a service."},
     {TN_FIELD(struct ora_conf, dsn), .dflt = "", .max = 8192,
      .doc = "Instead of host, port, database and TLS: a connect descriptor, an Easy Connect text "
-            "(host:1522/service) or an alias of tnsnames.ora."},
-    {TN_FIELD(struct ora_conf, tns_admin), .dflt = "", .max = 4096,
-     .doc = "Folder of tnsnames.ora, for an alias in dsn."},
+            "(host:1522/service) or an alias of the tnsnames.ora that the client library finds."},
     {TN_FIELD(struct ora_conf, charset), .dflt = "utf8", .max = 32,
      .doc = "Accepted for compatibility: texts travel as UTF-8, the client converts."},
     {TN_FIELD(struct ora_conf, tls), .dflt = "off", .choices = tls_modes,
@@ -68,6 +64,14 @@ static const tn_method methods[] = {
     {"non_query", "sql:str, sql_params:any=None",
      "Runs a statement and returns the number of rows it changed. VALUES ? with a list of rows sends them as arrays.",
      ORA_NON_QUERY, 0},
+    {"execute_many", "sql:str, rows:list, batch_errors:bool=False",
+     "Runs a statement for each of the rows, sent as arrays, and returns the number of rows it changed. With "
+     "batch_errors rows that are refused do not stop the others: {rows: …, errors: [{row, code, message}]}.",
+     ORA_MANY, 0},
+    {"call", "sql:str, params:any=None, out:any=None",
+     "Runs a block (or a statement with RETURNING) with :names; params gives values, out names the types of what comes "
+     "out (int, decimal, float, str, bytes, datetime, datetime_tz, timedelta, bool, clob, blob, cursor). Returns a dict of it.",
+     ORA_CALL, 0},
     {"check", "", "Asks the server something cheap.", ORA_CHECK, 0},
     {"begin", "", "Begins a transaction.", ORA_BEGIN, 0},
     {"commit", "", "Ends the transaction and keeps its changes.", ORA_COMMIT, 0},
@@ -96,30 +100,6 @@ static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
 
 /* ---- methods ----------------------------------------------------------------------------------------- */
 
-static tn_rc take_sql(struct ora_job *job, struct sql_text *t, tn_err *err)
-{
-    job->sql = malloc(t->n - t->label + 1);
-    if (job->sql == NULL) {
-        return ora_host->fail(err, TN_E_NOMEM, "no memory for the statement");
-    }
-    job->sql_len = t->n - t->label;
-    memcpy(job->sql, t->sql + t->label, job->sql_len + 1);
-    return TN_OK;
-}
-
-static tn_rc fill(struct ora_job *job, tn_str sql, const tn_val *params, tn_err *err)
-{
-    struct sql_text t = {.sql = NULL};
-    tn_rc rc = sql_translate(ora_host, &dialect, sql, params, &t, err);
-    if (rc != TN_OK) {
-        return rc;
-    }
-    rc = take_sql(job, &t, err);
-    rc = rc == TN_OK ? ora_values_copy(t.binds, t.nbinds, 1, &job->in, err) : rc;
-    sql_text_finish(&t);
-    return rc;
-}
-
 static tn_rc prepare(struct ora_job *job, struct ora_conn *c, uint32_t method, const tn_args *a,
                      tn_err *err)
 {
@@ -136,12 +116,18 @@ static tn_rc prepare(struct ora_job *job, struct ora_conn *c, uint32_t method, c
         return TN_OK;
     }
     if (method == ORA_CHECK) {
-        return fill(job, TN_STR("SELECT 1 FROM dual"), NULL, err);
+        return ora_fill(job, TN_STR("SELECT 1 FROM dual"), NULL, err);
     }
     if (a->npos < 1 || a->pos[0].type != TN_T_STR) {
         return ora_host->fail(err, TN_E_INVAL, "the statement must be text");
     }
-    return fill(job, (tn_str){a->pos[0].u.s, a->pos[0].n}, a->npos > 1 ? &a->pos[1] : NULL, err);
+    tn_str sql = {a->pos[0].u.s, a->pos[0].n};
+    const tn_val *second = a->npos > 1 ? &a->pos[1] : NULL,
+                 *third = a->npos > 2 ? &a->pos[2] : NULL;
+    return method == ORA_MANY
+               ? ora_fill_many(job, sql, second, third != NULL && third->u.i != 0, err)
+           : method == ORA_CALL ? ora_fill_call(job, sql, second, third, err)
+                                : ora_fill(job, sql, second, err);
 }
 
 static tn_rc work(struct ora_conn *c, uint32_t method, const tn_args *args, uint64_t deadline_ns,
@@ -198,6 +184,17 @@ static tn_rc on_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
 
 /* ---- results ----------------------------------------------------------------------------------------- */
 
+static tn_rc emit_errors(const struct ora_job *job, tn_sink *sink, tn_err *err)
+{
+    tn_val n = {.type = TN_T_INT, .u.i = job->affected};
+    tn_rc rc = sink->ops->map_begin(sink, 2);
+    rc = rc == TN_OK ? sink->ops->key(sink, "rows", 4) : rc;
+    rc = rc == TN_OK ? sink->ops->scalar(sink, &n) : rc;
+    rc = rc == TN_OK ? sink->ops->key(sink, "errors", 6) : rc;
+    rc = rc == TN_OK ? cells_emit(ora_host, &job->rows, sink, err) : rc;
+    return rc == TN_OK ? sink->ops->map_end(sink) : rc;
+}
+
 static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
 {
     static const struct cells none = {.ncols = 0};
@@ -208,6 +205,14 @@ static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
     case ORA_QUERY:
     case ORA_STREAM_NEXT:
         return cells_emit(ora_host, job != NULL ? &job->rows : &none, sink, err);
+    case ORA_CALL:
+        return ora_out_emit(job, sink, err);
+    case ORA_MANY:
+        if (job->keep_errors) {
+            return emit_errors(job, sink, err);
+        }
+        v = (tn_val){.type = TN_T_INT, .u.i = job->affected};
+        break;
     case ORA_NON_QUERY:
         v = (tn_val){.type = TN_T_INT, .u.i = job->affected};
         break;

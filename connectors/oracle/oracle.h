@@ -4,7 +4,6 @@
 #include "common/cells.h"
 #include "common/hand.h"
 #include "common/sql_text.h"
-#include "common/tape.h"
 
 #include <dpi.h>
 #include <stdatomic.h>
@@ -15,7 +14,7 @@
 
 struct ora_conf {
     const char *host, *user, *database, *sid, *dsn, *charset, *application, *tls, *wallet, *server,
-        *client, *tns_admin;
+        *client;
     int64_t port, stmt_cache, array_size, prefetch_rows;
     tn_secret password;
     bool fresh_session;
@@ -39,12 +38,21 @@ struct ora_query {
     uint32_t ncols;
     struct cells shape; /* names and types */
 };
+/* A variable that comes out of a block. */
+struct ora_out {
+    char *name;
+    uint32_t kind;
+    bool cursor;
+    dpiVar *var;
+    const dpiData *data;
+    struct cells rows; /* of a cursor; otherwise one cell */
+};
 struct ora_job {
     struct hand_job base;
     char *sql; /* owned; in front of it the label, which only the server's own attributes show */
     size_t sql_len;
     struct ora_values in;
-    char **names; /* of the values, and of what comes out: a statement with :names */
+    char **names; /* of the values, for a statement with :names */
     struct ora_out *out;
     uint32_t nnames, nout;
     char label[ORA_LABEL_MAX + 1];
@@ -55,7 +63,6 @@ struct ora_job {
     bool many, keep_errors; /* one statement for many rows; go on behind a bad one */
     /* What came of it. */
     struct cells rows;
-    struct tape *tape;
     int64_t affected;
     bool end;
 };
@@ -113,6 +120,23 @@ void ora_query_close(struct ora_query *q);
 tn_rc ora_prepare(struct ora_conn *c, struct ora_job *job, dpiStmt **ret, dpiStmtInfo *ret_info,
                   tn_err *err);
 dpiExecMode ora_mode(const struct ora_conn *c);
+
+/* ---- fill.c ---- */
+/* For query, non_query and streams; for rows with one statement; for a block. */
+tn_rc ora_fill(struct ora_job *job, tn_str sql, const tn_val *params, tn_err *err);
+tn_rc ora_fill_many(struct ora_job *job, tn_str sql, const tn_val *rows, bool keep_errors,
+                    tn_err *err);
+tn_rc ora_fill_call(struct ora_job *job, tn_str sql, const tn_val *in, const tn_val *out,
+                    tn_err *err);
+
+/* ---- out.c ---- */
+tn_rc ora_out_kind(const tn_val *type, struct ora_out *ret, tn_err *err);
+void ora_out_finish(struct ora_out *out, uint32_t n);
+tn_rc ora_out_emit(const struct ora_job *job, tn_sink *sink, tn_err *err);
+/* In the thread. */
+tn_rc ora_out_bind(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_err *err);
+tn_rc ora_out_take(struct ora_conn *c, struct ora_job *job, bool returning, tn_err *err);
+void ora_out_release(struct ora_job *job);
 
 /* ---- many.c: in the thread ---- */
 tn_rc ora_many(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_err *err);

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from typing import Any
 
@@ -287,6 +288,66 @@ return [told, time.monotonic() - t, c.query('SELECT 1 AS v FROM dual')]
     assert [t[0] for t in got[0]] == ['ConnTimeout'] * 2 and 'did not end in time' in got[0][0][1] and got[1] < 4 and got[2] == [{'V': 1}], got
 
 
+def test_rows_as_arrays(api, cid):
+    """VALUES ? and execute_many: values of one type in a column, None anywhere, refused rows by their number."""
+    got = on(api, cid, DROP + r'''
+drop('many')
+c.non_query('CREATE TABLE many (id NUMBER(10) PRIMARY KEY, name VARCHAR2(100), n NUMBER, at TIMESTAMP, t CLOB)')
+now = datetime.datetime(2026, 1, 2, 3, 4, 5)
+rows = [[i, None if i % 3 else "b'; DROP %d" % i, i + 0.5 if i % 2 else i, now if i % 5 else now.replace(microsecond=6), 'x' * (40000 if i == 7 else i)] for i in range(2000)]
+out = [c.non_query('INSERT INTO many (id, name, n, at, t) VALUES ?', [rows]), c.query('SELECT count(*) AS n, count(name) AS k FROM many')[0]]
+back = c.query('SELECT * FROM many WHERE id IN (?) ORDER BY id', [[3, 5, 7]])
+out.append([list(r.values()) == [v or None if isinstance(v, str) else v for v in rows[i]] for i, r in zip((3, 5, 7), back)])
+out.append(c.execute_many('UPDATE many SET name = ? WHERE id < ?', [['a', 10], [None, 5]]))
+out.append(tell(lambda: c.non_query('INSERT INTO ?? (id) VALUES ?', ['many', [[5000], [5001], [17], [5002]]])))
+out.append(c.query('SELECT count(*) AS n FROM many')[0]['N'])
+e = c.execute_many('INSERT INTO many (id, name) VALUES (?, ?)', [[6000, 'a'], [17, 'b'], [6001, 'c'], [18, 'd']], True)
+out.append([e['rows'], [(x['row'], x['code'], x['message'][:10]) for x in e['errors']], c.query('SELECT count(*) AS n FROM many')[0]['N']])
+tx = c.start_trans()
+out.append(c.trans_non_query(tx, 'INSERT INTO many (id) VALUES ?', [[[7000], [7001]]]))
+c.rollback(tx)
+out.append(c.query('SELECT count(*) AS n FROM many WHERE id >= 7000')[0]['N'])
+out.append([tell(f)[0] for f in (lambda: c.non_query('INSERT INTO many (id) VALUES ?', [[[1], ['x'], [b'y']]]), lambda: c.execute_many('INSERT INTO many (id) VALUES (?)', []),
+    lambda: c.execute_many('INSERT INTO many (id) VALUES (?)', [[1, 2]]), lambda: c.execute_many('INSERT INTO many (id) VALUES (?, ?)', [[1, [2]]]), lambda: c.execute_many('SELECT ? FROM dual', [[1]]))])
+return out
+''')
+    assert got[:4] == [2000, {'N': 2000, 'K': 667}, [True] * 3, 15], got
+    assert got[4][0] == 'ConflictError' and got[4][2] == 1 and 'row 2: ORA-00001' in got[4][1] and got[5] == 2000, got[4:6]
+    assert got[6] == [2, [[1, 1, 'ORA-00001:'], [3, 1, 'ORA-00001:']], 2002] and got[7:9] == [2, 0], got[6:9]
+    assert got[9][:4] == ['InvalidArgument'] * 4 and got[9][4] is not None, got[9]
+
+
+def test_blocks(api, cid):
+    """call(): values in, values of every type out, cursors, RETURNING, errors of a block."""
+    got = on(api, cid, DROP + r'''
+drop('blk')
+c.non_query('CREATE TABLE blk (id NUMBER(10) PRIMARY KEY, name VARCHAR2(100))')
+out = [c.call('BEGIN :n := :a + 1; :s := :t; END;', {'a': 41, 't': 'a\u6570'}, {'n': 'int', 's': 'str'})]
+out.append({k: repr(v) for k, v in c.call("BEGIN :d := 12.5; :f := 0.5; :b := HEXTORAW('00ff'); :at := TIMESTAMP '2026-01-01 08:00:00.5'; :z := NULL; END;", None,
+    {'d': 'decimal', 'f': 'float', 'b': 'bytes', 'at': 'datetime', 'z': 'str'}).items()})
+out.append(c.call("BEGIN INSERT INTO blk VALUES (1, 'a'); INSERT INTO blk VALUES (2, :b); OPEN :rows FOR SELECT id, name FROM blk ORDER BY id; END;", {'b': 'b'}, {'rows': 'cursor'}))
+out.append(c.call("INSERT INTO blk VALUES (3, 'c') RETURNING id, name INTO :i, :n", {}, {'i': 'int', 'n': 'str'}))
+out.append(c.call('UPDATE blk SET name = name WHERE id = 99 RETURNING id INTO :i', None, {'i': 'int'}))
+out.append([tell(lambda: c.call("BEGIN INSERT INTO blk VALUES (9, 'x'); RAISE_APPLICATION_ERROR(-20001, 'no tea'); END;"))[1:3], c.query('SELECT count(*) AS n FROM blk')[0]['N']])
+out.append([tell(f)[0] for f in (lambda: c.call('BEGIN :x := 1; END;', None, {'x': 'thing'}), lambda: c.call('BEGIN :x := 1; END;', {'x': 1}, {'x': 'int'}), lambda: c.call('BEGIN NULL; END;', {'y': 1}),
+    lambda: c.call('BEGIN :x := 1; END;', [1]), lambda: c.call('BEGIN :x := 1; END;'))])
+return out
+''')
+    assert got[0] == {'n': 42, 's': 'a\u6570'}
+    assert got[1] == {'d': "Decimal('12.5')", 'f': '0.5', 'b': "b'\\x00\\xff'", 'at': 'datetime.datetime(2026, 1, 1, 8, 0, 0, 500000)', 'z': 'None'}
+    assert got[2] == {'rows': [{'ID': 1, 'NAME': 'a'}, {'ID': 2, 'NAME': 'b'}]} and got[3] == {'i': 3, 'n': 'c'} and got[4] == {'i': None}
+    assert got[5][0][1] == 20001 and 'no tea' in got[5][0][0] and got[5][1] == 3 and got[6] == ['InvalidArgument'] * 5, got[5:]
+
+
+def test_placeholders_of_oracle(api, cid):
+    """:1 with a list, :name with a dict; surplus values are ignored, unknown names are not."""
+    got = on(api, cid, '''
+out = [c.query('SELECT :1 AS a, :2 AS b FROM dual', [1, 'x', 'more']), c.query('SELECT :x AS a, :y AS b, :x AS c FROM dual', {'x': 1, 'y': None}), c.query("SELECT ':1' AS a FROM dual", [1])]
+return out + [tell(lambda: c.query('SELECT :x AS a FROM dual', {'x': 1, 'z': 2}))[0]]
+''')
+    assert got == [[{'A': 1, 'B': 'x'}], [{'A': 1, 'B': None, 'C': 1}], [{'A': ':1'}], 'InvalidArgument']
+
+
 # ---- sign-in ----------------------------------------------------------------------------------------------
 
 
@@ -321,3 +382,142 @@ def test_other_ways_to_name_a_server(api, ora):
     for change in ({'sid': 'XE'}, {'dsn': '127.0.0.1:%d/tenon' % ora.port, 'database': 'x'}, {'dsn': descriptor, 'host': 'x.invalid'}, {'server': 'pooled'}, {'user': 'Tenon'},
                    {'host': 'localhost', 'stmt_cache': 0, 'prefetch_rows': 0, 'array_size': 1}):
         assert on(api, add(api, 'oracle', ora.config(**change)), "return c.query('SELECT 1 AS v FROM dual UNION ALL SELECT 2 FROM dual')") == [{'V': 1}, {'V': 2}], change
+
+
+@peer_only
+def test_without_the_client_library(api, library, tmp_path):
+    """What to install and where it was looked for; the place cannot change once a process has loaded it."""
+    config = {'host': 'localhost', 'port': 1521, 'user': 'u', 'password': PASSWORD, 'database': 'd', 'charset': 'utf8'}
+    with Oracle(library) as ora:
+        e = not_addable(api, 'oracle', {**config, 'port': ora.port, 'client': '/opt/nowhere'})
+        assert e['exceptionType'] == 'ConfigError' and 'client: ' in e['exception'], e
+        done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_oracle.so')]
+                              + [a for k, v in {**config, 'port': ora.port, 'client': str(tmp_path)}.items() for a in ('--config', '%s=%s' % (k, v))],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert 'libclntsh.so cannot be loaded' in done.stdout and str(tmp_path) in done.stdout and 'Instant Client' in done.stdout, done.stdout
+    assert PASSWORD not in done.stdout
+
+
+# ---- faults -----------------------------------------------------------------------------------------------
+
+
+FUNC = '''
+@DFF.API('f', timeout=20)
+def f(cid, sql):
+    try:
+        return DFF.CONN(cid).query(sql)
+    except Exception as e:
+        return [type(e).__name__, str(e), getattr(e, 'code', None)]
+'''
+
+
+def asker(api: Any, cid: str) -> Any:
+    api_id = api.function(FUNC, 'f', {'cid': 'INPUT_BY_CALLER', 'sql': 'INPUT_BY_CALLER'})
+    return lambda sql='SELECT 1 AS v FROM dual': api.result(api_id, cid=cid, sql=sql)
+
+
+@peer_only
+@shows('faults', 'server gone', 'server hangs', 'server restarted', 'password changed')
+def test_a_server_that_goes_hangs_and_changes(api, cid, other):
+    """In the middle of a call and between calls; the pool recovers, the connectors of others are unaffected."""
+    mine = add(api, 'oracle', other.config(pool={'query': '700ms', 'connect': '700ms'}))
+    ask = asker(api, mine)
+    assert ask() == [{'V': 1}]
+    timer = threading.Timer(0.3, other.fault, ('down',))
+    timer.start()
+    told = ask('BEGIN DBMS_SESSION.SLEEP(10); END;')
+    timer.join()
+    assert told[0] == 'ConnUnavailable' and told[2] == 3113 and 'ORA-03113' in told[1], told
+    assert wait_for(lambda: ask()[0] == 'ConnUnavailable') and 'ORA-12541' in ask()[1], ask()
+    assert on(api, cid, "return c.query('SELECT 1 AS v FROM dual')") == [{'V': 1}]
+    other.fault('down', None)
+    assert wait_for(lambda: ask() == [{'V': 1}])
+    other.fault('hang')
+    started = time.monotonic()
+    assert ask()[0] == 'ConnTimeout' and ask()[0] == 'ConnTimeout' and time.monotonic() - started < 8
+    other.fault('hang', None)
+    assert wait_for(lambda: ask() == [{'V': 1}])
+    other.password('another')
+    other.fault('down')
+    assert wait_for(lambda: ask()[0] == 'ConnUnavailable')
+    other.fault('down', None)
+    assert wait_for(lambda: ask()[0] == 'Denied')
+    api.post('/connectors/%s/do/modify' % mine, {'data': {'configJSON': other.config(password='another')}})
+    assert ask() == [{'V': 1}]
+
+
+@peer_only
+@pytest.mark.parametrize('code, kind', [(12170, 'ConnTimeout'), (12516, 'LimitExceeded'), (28000, 'Denied'), (1033, 'ConnUnavailable'), (28759, 'Denied'), (99999, 'ConnUnavailable')])
+def test_what_a_listener_may_answer(api, other, code, kind):
+    other.fault('refuse', code)
+    e = not_addable(api, 'oracle', other.config())
+    assert e['exceptionType'] == kind and 'ORA-%05d' % code in e['exception'], e
+
+
+@peer_only
+def test_what_a_caller_left_behind_ends(api, server, other):
+    """The thread of a connection goes when the server comes back."""
+    threads = lambda: sum(len(os.listdir('/proc/%d/task' % p.pid)) for p in server.workers())
+    ask = asker(api, add(api, 'oracle', other.config(pool={'query': '400ms'}), skipTest=True))
+    before = threads()
+    ask()
+    other.fault('hang')
+    assert ask()[0] == 'ConnTimeout'
+    other.fault('hang', None)
+    assert wait_for(lambda: threads() <= before, 15)
+
+
+def test_connections_of_many_calls(api, cid):
+    ask = asker(api, cid)
+    sids = {ask("SELECT SYS_CONTEXT('USERENV', 'SID') AS s FROM dual")[0]['S'] for _ in range(60)}
+    assert len(sids) <= 2 * len(api.get('/monitor/platform/do/get')['broker']['workers'])
+
+
+def test_threads(api, ora):
+    cid = add(api, 'oracle', ora.config(pool={'max': 4}))
+    got = run(api, '''
+@DFF.API('f')
+def f(cid):
+    c = DFF.CONN(cid)
+    for _ in range(4):
+        DFF.THREAD.submit(c.call, "BEGIN DBMS_SESSION.SLEEP(0.4); :s := SYS_CONTEXT('USERENV', 'SID'); END;", None, {'s': 'str'})
+    return sorted({r.value['s'] if r.value else str(r.error) for r in DFF.THREAD.get_all_results()})
+''', cid=cid)
+    assert len(got) == 4, got
+
+
+def test_debug_panel(api, cid, table):
+    ask = lambda sql: api.post('/connectors/%s/do/query' % cid, {'queryStatement': sql})
+    assert any(r['TABLE_NAME'] == 'VALS' for r in ask('SELECT owner, table_name FROM all_tables'))
+    assert {'COLUMN_NAME': 'C0', 'DATA_TYPE': 'NUMBER'} in ask("SELECT column_name, data_type FROM user_tab_columns WHERE table_name = 'VALS'")
+    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'SELECT nope FROM dual'})['reason'] == 'EClientBadRequest.QueryFailed'
+
+
+def test_readme(api, cid, ora):
+    """The script of the README runs as it stands."""
+    on(api, cid, DROP + """
+for t in ('item', 'log'):
+    drop(t)
+    c.non_query('CREATE TABLE ' + t + ' (id NUMBER(10) PRIMARY KEY, name VARCHAR2(50))')
+    c.non_query('INSERT INTO ' + t + ' (id) VALUES ?', [[[1], [2]]])
+""")
+    add(api, 'oracle', ora.config(), id='erp_oracle')
+    api.result(api.function(script_of(os.path.join(ROOT, 'connectors/oracle/README.md')), 'f'))
+    assert on(api, cid, "return c.query('SELECT id, name FROM item ORDER BY id')") == [{'ID': i, 'NAME': n} for i, n in ((1, 'tea'), (2, None), (3, 'a'), (4, 'b'), (5, 'c'))]
+
+
+@peer_only
+def test_contract(ora):
+    """tenon-plugin-check against the live plugin and the stand-in."""
+    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_oracle.so')]
+                          + [a for k, v in ora.config().items() for a in ('--config', '%s=%s' % (k, v))]
+                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b FROM dual"]', '--call', 'check',
+                             '--call', 'call=["BEGIN NULL; END;"]', '--call', 'non_query=["SELECT 1 FROM dual"]'],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@peer_only
+@pytest.mark.heavy  # the last test: the row is what those before have shown
+def test_row(request, api, cid):
+    check_row(request, api, cid, 'oracle', 'ODPI-C, Oracle Instant Client', 'stand-in for the client library (no Oracle server)')

@@ -216,12 +216,14 @@ static int bind_row(struct stmt *st, struct error *e, uint32_t row)
     return OK;
 }
 
-/* RETURNING … INTO: one row at most, its values in the order of the last variables. */
-static int returned(struct stmt *st, uint32_t row, bool found)
+/* RETURNING … INTO: the values of one row in the order of the last variables. */
+static int returned(struct stmt *st, uint32_t row)
 {
     uint32_t n = (uint32_t)sqlite3_column_count(st->s);
-    for (uint32_t i = 0; i < n; i++) {
-        struct bind *b = stmt_bind(st, st->names[st->nbinds - n + i], st->nbinds - n + i + 1);
+    for (uint32_t i = 0; i < n && n <= st->nbinds; i++) {
+        uint32_t place = st->nbinds - n + i;
+        struct bind *b = stmt_bind(st, st->names[place], place + 1);
+        struct kind kind = {0};
         void *buf = NULL, *ind = NULL;
         uint32_t *len = NULL;
         uint16_t *code = NULL;
@@ -229,20 +231,18 @@ static int returned(struct stmt *st, uint32_t row, bool found)
         if (b == NULL || b->out == NULL) {
             return FAILED;
         }
-        b->returned = found;
+        b->returned = 1;
         if (b->out(b->out_ctx, b, row, 0, &buf, &len, &piece, &ind, &code) != CONTINUE) {
             return FAILED;
         }
-        if (found) {
-            struct kind kind = {.type = b->type};
-            struct define d = {.at = buf,
-                               .size = (uint64_t)b->size,
-                               .type = b->type,
-                               .ind = ind,
-                               .lens = len,
-                               .codes = code};
-            deliver(&d, &kind, sqlite3_column_value(st->s, (int)i), 0);
-        }
+        kind.type = b->type;
+        struct define d = {.at = buf,
+                           .size = (uint64_t)b->size,
+                           .type = b->type,
+                           .ind = ind,
+                           .lens = len,
+                           .codes = code};
+        deliver(&d, &kind, sqlite3_column_value(st->s, (int)i), 0);
     }
     return OK;
 }
@@ -254,8 +254,7 @@ static int change_row(struct stmt *st, struct error *e, uint32_t row)
         return rc;
     }
     got = sqlite3_step(st->s);
-    if (st->returning && (got == SQLITE_ROW || got == SQLITE_DONE) &&
-        returned(st, row, got == SQLITE_ROW) != OK) {
+    if (st->returning && got == SQLITE_ROW && returned(st, row) != OK) {
         return fail(e, 1008, "not all variables bound");
     }
     while (got == SQLITE_ROW) {
