@@ -17,6 +17,7 @@ struct hand {
     const tn_host *host;
     const struct hand_ops *ops;
     void *conn;
+    pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t wake, back;
     struct hand_job *job;
@@ -78,7 +79,6 @@ tn_rc hand_start(const tn_host *host, const struct hand_ops *ops, void *conn, st
     struct hand *h = calloc(1, sizeof *h);
     pthread_attr_t attr;
     pthread_condattr_t monotonic;
-    pthread_t thread;
     if (h == NULL) {
         return host->fail(err, TN_E_NOMEM, "no memory for a connection");
     }
@@ -90,9 +90,8 @@ tn_rc hand_start(const tn_host *host, const struct hand_ops *ops, void *conn, st
     pthread_cond_init(&h->back, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, STACK);
-    int rc = pthread_create(&thread, &attr, run, h);
+    int rc = pthread_create(&h->thread, &attr, run, h);
     pthread_attr_destroy(&attr);
     if (rc != 0) {
         h->refs = 1;
@@ -169,5 +168,12 @@ void hand_end(struct hand *h)
     pthread_cond_signal(&h->wake);
     while (!h->gone && !h->abandoned &&
            pthread_cond_timedwait(&h->back, &h->mutex, &t) != ETIMEDOUT) {}
+    pthread_t thread = h->thread;
+    bool gone = h->gone;
     unref(h);
+    if (gone) { /* it has said goodbye and only ends; libraries free what they keep for a thread at that very end */
+        pthread_join(thread, NULL);
+    } else {
+        pthread_detach(thread);
+    }
 }

@@ -39,7 +39,10 @@ OCI(int, OCIEnvNlsCreate,
      uint16_t charset, uint16_t ncharset))
 {
     (void)mode, (void)ctx, (void)a, (void)r, (void)f, (void)extra, (void)mem, (void)ncharset;
-    *env = calloc(1, 64);
+    struct env *made = *env = calloc(1, sizeof *made);
+    if (made != NULL) {
+        pthread_mutex_init(&made->mutex, NULL);
+    }
     return *env != NULL && charset == UTF8_ID ? OK : FAILED;
 }
 
@@ -116,18 +119,62 @@ static size_t handle_size(uint32_t type)
     }
 }
 
+static void link_error(struct env *env, struct error *e)
+{
+    pthread_mutex_lock(&env->mutex);
+    e->env = env;
+    e->next = env->first;
+    e->back = &env->first;
+    if (e->next != NULL) {
+        e->next->back = &e->next;
+    }
+    env->first = e;
+    pthread_mutex_unlock(&env->mutex);
+}
+
+static void free_error(struct error *e)
+{
+    struct env *env = e->env;
+    pthread_mutex_lock(&env->mutex);
+    *e->back = e->next;
+    if (e->next != NULL) {
+        e->next->back = e->back;
+    }
+    pthread_mutex_unlock(&env->mutex);
+    free(e->batch);
+    free(e);
+}
+
+static void free_env(struct env *env)
+{
+    while (env->first != NULL) {
+        free_error(env->first);
+    }
+    pthread_mutex_destroy(&env->mutex);
+    free(env);
+}
+
 OCI(int, OCIHandleAlloc, (const void *parent, void **ret, uint32_t type, size_t extra, void **mem))
 {
-    (void)parent, (void)extra, (void)mem;
+    (void)extra, (void)mem;
     *ret = calloc(1, handle_size(type));
+    if (*ret != NULL && type == HT_ERROR) {
+        link_error((struct env *)parent, *ret);
+    }
     return *ret != NULL ? OK : FAILED;
 }
 
 OCI(int, OCIHandleFree, (void *handle, uint32_t type))
 {
-    if (type == HT_ERROR) {
-        free(((struct error *)handle)->batch);
-    } else if (type == HT_STMT) {
+    if (type == HT_ERROR || type == HT_ENV) {
+        if (type == HT_ERROR) {
+            free_error(handle);
+        } else {
+            free_env(handle);
+        }
+        return OK;
+    }
+    if (type == HT_STMT) {
         stmt_finish(handle);
     } else if (type == HT_SVC) {
         sqlite3_close_v2(((struct svc *)handle)->db);

@@ -74,7 +74,14 @@ struct failure {
     uint32_t row; /* of an array */
     char text[600];
 };
+/* An environment takes the handles of errors with it when it goes: ODPI-C frees none of them. */
+struct env {
+    pthread_mutex_t mutex;
+    struct error *first;
+};
 struct error {
+    struct env *env;
+    struct error *next, **back;
     struct failure f;
     struct failure *batch;
     uint32_t nbatch;
