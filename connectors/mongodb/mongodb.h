@@ -34,7 +34,7 @@ struct mg_line {
     struct stream s;
     struct mg_conn *c;
     struct mg_line *next;
-    uint64_t limit_ns; /* while connecting: of this member alone */
+    uint64_t limit_ns;    /* while connecting: of this member alone */
     uint8_t *msg;         /* the message under way, whole and checked */
     size_t msg_n, msg_at; /* its bytes, and how many of them libmongoc has */
     uint32_t at, end;     /* unread bytes of buf */
@@ -59,6 +59,7 @@ struct mg_conn {
     bool opening, over, fresh;
     atomic_bool working, canceled;
     uint32_t serial; /* tells connections of one process apart */
+    int32_t wire; /* version of the protocol that the server we write to speaks; 0: not asked yet */
     uint32_t ncursors;
     struct mg_cursor cursors[MG_CURSORS_MAX];
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands: BSON from Python goes out as it is, the reply comes back as it is. */
 #include "mongodb.h"
+#include "common/label.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,51 @@ void mg_close_cursors(struct mg_conn *c)
 
 /* ---- one command ------------------------------------------------------------------------------------- */
 
+/* What takes a `comment`, and since which version of the protocol (9: MongoDB 4.4). A getMore has that of its cursor. */
+static const struct {
+    const char *name;
+    int32_t wire;
+} commented[] = {{"find", 0},   {"aggregate", 0},     {"insert", 9}, {"update", 9},
+                 {"delete", 9}, {"findAndModify", 9}, {"count", 9},  {"distinct", 9}};
+
+static int32_t wire_of(const mongoc_server_description_t *d)
+{
+    bson_iter_t it;
+    return bson_iter_init_find(&it, mongoc_server_description_hello_response(d), "maxWireVersion")
+               ? (int32_t)bson_iter_as_int64(&it)
+               : 0;
+}
+
+/* Of the server that is written to; asked for once, from what libmongoc knows. */
+static int32_t wire(struct mg_conn *c)
+{
+    bson_error_t error;
+    if (c->wire == 0) {
+        mongoc_server_description_t *d = mongoc_client_select_server(c->client, true, NULL, &error);
+        c->wire = d != NULL ? wire_of(d) : 0;
+        if (d != NULL) {
+            mongoc_server_description_destroy(d);
+        }
+    }
+    return c->wire;
+}
+
+/* The calling function, for currentOp, the profiler and the log of slow operations. */
+static void put_comment(struct mg_conn *c, const bson_t *command, bson_t *opts)
+{
+    char label[LABEL_MAX];
+    bson_iter_t it;
+    const char *name = bson_iter_init(&it, command) && bson_iter_next(&it) ? bson_iter_key(&it)
+                                                                           : "";
+    for (size_t i = 0; i < sizeof commented / sizeof *commented; i++) {
+        if (strcmp(name, commented[i].name) == 0 && !bson_has_field(command, "comment") &&
+            (commented[i].wire == 0 || wire(c) >= commented[i].wire) &&
+            label_caller(mg_host, label) != 0) {
+            BSON_APPEND_UTF8(opts, "comment", label);
+        }
+    }
+}
+
 static tn_rc options(struct mg_conn *c, uint32_t flags, uint32_t server, uint64_t deadline_ns,
                      bson_t *opts, tn_err *err)
 {
@@ -151,6 +197,7 @@ static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint
     tn_rc rc = cursors ? choose(c, flags, &server, err) : TN_OK;
     rc = rc == TN_OK ? options(c, flags, server, deadline_ns, &opts, err) : rc;
     if (rc == TN_OK) {
+        put_comment(c, command, &opts);
         bool ok = transmit(c, db, command, flags, &opts, &r->doc, &error);
         bool refusal = !ok && error.domain == MONGOC_ERROR_SERVER;
         ok |= error.domain ==

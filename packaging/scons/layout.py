@@ -26,7 +26,7 @@ FUZZ_PARTS = {
                           'connectors/common/utf8.c'), ()),
     'fuzz_clickhouse': (('connectors/clickhouse', 'connectors/common/sql_text.c', 'connectors/common/label.c',
                          'connectors/common/utf8.c') + ZONES, ('liblz4', 'libzstd')),
-    'fuzz_mongodb': (('connectors/mongodb', 'connectors/common/net.c'), ('libmongoc-1.0', 'openssl', 'zlib', 'libzstd')),
+    'fuzz_mongodb': (('connectors/mongodb', 'connectors/common/label.c', 'connectors/common/net.c'), ('libmongoc-1.0', 'openssl', 'zlib', 'libzstd')),
     'fuzz_sqlserver': (('connectors/sqlserver/state.c',), ()),
 }
 

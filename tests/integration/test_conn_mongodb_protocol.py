@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/mongodb against a scripted server: signing in, sessions, what is sent, what is refused, hostile replies."""
 
+import re
 import struct
 
 import pytest
@@ -49,6 +50,26 @@ def test_name_and_limits_of_time(api, script):
     sent = first(script, 'find')
     assert 0 < sent['maxTimeMS'] <= 2000 and sent['limit'] == 1 and sent['singleBatch'] is True
     assert script.hellos[0]['client']['application']['name'] == 'count me'
+
+
+@pytest.mark.parametrize('version', [8, 13])
+def test_the_server_sees_the_function(api, script, version):
+    """As the comment of its operations, where the server takes one; not instead of one that the script gives."""
+    script.newest = version
+    script.answers.update({'insert': {'n': 1, 'ok': 1}, 'find': {'cursor': {'id': 0, 'ns': 'test.t', 'firstBatch': []}, 'ok': 1}})
+    cid = add(api, 'mongodb', script.config())
+    on(api, cid, '''
+t = c.db().t
+t.insert_one({'_id': 1})
+t.find_one({})
+list(t.find({}, comment='mine'))
+c.db().command('ping')
+''')
+    sent = {}
+    for command in script.asked:
+        sent.setdefault(next(iter(command)), []).append(command.get('comment'))
+    assert re.fullmatch(r'\w+__\w+\.f', sent['find'][0]) and sent['find'][1:] == ['mine'] and set(sent['ping']) == {None}
+    assert sent['insert'] == ([sent['find'][0]] if version >= 9 else [None])
 
 
 def test_transactions(api, script):

@@ -80,6 +80,7 @@ class MongoScript:
         self.asked: List[dict] = []
         self.hellos: List[dict] = []
         self.raw: Optional[Callable[[bytes], bytes]] = None  # changes the bytes of each reply
+        self.newest = 13    # version of the protocol: 8 is MongoDB 4.2, 13 is 5.0
         self.packs = False  # offers zlib, and packs what it answers
         self.packed = 0     # messages that came packed
         self.claims = 1     # by how much the size told before a packed message is too large
@@ -155,7 +156,7 @@ class MongoScript:
             self.hellos.append(command)
             packs = {'compression': ['zlib']} if self.packs else {}
             mechanisms = {'saslSupportedMechs': self.mechanisms} if 'saslSupportedMechs' in command else {}
-            return {'ismaster': True, 'isWritablePrimary': True, 'helloOk': True, 'msg': 'isdbgrid', 'maxWireVersion': 13,
+            return {'ismaster': True, 'isWritablePrimary': True, 'helloOk': True, 'msg': 'isdbgrid', 'maxWireVersion': self.newest,
                     'minWireVersion': 0, 'maxBsonObjectSize': 1 << 24, 'maxMessageSizeBytes': 48000000,
                     'maxWriteBatchSize': 100000, 'logicalSessionTimeoutMinutes': 30, **packs, **mechanisms, 'ok': 1}
         if name in ('saslStart', 'saslContinue', 'authenticate'):
