@@ -27,7 +27,8 @@ enum {
     CH_REV_CUSTOM_COLUMNS = 54454,
     CH_REV_ADDENDUM = 54458,
     CH_REV_PARAMETERS = 54459,
-    CH_REV_LEAST = 54060
+    CH_REV_LEAST = 54060,
+    CH_REV_FIRST = 50000 /* the first servers were above it */
 };
 
 struct ch_conf {

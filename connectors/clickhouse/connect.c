@@ -50,6 +50,12 @@ static void get_hello(struct ch_conn *c)
     c->minor = (uint32_t)ch_getv(in);
     uint64_t theirs = ch_getv(in), ours = (uint64_t)c->inst->conf->revision;
     c->rev = (uint32_t)(theirs < ours ? theirs : ours);
+    if (in->rc == TN_OK && theirs < CH_REV_FIRST) {
+        ch_in_fail(
+            in, TN_E_UNAVAIL,
+            "sign-in: the server does not speak ClickHouse's native protocol (revision %llu)",
+            (unsigned long long)theirs);
+    }
     if (in->rc == TN_OK && c->rev < CH_REV_LEAST) {
         ch_in_fail(
             in, TN_E_UNSUPP,

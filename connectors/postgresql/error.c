@@ -64,8 +64,8 @@ tn_rc pg_error(struct pg_conn *c, const PGresult *res, tn_err *err)
         snprintf(at_text, sizeof at_text, "%ld", where > 0 ? where : 1);
     }
     pg_host->fail(err, rc, "%.250s%s%s%s%.120s%s%.80s", text ? text : "unknown error",
-                  at ? " at character " : "", at_text, detail ? "; " : "",
-                  detail ? detail : "", hint ? "; hint: " : "", hint ? hint : "");
+                  at ? " at character " : "", at_text, detail ? "; " : "", detail ? detail : "",
+                  hint ? "; hint: " : "", hint ? hint : "");
     finish(err, state, PQstatus(c->pq) == CONNECTION_BAD ? flags | TN_ERR_CONN_BROKEN : flags);
     return rc;
 }
@@ -110,6 +110,12 @@ tn_rc pg_refused(const struct pg_conf *conf, const char *text, tn_err *err)
         pg_host->fail(err, rc, "sign-in: %.*s%s", line_len(rest), rest, hint);
         finish(err, state, flags & TN_ERR_RETRY);
         return rc;
+    }
+    if (strstr(text, "invalid response to SSL negotiation") != NULL) { /* neither yes nor no */
+        pg_host->fail(err, TN_E_UNAVAIL, "the server does not speak PostgreSQL's protocol: %.*s",
+                      line_len(text), text);
+        finish(err, "08P01", 0);
+        return TN_E_UNAVAIL;
     }
     if (strstr(text, "certificate") != NULL || strstr(text, "SSL") != NULL) {
         return pg_host->fail(err, TN_E_DENIED, "TLS: %.*s; check tls, tls_ca and the host's name",
