@@ -290,12 +290,38 @@ static const char *skip_dollar(const char *start, const char *p, const char *end
     return end;
 }
 
+/* q'[ … ]' or nq'! … !'; p is at the quote. NULL: it is an ordinary text. */
+static const char *skip_q(const char *start, const char *p, const char *end)
+{
+    static const char open[] = "[({<", close[] = "])}>";
+    const char *q = p - 1, *before = q;
+    if (p == start || (*q != 'q' && *q != 'Q') || p + 1 >= end) {
+        return NULL;
+    }
+    before -= before > start && (before[-1] == 'n' || before[-1] == 'N');
+    if (before > start && word_char((unsigned char)before[-1])) {
+        return NULL; /* part of a name */
+    }
+    const char *pair = strchr(open, p[1]);
+    char stop = pair != NULL && *pair != '\0' ? close[pair - open] : p[1];
+    for (p += 2; p + 1 < end; p++) {
+        if (p[0] == stop && p[1] == '\'') {
+            return p + 2;
+        }
+    }
+    return end;
+}
+
 /* The end of a text, quoted name or comment that begins at p; NULL: none begins here. */
 static const char *skip(const struct walk *w, const char *start, const char *p, const char *end)
 {
     uint32_t f = w->d->flags;
     switch (*p) {
     case '\'': {
+        const char *q = f & SQL_Q_QUOTES ? skip_q(start, p, end) : NULL;
+        if (q != NULL) {
+            return q;
+        }
         int escaped = (f & SQL_DOLLAR_QUOTES) && p > start && (p[-1] == 'E' || p[-1] == 'e') &&
                       (p - 1 == start || !word_char((unsigned char)p[-2]));
         return skip_quoted(p, end, '\'', escaped || (f & SQL_BACKSLASH));

@@ -13,6 +13,7 @@
 #define SQL_NULL_TEXT       (1u << 5) /* None is the word NULL: a bound one would need a type */
 #define SQL_COLON_PARAMS    (1u << 6) /* placeholders are :1, :2 … */
 #define SQL_BACKSLASH_NAMES (1u << 7) /* a backslash escapes inside quoted names, too */
+#define SQL_Q_QUOTES        (1u << 8) /* q'[ … ]' is a text, with any pair of brackets or one character */
 
 struct sql_text;
 

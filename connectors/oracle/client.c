@@ -33,7 +33,8 @@ static tn_rc no_library(const struct ora_conf *conf, const dpiErrorInfo *info, t
     return ora_host->fail(
         err, TN_E_CONFIG,
         "client: Oracle's libclntsh.so cannot be loaded (%.*s); looked for in %.100s%s%.60s. Install Oracle Instant "
-        "Client (Basic, 11.2 or later) and libaio1 where workers may read (/opt), and name its folder in `client`",
+        "Client (Basic, 11.2 or later) and libaio1 where workers may read (/opt), run ldconfig for its folder (or name "
+        "it in `client`)",
         (int)(strcspn(says, "\"") < 150 ? strcspn(says, "\"") : 150), says,
         named ? conf->client : "the folder of the plugin, the system's libraries",
         !named && home != NULL ? ", " : "", !named && home != NULL ? home : "");

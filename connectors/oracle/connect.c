@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GOODBYE_MS 1000
+
 /* ---- jobs -------------------------------------------------------------------------------------------- */
 
 void ora_job_free(struct hand_job *base)
@@ -113,6 +115,7 @@ static void goodbye(void *conn)
     struct ora_conn *c = conn;
     ora_query_close(&c->stream);
     if (c->dpi != NULL) {
+        dpiConn_setCallTimeout(c->dpi, GOODBYE_MS); /* a server that hangs is not waited for */
         dpiConn_close(c->dpi, DPI_MODE_CONN_CLOSE_DEFAULT, NULL, 0);
         dpiConn_release(c->dpi);
     }

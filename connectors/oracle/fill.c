@@ -8,8 +8,9 @@
 
 /* None is the word NULL, because a bound one needs a type; in rows that are sent as arrays each place keeps its variable. */
 static const struct sql_dialect plain = {
-    .flags = SQL_COLON_PARAMS | SQL_NULL_TEXT, .quote = '"', .fold = 'u'};
-static const struct sql_dialect for_rows = {.flags = SQL_COLON_PARAMS, .quote = '"', .fold = 'u'};
+    .flags = SQL_COLON_PARAMS | SQL_NULL_TEXT | SQL_Q_QUOTES, .quote = '"', .fold = 'u'};
+static const struct sql_dialect for_rows = {
+    .flags = SQL_COLON_PARAMS | SQL_Q_QUOTES, .quote = '"', .fold = 'u'};
 
 static tn_rc no_memory(tn_err *err)
 {

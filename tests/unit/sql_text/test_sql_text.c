@@ -25,7 +25,7 @@ static const struct sql_dialect pg = {
     .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
 static const struct sql_dialect my = {.flags = SQL_BACKSLASH | SQL_HASH_COMMENT, .quote = '`'};
 static const struct sql_dialect ms = {.flags = SQL_NULL_TEXT | SQL_NESTED_NOTES, .quote = '['};
-static const struct sql_dialect ora = {.flags = SQL_COLON_PARAMS, .quote = '"', .fold = 'u'};
+static const struct sql_dialect ora = {.flags = SQL_COLON_PARAMS | SQL_Q_QUOTES, .quote = '"', .fold = 'u'};
 
 #define S(z)                                                                                       \
     {                                                                                              \
@@ -67,6 +67,10 @@ static const struct {
     const char *want;
     uint32_t binds;
 } cases[] = {
+    {&ora, "SELECT q'[it's ?]', nq'!it's ?!', Q'x?x', ? FROM t", L(one),
+     "SELECT q'[it's ?]', nq'!it's ?!', Q'x?x', :1 FROM t", 1},
+    {&ora, "SELECT seq'?', aq, q'{?", L(one), "SELECT seq'?', aq, q'{?", 0},
+    {&my, "SELECT q'[?', ?", L(one), "SELECT q'[?', ?", 1},
     {&pg, "  SELECT 1\n", {.type = TN_T_NULL}, "SELECT 1", 0},
     {&pg, "SELECT '?', ?", {.type = TN_T_NULL}, "SELECT '?', ?", 0},
     {&pg, "SELECT ?", L(one), "SELECT $1", 1},
