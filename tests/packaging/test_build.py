@@ -168,7 +168,7 @@ def test_packaging_run_gives_a_curl_line_that_answers() -> None:
 @pytest.mark.skipif(shutil.which('shellcheck') is None, reason='shellcheck is not installed (LINT_DEPS)')
 def test_scripts_are_clean_for_shellcheck() -> None:
     scripts = ['packaging/run', 'packaging/deps', 'packaging/prove-clean', 'packaging/prove-systemd',
-               'packaging/clean-root', 'packaging/worker-user', 'packaging/scons/fmt',
+               'packaging/clean-root', 'packaging/worker-user', 'packaging/fetch-odpi', 'packaging/scons/fmt',
                'packaging/scons/lint', 'tests/run', '.ci/run']
     result = run('shellcheck', '-x', *scripts)
     assert result.returncode == 0, result.stdout
