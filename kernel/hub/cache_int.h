@@ -117,7 +117,8 @@ size_t zset_position(const struct zset *z, double score, tn_str name);
 void zset_between(const struct zset *z, double min, double max, size_t *lo, size_t *hi);
 /* The same between words i and i + 1, "(1.5" and "-inf" as well; false: answered. */
 bool zset_bounds(struct cmd *x, size_t i, const struct zset *z, size_t *lo, size_t *hi);
-void zset_remove_at(struct cache_db *db, struct zset *z, size_t at);
+/* The members [lo, hi), however many, in one step. */
+void zset_remove(struct cache_db *db, struct zset *z, size_t lo, size_t hi);
 /* A member that is new or gets this score. False: no memory. */
 bool zset_put(struct cache_db *db, struct zset *z, tn_str name, double score);
 /* ---- lists (cache_list.c) ----------------------------------------------------------------------------- */

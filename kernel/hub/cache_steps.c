@@ -117,17 +117,13 @@ static void run_tsadd(struct cmd *x)
     if (!point_text(x, z, lo, hi, &member)) {
         goto done;
     }
-    for (; hi > lo; hi--) {
-        zset_remove_at(x->db, z, hi - 1);
-    }
+    zset_remove(x->db, z, lo, hi);
     if (member.failed || !zset_put(x->db, z, buf_str(&member), (double)ts)) {
         reply_error(x, "OOM no memory for a member");
         goto done;
     }
     zset_between(z, (double)-INFINITY, (double)(oldest - 1), &lo, &hi);
-    for (; hi > lo; hi--) {
-        zset_remove_at(x->db, z, hi - 1);
-    }
+    zset_remove(x->db, z, lo, hi);
     if (key_count(e) > 0 && !key_expire(x->db, e, at)) {
         reply_error(x, "OOM no memory for an expiry");
         goto done;
@@ -152,17 +148,21 @@ static void run_zmove(struct cmd *x)
         !zset_bounds(x, 3, e != NULL ? &e->u.zset : &none, &lo, &hi)) {
         return;
     }
-    size_t n = one && hi > lo ? 1 : hi - lo;
-    for (size_t i = 0; i < n; i++) {
-        /* The list first: when it takes nothing, nothing has gone. */
-        const struct node *node = e->u.zset.order[lo];
-        if (!list_push_left(x, x->argv[2], text_str(node->member))) {
-            return;
+    size_t n = one && hi > lo ? 1 : hi - lo, moved = 0;
+    bool all = true;
+    while (moved < n && all) { /* the list first: what it does not take stays */
+        tn_str member = text_str(e->u.zset.order[lo + moved]->member);
+        all = list_push_left(x, x->argv[2], member);
+        if (one && all) {
+            reply_bulk(x, member);
         }
-        if (one) {
-            reply_bulk(x, text_str(node->member));
-        }
-        zset_remove_at(x->db, &e->u.zset, lo);
+        moved += all;
+    }
+    if (moved > 0) {
+        zset_remove(x->db, &e->u.zset, lo, lo + moved);
+    }
+    if (!all) {
+        return;
     }
     if (e != NULL) {
         key_del_if_empty(x->db, e);

@@ -197,8 +197,8 @@ static void run_byscore(struct cmd *x)
     }
     bound_range(&e->u.zset, &min, &max, &lo, &hi);
     reply_int(x, (int64_t)(hi - lo));
-    for (size_t i = hi; x->name[1] == 'r' && i > lo; i--) {
-        zset_remove_at(x->db, &e->u.zset, i - 1);
+    if (x->name[1] == 'r') {
+        zset_remove(x->db, &e->u.zset, lo, hi);
     }
     key_del_if_empty(x->db, e);
 }
@@ -216,9 +216,7 @@ static void run_zremrangebyrank(struct cmd *x)
         return;
     }
     reply_int(x, stop - start + 1);
-    for (int64_t i = stop; i >= start; i--) {
-        zset_remove_at(x->db, &e->u.zset, (size_t)i);
-    }
+    zset_remove(x->db, &e->u.zset, (size_t)start, (size_t)stop + 1);
     key_del_if_empty(x->db, e);
 }
 

@@ -92,13 +92,17 @@ static struct node *node_new(struct cache_db *db, struct zset *z, tn_str name, d
     return n;
 }
 
-void zset_remove_at(struct cache_db *db, struct zset *z, size_t at)
+void zset_remove(struct cache_db *db, struct zset *z, size_t lo, size_t hi)
 {
-    struct node *n = z->order[at];
-    z->n--;
-    memmove(z->order + at, z->order + at + 1, (z->n - at) * sizeof *z->order);
-    map_del(&z->by_name, text_str(n->member));
-    node_free(db, n);
+    if (lo == hi) {
+        return; /* the order of an empty one may be NULL */
+    }
+    for (size_t i = lo; i < hi; i++) {
+        map_del(&z->by_name, text_str(z->order[i]->member));
+        node_free(db, z->order[i]);
+    }
+    memmove(z->order + lo, z->order + hi, (z->n - hi) * sizeof *z->order);
+    z->n -= hi - lo;
 }
 
 static void rescore(struct zset *z, struct node *n, double score)
@@ -283,7 +287,8 @@ static void run_zrem(struct cmd *x)
     for (size_t i = 2; e != NULL && i < x->argc; i++) {
         const struct node *node = map_get(&e->u.zset.by_name, x->argv[i]);
         if (node != NULL) {
-            zset_remove_at(x->db, &e->u.zset, zset_position(&e->u.zset, node->score, x->argv[i]));
+            size_t at = zset_position(&e->u.zset, node->score, x->argv[i]);
+            zset_remove(x->db, &e->u.zset, at, at + 1);
             n++;
         }
     }
