@@ -52,8 +52,12 @@ static tn_rc on_load(const tn_host *host, tn_err *err)
 static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
 {
     struct nsq *nsq = inst;
-    (void)err;
+    tn_rc rc = http_attach(nsq_host, err);
+    if (rc != TN_OK) {
+        return rc;
+    }
     nsq->conf = conf;
+    nsq_http_conf(nsq);
     nsq->tcp = strcmp(nsq->conf->protocol, "tcp") == 0;
     pthread_mutex_init(&nsq->lock, NULL);
     return TN_OK;
@@ -64,6 +68,7 @@ static void on_detach(void *inst)
     struct nsq *nsq = inst;
     stream_tls_finish(&nsq->tls);
     pthread_mutex_destroy(&nsq->lock);
+    http_detach();
 }
 
 static void on_close(void *inst, void *conn, uint32_t why)
@@ -72,6 +77,8 @@ static void on_close(void *inst, void *conn, uint32_t why)
     (void)inst;
     nsq_leave(c, why == TN_CLOSE_NORMAL);
     nsq_nodes_finish(&c->nodes);
+    http_reply_free(&c->web);
+    http_close(c->http);
     message_free(&c->out);
     message_free(&c->in);
     pthread_mutex_destroy(&c->fd_lock);
@@ -94,7 +101,8 @@ static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *
     c->inst = nsq;
     c->fd = -1;
     pthread_mutex_init(&c->fd_lock, NULL);
-    rc = nsq_nodes_ready(c, deadline_ns, &own);
+    rc = http_open(nsq_host, &nsq->web, &c->http, &own);
+    rc = rc == TN_OK ? nsq_nodes_ready(c, deadline_ns, &own) : rc;
     for (uint32_t i = 0; rc == TN_OK && nsq->tcp && !c->up && i < c->nodes.n; i++) {
         tn_rc one = nsq_join(c, &c->nodes.node[i], deadline_ns, &own);
         if (i + 1 == c->nodes.n || one == TN_E_DENIED || one == TN_E_CONFIG) {
@@ -139,7 +147,9 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
                          .err = &own};
     tn_rc rc = args_complete(nsq_host, &methods[method - 1], args, all, ARGS_MAX, &own);
     atomic_store(&c->working, true);
+    http_enter(c->http);
     rc = rc == TN_OK ? verbs[method](&k) : rc;
+    http_leave(c->http);
     atomic_store(&c->working, false);
     nsq_waiting(c, -1, NULL);
     rc = rc == TN_OK ? tape_judge(out, nsq_host, &own) : rc;
@@ -191,6 +201,7 @@ static void on_cancel(void *inst, void *conn)
     (void)inst;
     if (atomic_load(&c->working)) { /* a late one must not end a healthy connection */
         atomic_store(&c->canceled, true);
+        http_cancel(c->http);
         pthread_mutex_lock(&c->fd_lock);
         if (c->fd >= 0) {
             const struct stream s = {.fd = c->fd};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the NSQ connector share. */
 #pragma once
+#include "common/http.h"
 #include "common/message.h"
 #include "common/stream.h"
 #include "common/tape.h"
@@ -25,6 +26,7 @@ struct nsq_conf {
 
 struct nsq { /* an instance */
     const struct nsq_conf *conf;
+    struct http_conf web; /* the same settings as connectors/common/http knows them */
     pthread_mutex_t lock;
     struct stream_tls tls; /* made by the first connection */
     bool tls_made, tcp;    /* tcp: messages go over the framed protocol */
@@ -41,6 +43,8 @@ struct nsq_nodes {
 
 struct nsq_conn {
     struct nsq *inst;
+    struct http *http;     /* made by whoever makes the connection */
+    struct http_reply web; /* the last one */
     struct nsq_nodes nodes;
     uint64_t nodes_until_ns; /* the list is asked for again after that; 0: none yet */
     struct stream stream;    /* to nodes.node[at], framed protocol */
@@ -70,18 +74,18 @@ tn_rc nsq_waiting(struct nsq_conn *c, int fd, tn_err *err);
 /* The sooner of the deadline and `ms` from now. */
 uint64_t nsq_sooner(uint64_t deadline_ns, int64_t ms);
 
-/* ---- http.c: one request a connection (HTTP/1.0, so that an answer ends with it) ---- */
+/* ---- http.c ---- */
 struct nsq_reply {
     int status;
-    const char *body; /* inside c->in, until the next request */
+    const char *body; /* inside c->web, until the next request */
     size_t n;
 };
+/* nsq->web of nsq->conf. */
+void nsq_http_conf(struct nsq *nsq);
+/* A request to nsqlookupd or nsqd and its whole answer, whatever its status. TN_ERR_RETRY in an error: nothing was sent. */
 tn_rc nsq_http(struct nsq_conn *c, const char *host, uint16_t port, const char *method,
                const char *target, const void *body, size_t n, uint64_t deadline_ns,
                struct nsq_reply *ret, tn_err *err);
-/* Reads the status line and finds the body; ended: the server closed the connection in order. False: it is no answer of
- * HTTP, or not all of it. */
-bool nsq_http_parse(const char *s, size_t n, bool ended, struct nsq_reply *ret);
 /* ?name=value with percent-encoding behind what is in b. */
 void nsq_escape(struct message_buf *b, const char *s, size_t n, const char *keep);
 

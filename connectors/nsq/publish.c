@@ -61,11 +61,12 @@ static tn_rc send_http(struct nsq_call *k, const struct nsq_node *node, const st
         message_put_int(&url, t->defer);
     }
     message_put(&url, "", 1);
+    k->err->flags = 0;
     tn_rc rc = url.failed ? nsq_host->fail(k->err, TN_E_NOMEM, "no memory for the request")
                           : nsq_http(k->c, node->host, node->port, "POST", url.s, t->body.s,
                                      t->body.n, k->deadline_ns, &reply, k->err);
     message_free(&url);
-    *ret_sent = rc == TN_OK || strncmp(k->err->msg, "TCP:", 4) != 0;
+    *ret_sent = rc == TN_OK || (k->err->flags & TN_ERR_RETRY) == 0;
     if (rc == TN_OK && reply.status != 200) {
         rc = nsq_host->fail(k->err,
                             reply.status == 413                          ? TN_E_LIMIT

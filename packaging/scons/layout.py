@@ -18,7 +18,7 @@ FUZZ_PARTS = {
     'fuzz_zone_name': (ZONES, ()),
     'fuzz_memcached': (('connectors/memcached', 'connectors/common/message.c', 'connectors/common/tape.c',
                         'connectors/common/utf8.c'), ('zlib', 'libcrypto')),
-    'fuzz_nsq': (('connectors/nsq/http.c', 'connectors/nsq/nodes.c', 'connectors/nsq/frame.c', 'plugins/trigger_nsq/link.c',
+    'fuzz_nsq': (('connectors/nsq/nodes.c', 'connectors/nsq/frame.c', 'plugins/trigger_nsq/link.c',
                   'connectors/common/message.c'), ()),
     'fuzz_json_cut': (('connectors/common/json_cut.c', 'connectors/common/grow.c', 'connectors/common/utf8.c'), ()),
     'fuzz_influx_line': (('connectors/influxdb/line.c', 'connectors/influxdb/csv.c', 'connectors/common/json_cut.c',

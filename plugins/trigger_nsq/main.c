@@ -120,6 +120,7 @@ static tn_rc begin(struct consumer *c)
     }
     snprintf(c->about, sizeof c->about, "%.*s", (int)(func.n < 200 ? func.n : 200), func.s);
     c->nsq.conf = c->conf;
+    nsq_http_conf(&c->nsq);
     c->nsq.tcp = strcmp(c->conf->protocol, "tcp") == 0;
     c->pending = calloc(PENDING_MAX, sizeof *c->pending);
     return c->pending != NULL
@@ -155,6 +156,18 @@ static tn_rc on_load(const tn_host *host, tn_err *err)
     return TN_OK;
 }
 
+static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
+{
+    (void)inst, (void)conf;
+    return http_attach(nsq_host, err);
+}
+
+static void on_detach(void *inst)
+{
+    (void)inst;
+    http_detach();
+}
+
 static const tn_trigger_ops ops = {
     .size = sizeof ops,
     .sub_config = nsq_fields,
@@ -164,4 +177,4 @@ static const tn_trigger_ops ops = {
 
 TN_PLUGIN(.kind = TN_KIND_TRIGGER, .flags = TN_P_THREAD_SAFE, .name = "nsq", .version = "1.0.0",
           .summary = "Messages of NSQ topics call functions", .caps = TN_CAP_SUBSCRIBE,
-          .load = on_load, .ops = &ops)
+          .load = on_load, .attach = on_attach, .detach = on_detach, .ops = &ops)

@@ -96,13 +96,16 @@ tn_rc nodes_look(struct consumer *c)
     bool fixed = c->conf->servers != NULL && c->conf->servers[0] != '\0';
     uint32_t before = c->nlinks;
     tn_rc one = TN_OK;
-    pthread_mutex_init(&ask.fd_lock, NULL);
-    tn_rc rc = fixed ? nsq_nodes_fixed(c->conf->servers, c->nsq.tcp ? 4150 : 4151, &found, c->err)
-                     : look_up(c, &ask, &found);
+    tn_rc rc = http_open(nsq_host, &c->nsq.web, &ask.http, c->err);
+    if (rc != TN_OK) {
+        return rc;
+    }
+    rc = fixed ? nsq_nodes_fixed(c->conf->servers, c->nsq.tcp ? 4150 : 4151, &found, c->err)
+               : look_up(c, &ask, &found);
     uint32_t missing = rc == TN_OK ? connect_all(c, &ask, &found, fixed && !c->nsq.tcp, &one) : 1;
     bool waits = rc == TN_OK && found.n == 0; /* the topic does not exist yet */
-    pthread_mutex_destroy(&ask.fd_lock);
-    message_free(&ask.in);
+    http_reply_free(&ask.web);
+    http_close(ask.http);
     nsq_nodes_finish(&found);
     if (c->nlinks != before && !c->full) {
         links_ready(c, true);

@@ -231,4 +231,4 @@ def test_contract(nsqd):
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown
 def test_row(request, api, lookupd, nsqd):
-    check_row(request, api, add(api, 'nsq', lookupd.config()), 'nsq', 'own (HTTP and framed TCP), OpenSSL', 'nsqd, nsqlookupd 1.3')
+    check_row(request, api, add(api, 'nsq', lookupd.config()), 'nsq', 'own (framed TCP), libcurl, OpenSSL', 'nsqd, nsqlookupd 1.3')
