@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* libmongoc keeps counters in /dev/shm/mongoc-PID, which stay behind with every process that is killed. */
+TN_ENVIRONMENT("MONGOC_DISABLE_SHM=1");
+
 const tn_host *mg_host; /* set once by load() */
 
 static const char *const tls_modes[] = {"off", "on", "unverified", NULL};

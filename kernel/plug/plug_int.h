@@ -12,3 +12,6 @@ tn_rc plug_open_file(const char *path, void (*stage)(void *user, char what), voi
 void plug_close(struct plug *p); /* frees our memory; the code stays mapped */
 /* Fills name, version, kind, summary, about or problem of every report, which has only its path. */
 tn_rc plug_probe(struct plug_report *reports, size_t n, tn_err *err);
+
+/* Sets what the file's TN_ENVIRONMENT asks for, where the environment has no such name. Before there are threads. */
+void plug_environment(const char *path);

@@ -106,25 +106,17 @@ static void refuse_duplicates(struct plug_registry *r)
     }
 }
 
-/* What libraries of plugins read in their constructors, before any code of the plugin runs. libmongoc keeps counters in
- * /dev/shm/mongoc-PID, which stay behind with every process that is killed. */
-static void calm_libraries(void)
-{
-    static const char *const settings[][2] = {{"MONGOC_DISABLE_SHM", "1"}};
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        setenv(settings[i][0], settings[i][1], 0);
-    }
-}
-
 tn_rc plug_discover(struct plug_registry *r, const char *folders, tn_err *err)
 {
     tn_str rest = str_of(folders != NULL ? folders : ""), one;
-    calm_libraries();
     while (str_split(&rest, ':', &one)) {
         tn_rc rc = one.n != 0 ? list_folder(r, one, err) : TN_OK;
         if (rc != TN_OK) {
             return rc;
         }
+    }
+    for (size_t i = 0; i < r->nreports; i++) {
+        plug_environment(r->reports[i].path);
     }
     tn_rc rc = plug_probe(r->reports, r->nreports, err);
     for (size_t i = 0; i < r->nreports; i++) {

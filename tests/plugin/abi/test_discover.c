@@ -130,6 +130,13 @@ static void hostile_plugins_are_named(void **state)
     assert_int_equal(fd_count(), fds);
     nothing_is_left();
 
+    /* What the library of a plugin wants to find in the environment: set, but nothing is replaced, and nothing is the linker's. */
+    assert_string_equal(getenv("TENON_TEST_WANTED"), "1");
+    assert_string_equal(getenv("TENON_TEST_LAST"), "a=b");
+    assert_null(getenv("LD_TENON_TEST"));
+    assert_null(getenv("tenon_test"));
+    assert_string_not_equal(getenv("PATH"), "/nowhere");
+
     /* The message for twins names both files. */
     const struct plug_report *twin = report_of(&r, "twin_b");
     assert_non_null(strstr(twin->problem, "twin_a.so"));

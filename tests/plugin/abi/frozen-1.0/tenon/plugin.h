@@ -56,4 +56,11 @@ typedef const tn_plugin *(*tn_entry)(void);
         return &plugin_;                                                                          \
     }
 
+/* What a library of the plugin reads from the environment in its constructors, before load(): set in every process that opens
+ * plugins, where the environment has no such name. TN_ENVIRONMENT("NAME=value"); NAME of [A-Z0-9_], not LD_*. Read from the file:
+ * 1 KiB in all. */
+#define TN_ENVIRONMENT_SECTION ".tenon.env"
+#define TN_ENVIRONMENT(text)                                                                      \
+    __attribute__((used, section(TN_ENVIRONMENT_SECTION))) static const char tn_environment_[] = text
+
 #endif
