@@ -7,7 +7,7 @@ import pytest
 from peers.redis import PASSWORD, Redis
 from support import redis_cases
 from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
-                           Refusals, Restarts, TlsIsMissed, calls)
+                           PasswordChanges, Refusals, TlsIsMissed, calls)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row
 
@@ -187,7 +187,7 @@ def test_the_server_sees_the_function(api, rs, peer_client):
     assert all(re.fullmatch(r'count_me:\w+__\w+\.f', name) for name in names), names
 
 
-class TestRedis(Contract, Panel, FewConnections, Restarts, Breaks, BadLines, Refusals, TlsIsMissed, ClientCertificate):
+class TestRedis(Contract, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, ClientCertificate):
     """What redis shares with the other connectors."""
 
     type, fixture, make = 'redis', 'rs', Redis
@@ -200,6 +200,9 @@ class TestRedis(Contract, Panel, FewConnections, Restarts, Breaks, BadLines, Ref
     panel = [("SET k 'two words'", lambda got: got is True), ('GET k', lambda got: got == 'two words')]
     panel_refused = 'NOSUCH'
     contract = ['get=["k"]']
+
+    def to_restart(self, request):
+        return peer(Redis, password=True)
 
     def tls_configs(self, own, ca):
         """With the original's name for it, too."""
