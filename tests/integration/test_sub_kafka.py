@@ -134,8 +134,31 @@ def test_group_and_pattern(api, sub, kafka, script, handled):
     assert kafka.log().count('Created a new member id tenon-%s.handle-' % script) >= 2  # the client id says whose it is
 
 
-def test_no_room(api, sub, kafka, script, handled):
-    """A queue that takes no more: partitions wait at the broker, nothing is lost. What is too large is counted and passed over."""
+@in_release_builds
+def test_no_room(new_server, kafka):
+    """A queue that takes no more: partitions are paused, the broker keeps what finds no room, and all of it is handled in the end."""
+    server = new_server(env={'DFF__WORKER_QUEUE_LIMIT_MIN': '1'})
+    server.start()
+    api = server.client()
+    script = api.script(CODE)
+    handled, t, n = Handled(api, script), fresh('t'), 12
+    api.post('/queues/6/do/modify', {'data': {'isPaused': True}})
+    with subscribed(api, 'kafka', kafka.config(topicHandlers=[handler(script, t, 'length')])) as cid:
+        for i in range(n):
+            kafka.send_file(t, b'%03d' % i + b'x' * (7 << 20))
+        assert wait_for(lambda: info(api, cid)[0]['waiting'] >= 8, 20), info(api, cid)
+        row = info(api, cid)[0]
+        assert row['dropped'] == 0 and row['received'] < n and 'queue 6 holds' in row['held'], row
+        api.post('/queues/6/do/modify', {'data': {'isPaused': False}})
+
+        def all_there():
+            return all(handled.client.result(handled.stored_id, key='%s|%03d|length' % (t, i)) for i in range(n))
+        assert wait_for(all_there, 40), info(api, cid)
+        assert info(api, cid)[0]['received'] == n
+
+
+def test_too_large(api, sub, kafka, script, handled):
+    """What is too large is counted and passed over; the largest that goes goes."""
     t = fresh('t')
     cid = sub(handler(script, t, 'length'))
     kafka.send_file(t, b'x' * (LARGEST + 1))
