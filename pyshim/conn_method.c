@@ -177,8 +177,7 @@ static PyObject *method_call(PyObject *self, PyObject *const *args, size_t nargs
         rc = rc == 0 ? conn_in_value(&in, args[n + (size_t)others[i]], &options[i].val) : rc;
     }
     if (rc == 0) {
-        const tn_args a = {
-            .pos = vals, .npos = m->nparams + more, .kw = options, .nkw = nothers};
+        const tn_args a = {.pos = vals, .npos = m->nparams + more, .kw = options, .nkw = nothers};
         v = invoke((struct conn *)args[0], m, &a);
     }
     conn_in_finish(&in);

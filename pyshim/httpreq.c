@@ -61,7 +61,8 @@ int httpreq_fill(PyObject *self)
     return rc;
 }
 
-static PyObject *spare; /* of a call that never looked at it: making one costs more than most scripts */
+static PyObject
+    *spare; /* of a call that never looked at it: making one costs more than most scripts */
 
 PyObject *httpreq_new(const struct lang_call *call)
 {
@@ -151,8 +152,9 @@ static PyObject *pass(PyObject *self, const char *name, PyObject *args, PyObject
 }
 #define METHODS(X)                                                                                 \
     X(get)                                                                                         \
-    X(keys) X(values) X(items) X(copy) X(pop) X(popitem) X(update) X(setdefault) X(clear)          \
-        X(__reversed__) X(__ior__)
+    X(keys)                                                                                        \
+    X(values) X(items) X(copy) X(pop) X(popitem) X(update) X(setdefault) X(clear) X(__reversed__)  \
+        X(__ior__)
 #define X(name)                                                                                    \
     static PyObject *req_##name(PyObject *self, PyObject *args, PyObject *kw)                      \
     {                                                                                              \

@@ -103,7 +103,8 @@ static void footer_spans(struct zone *z, const struct footer *f, int64_t last)
     if (last > 0) {
         civil_date(last / 86400, &from, &month, &day);
     }
-    for (int64_t year = from; year <= ZONE_LAST_YEAR; year++) { /* from: any number a file may hold */
+    for (int64_t year = from; year <= ZONE_LAST_YEAR;
+         year++) { /* from: any number a file may hold */
         int64_t at[2];
         footer_year(f, (int32_t)year, &at[0], &at[1]);
         int first = at[0] < at[1] ? 0 : 1;

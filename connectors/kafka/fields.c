@@ -17,9 +17,10 @@ const tn_field kafka_fields[] = {
     {TN_FIELD(struct kafka_conf, group_id), .max = 249,
      .doc = "Consumer group of subscriptions; publishing does not use it."},
     {TN_FIELD(struct kafka_conf, kafka_sub_offset), .dflt = "end", .choices = offsets,
-     .doc = "Where a group without a position begins: smallest, earliest, beginning: with all that "
-            "is kept; largest, latest, end: with what is sent since the connector was saved; error: "
-            "not at all."},
+     .doc =
+         "Where a group without a position begins: smallest, earliest, beginning: with all that "
+         "is kept; largest, latest, end: with what is sent since the connector was saved; error: "
+         "not at all."},
     {TN_FIELD(struct kafka_conf, security_protocol), .dflt = "PLAINTEXT", .choices = securities,
      .doc = "Whether the connection is encrypted (SSL) and signed in to (SASL)."},
     {TN_FIELD(struct kafka_conf, sasl_mechanisms), .dflt = "PLAIN", .choices = mechanisms,

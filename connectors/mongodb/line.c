@@ -91,7 +91,8 @@ static ssize_t on_readv(mongoc_stream_t *vt, mongoc_iovec_t *iov, size_t n, size
 
 static int ready(const struct mg_line *l)
 {
-    return l->msg_at < l->msg_n || l->at < l->end || (l->s.ssl != NULL && SSL_pending(l->s.ssl) > 0);
+    return l->msg_at < l->msg_n || l->at < l->end ||
+           (l->s.ssl != NULL && SSL_pending(l->s.ssl) > 0);
 }
 
 /* Used while members are looked at, a few at a time. After the deadline everything has failed. */

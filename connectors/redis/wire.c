@@ -221,7 +221,8 @@ static tn_rc put_label(struct rd_conn *c, uint64_t deadline_ns, tn_err *err)
     }
     snprintf(c->label, sizeof c->label, "%s", label);
     int n = snprintf(name, sizeof name, "%s:%s", c->inst->conf->application, label);
-    n = snprintf(text, sizeof text, "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$%d\r\n%s\r\n", n, name);
+    n = snprintf(text, sizeof text, "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$%d\r\n%s\r\n", n,
+                 name);
     c->owed++;
     return stream_write(&c->stream, text, (size_t)n, deadline_ns, err);
 }

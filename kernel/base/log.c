@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_TEXT_MAX (1u << 20) /* bytes of a message that are looked at */
+#define LOG_TEXT_MAX (1u << 20)  /* bytes of a message that are looked at */
 #define LOG_LINE_MAX (64u << 10) /* bytes of a line */
 #define JOURNAL      "/run/systemd/journal/socket"
 

@@ -114,7 +114,8 @@ void *map_get(const struct map *m, tn_str key)
 {
     if (m->cap == SMALL) {
         for (size_t i = 0; i < SMALL; i++) {
-            if (m->slots[i].key.n == key.n && slot_live(&m->slots[i]) && str_eq(m->slots[i].key, key)) {
+            if (m->slots[i].key.n == key.n && slot_live(&m->slots[i]) &&
+                str_eq(m->slots[i].key, key)) {
                 return m->slots[i].value;
             }
         }

@@ -14,7 +14,8 @@ static int cli_help(int argc, char **argv);
 
 static const struct command commands[] = {
     {"serve", "run the platform in the foreground; -t checks the configuration", cli_serve},
-    {"doctor", "check this machine: folders, ports, limits, time, each layer of isolation", cli_doctor},
+    {"doctor", "check this machine: folders, ports, limits, time, each layer of isolation",
+     cli_doctor},
     {"plugins", "list plugins; --schema adds their configuration", cli_plugins},
     {"conn", "list connectors of the running platform, or test them: conn test ID", cli_conn},
     {"version", "print the version", cli_version},

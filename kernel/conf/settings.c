@@ -32,8 +32,9 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, log_file), .dflt = "",
      .doc = "File that log lines are appended to; empty: standard error."},
     {TN_FIELD(struct settings, log_format), .dflt = "auto", .choices = log_formats,
-     .doc = "Form of log lines: text, json (an object a line), journal (fields for systemd), or auto: "
-            "journal when standard error leads there, else text."},
+     .doc =
+         "Form of log lines: text, json (an object a line), journal (fields for systemd), or auto: "
+         "journal when standard error leads there, else text."},
     {TN_FIELD(struct settings, dev), .dflt = "false",
      .doc = "Development mode: error answers carry details."},
     {TN_FIELD(struct settings, timezone), .dflt = "Asia/Shanghai", .min = 1, .max = 64,
@@ -64,8 +65,8 @@ const tn_field settings_fields[] = {
      .doc = "Processes and threads that a worker may have; 0: no limit."},
     {TN_FIELD(struct settings, worker_files), .dflt = "1024", .min = 64, .max = 1000000,
      .doc = "Files and sockets that a process of a worker may hold open."},
-    {TN_FIELD(struct settings, worker_result), .dflt = "512M", .min = 1024,
-     .max = (int64_t)1 << 30, .doc = "Largest result of a call."},
+    {TN_FIELD(struct settings, worker_result), .dflt = "512M", .min = 1024, .max = (int64_t)1 << 30,
+     .doc = "Largest result of a call."},
     {TN_FIELD(struct settings, worker_sandbox), .dflt = "on", .choices = sandbox_modes,
      .flags = TN_F_RESTART,
      .doc = "Isolation of workers: required refuses to start when a layer is missing, on says so "
@@ -86,13 +87,15 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, worker_calls), .dflt = "10000", .min = 1, .max = 1000000000,
      .doc = "Calls after which a worker process is replaced, give or take 10 %."},
     {TN_FIELD(struct settings, worker_age), .dflt = "1m", .min = 0, .max = 86400000,
-     .doc = "A worker that has had worker_calls calls before it is this old goes on for as many again, unless "
-            "its memory has grown by 16M since its first calls; 0: it is replaced at once."},
+     .doc =
+         "A worker that has had worker_calls calls before it is this old goes on for as many again, unless "
+         "its memory has grown by 16M since its first calls; 0: it is replaced at once."},
     {TN_FIELD(struct settings, worker_idle), .dflt = "1m", .min = 100, .max = 86400000,
      .doc = "A worker beyond workers_min leaves after so long without a call."},
     {TN_FIELD(struct settings, queue_workers), .dflt = "16", .max = 256,
-     .doc = "Worker processes at most for each queue but 1 and 5, which have their own: a number, and "
-            "exceptions as QUEUE=NUMBER, comma separated: 16,3=64."},
+     .doc =
+         "Worker processes at most for each queue but 1 and 5, which have their own: a number, and "
+         "exceptions as QUEUE=NUMBER, comma separated: 16,3=64."},
     {TN_FIELD(struct settings, tasks_max), .dflt = "2000000", .min = 1, .max = 1000000000,
      .doc = "Durable calls that may wait in one queue before further ones are refused."},
     {TN_FIELD(struct settings, task_keep), .dflt = "7d", .min = 0, .max = 315360000000,
@@ -120,8 +123,9 @@ const tn_field settings_fields[] = {
      .max = (int64_t)1 << 36, .flags = TN_F_RESTART,
      .doc = "Memory that DFF.CACHE may use when it lives in the hub; writes beyond it fail."},
     {TN_FIELD(struct settings, cache_redis), .dflt = "", .max = 300, .flags = TN_F_RESTART,
-     .doc = "Redis server of DFF.CACHE, HOST:PORT; user, password and database come from REDIS_USER, "
-            "REDIS_PASSWORD, REDIS_DATABASE. Empty: the one of REDIS_HOST if set, else the hub's memory."},
+     .doc =
+         "Redis server of DFF.CACHE, HOST:PORT; user, password and database come from REDIS_USER, "
+         "REDIS_PASSWORD, REDIS_DATABASE. Empty: the one of REDIS_HOST if set, else the hub's memory."},
     {TN_FIELD(struct settings, store), .dflt = "sqlite", .min = 1, .max = 32, .flags = TN_F_RESTART,
      .doc = "Connector that holds the platform's own data: sqlite, postgresql or mysql."},
     {TN_FIELD(struct settings, records_bytes), .dflt = "1G", .min = 1 << 20,
@@ -132,8 +136,9 @@ const tn_field settings_fields[] = {
     {TN_FIELD(struct settings, clean_every), .dflt = "5m", .min = 100, .max = 86400000,
      .doc = "Time between two runs of what removes old records, files and leftovers."},
     {TN_FIELD(struct settings, cron_seconds), .dflt = "false", .flags = TN_F_RESTART,
-     .doc = "Cron jobs whose expression has six fields run at the seconds that its first field says, "
-            "instead of once a minute when that field matches second 0, as the original does."},
+     .doc =
+         "Cron jobs whose expression has six fields run at the seconds that its first field says, "
+         "instead of once a minute when that field matches second 0, as the original does."},
     {TN_FIELD(struct settings, frontend_engine), .dflt = "h1", .min = 1, .max = 32,
      .flags = TN_F_RESTART,
      .doc = "Frontend plugin that listens: h1 (our own) or http (libmicrohttpd)."},

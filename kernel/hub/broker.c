@@ -263,8 +263,9 @@ void broker_orphan(struct broker *b, tn_call *c)
 static void count_figures(const tn_call *c, const struct outcome *o)
 {
     if (c->figures) {
-        int64_t run = o->cost_us ? (int64_t)o->cost_us
-                                 : o->start_us ? clock_wall_us() - o->start_us : -1;
+        int64_t run = o->cost_us    ? (int64_t)o->cost_us
+                      : o->start_us ? clock_wall_us() - o->start_us
+                                    : -1;
         metrics_ended(c->figures, o->status, run, o->start_us - c->trigger_us);
     }
 }

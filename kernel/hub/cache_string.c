@@ -261,7 +261,8 @@ static void run_getrange(struct cmd *x)
     }
     int64_t len = e != NULL ? (int64_t)e->u.string->n : 0;
     bool backwards = start < 0 && stop < 0 && start > stop;
-    start += start < 0 ? len : 0; /* unlike in lists, an end before the text counts as its first byte */
+    start += start < 0 ? len
+                       : 0; /* unlike in lists, an end before the text counts as its first byte */
     stop += stop < 0 ? len : 0;
     start = start < 0 ? 0 : start;
     stop = stop < 0 ? 0 : stop >= len ? len - 1 : stop;

@@ -17,7 +17,7 @@ struct release_cb {
     void *user;
 };
 struct exchange {
-    struct list link;          /* pool or open list */
+    struct list link; /* pool or open list */
     struct hub *hub;
     struct hub_plugin *front;
     tn_http_req *req;
@@ -26,7 +26,7 @@ struct exchange {
     struct release_cb release[4];
     unsigned nrelease;
     uint8_t submitted, replied, aborted, streaming;
-    uint8_t held;              /* a helper thread runs the handler */
+    uint8_t held; /* a helper thread runs the handler */
 };
 struct exchanges {
     struct list open, pool;
@@ -109,8 +109,13 @@ static void reply_drop(const tn_http_reply *reply)
 static void reply_plain(struct exchange *e, uint32_t status, const char *text)
 {
     tn_http_pair type = {TN_STR("content-type"), TN_STR("text/plain; charset=utf-8")};
-    tn_http_reply r = {.size = sizeof r, .status = status, .headers = &type, .nheaders = 1,
-                       .body = (const uint8_t *)text, .body_len = strlen(text), .fd = -1};
+    tn_http_reply r = {.size = sizeof r,
+                       .status = status,
+                       .headers = &type,
+                       .nheaders = 1,
+                       .body = (const uint8_t *)text,
+                       .body_len = strlen(text),
+                       .fd = -1};
     tn_err err = TN_ERR_INIT;
     e->replied = 1;
     if (front_ops(e)->reply(e->front->pi.inst, e->req, &r, &err) != TN_OK) {
@@ -179,7 +184,8 @@ static void http_begin(void *ctx, void *frontend_inst, tn_http_req *req, tn_http
     e->match = (tn_match){e->hit.route, e->hit.params, e->hit.nparams, 0};
     if (e->hit.route->flags & TN_ROUTE_MULTIPART) {
         plan->flags |= TN_PLAN_MULTIPART;
-        if (is_multipart(req)) { /* files go to disk and may be larger than what is kept in memory */
+        if (is_multipart(
+                req)) { /* files go to disk and may be larger than what is kept in memory */
             plan->max_body = (uint64_t)h->settings.upload_max.n;
         }
     }

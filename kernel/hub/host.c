@@ -203,7 +203,8 @@ static tn_rc ent_list(void *ctx, tn_txn *t, const char *entity, const tn_list *q
                       int64_t *ret_total, tn_err *err)
 {
     struct buf b = BUF_INIT(0);
-    tn_rc rc = store_list(host_hub(ctx)->store, (struct store_txn *)t, entity, q, &b, ret_total, err);
+    tn_rc rc = store_list(host_hub(ctx)->store, (struct store_txn *)t, entity, q, &b, ret_total,
+                          err);
     return text_done(rc, &b, ret_rows, err);
 }
 
@@ -212,7 +213,8 @@ static tn_rc ent_insert(void *ctx, tn_txn *t, const char *entity, tn_str row, tn
 {
     struct buf b = BUF_INIT(0);
     if (records_has(host_hub(ctx), entity)) {
-        return err_set(err, TN_E_UNSUPP, "rows of entity %s come by host->records->put() only", entity);
+        return err_set(err, TN_E_UNSUPP, "rows of entity %s come by host->records->put() only",
+                       entity);
     }
     tn_rc rc = store_insert(host_hub(ctx)->store, (struct store_txn *)t, entity, row, &b, err);
     return text_done(rc, &b, ret_id, err);
@@ -224,8 +226,8 @@ static tn_rc ent_update(void *ctx, tn_txn *t, const char *entity, const tn_filte
     if (records_has(host_hub(ctx), entity)) {
         return err_set(err, TN_E_UNSUPP, "rows of entity %s never change", entity);
     }
-    return store_update(host_hub(ctx)->store, (struct store_txn *)t, entity, f, nf, patch, ret_count,
-                        err);
+    return store_update(host_hub(ctx)->store, (struct store_txn *)t, entity, f, nf, patch,
+                        ret_count, err);
 }
 
 static tn_rc ent_remove(void *ctx, tn_txn *t, const char *entity, const tn_filter *f, uint32_t nf,

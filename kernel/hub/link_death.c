@@ -41,7 +41,7 @@ static void describe(const struct link *l, char *out, size_t n)
 static const char *kind_of(const struct link *l)
 {
     int by = l->reported && !l->killed && WIFSIGNALED(l->status) ? WTERMSIG(l->status) : 0;
-    return l->memory_limit     ? "MemoryLimit"
+    return l->memory_limit ? "MemoryLimit"
            : by == SIGXFSZ ? "FileSizeLimit"
            : by == SIGSYS  ? "ForbiddenSystemCall"
                            : "WorkerCrashed";

@@ -151,7 +151,8 @@ static tn_rc store_start(struct hub *h, struct hub_plugin *hp, struct conf *c,
         rc = conf_set(c, "store.path", path, "--data");
     }
     if (rc == TN_OK && strcmp(h->settings.store, "sqlite") == 0) {
-        rc = conf_set(c, "store.allow_attach", "true", "--data"); /* readers: see kernel/store/side.h */
+        rc = conf_set(c, "store.allow_attach", "true",
+                      "--data"); /* readers: see kernel/store/side.h */
     }
     if (rc == TN_OK) {
         rc = plug_attach(p, c, "store.", &h->store_conn, problems, err);
@@ -184,13 +185,14 @@ static tn_rc broker_start(struct hub *h, tn_err *err)
         err_set(err, rc, "no memory for the figures of pools");
     }
     if (rc == TN_OK) {
-        const struct broker_conf conf = {.groups = g.groups,
-                                         .ngroups = g.n,
-                                         .worker_calls = (uint32_t)h->settings.worker_calls,
-                                         .grace_ns = NS_PER_S,
-                                         .young_ns = (uint64_t)h->settings.worker_age.ms * NS_PER_MS,
-                                         .idle_ns = (uint64_t)h->settings.worker_idle.ms * NS_PER_MS,
-                                         .metrics = h->metrics};
+        const struct broker_conf conf = {
+            .groups = g.groups,
+            .ngroups = g.n,
+            .worker_calls = (uint32_t)h->settings.worker_calls,
+            .grace_ns = NS_PER_S,
+            .young_ns = (uint64_t)h->settings.worker_age.ms * NS_PER_MS,
+            .idle_ns = (uint64_t)h->settings.worker_idle.ms * NS_PER_MS,
+            .metrics = h->metrics};
         rc = broker_create(h->loop, &conf, &hooks, &h->broker, err);
     }
     return rc;
@@ -270,7 +272,8 @@ static void hub_stop(struct hub *h)
     cache_stop(h->cache);
     broker_destroy(h->broker);
     suplink_close(h->suplink);
-    loop_destroy(h->loop); /* joins the helper threads: from here on nobody uses the store or asks for figures */
+    loop_destroy(
+        h->loop); /* joins the helper threads: from here on nobody uses the store or asks for figures */
     metrics_destroy(h->metrics);
     pools_watch_destroy(h);
     for (size_t i = 0; i < h->nplugins; i++) {

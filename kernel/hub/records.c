@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_NS (500 * NS_PER_MS) /* a row waits so long for others */
+#define GATHER_NS (500 * NS_PER_MS)  /* a row waits so long for others */
 #define BYTES_MAX ((size_t)32 << 20) /* of all rows that wait */
 #define ROW_MAX   ((size_t)2 << 20)
 #define GROUP_MAX 512
@@ -246,8 +246,10 @@ tn_rc records_define(struct hub *h, const char *owner, const tn_entity *entities
             c++;
         }
         if (c->name == NULL || !(c->flags & TN_COL_HIDDEN) || !(c->flags & TN_COL_INDEX)) {
-            return err_set(err, TN_E_INVAL, "entity %s of records needs a hidden, indexed column "
-                           "recordGroup", e->name);
+            return err_set(err, TN_E_INVAL,
+                           "entity %s of records needs a hidden, indexed column "
+                           "recordGroup",
+                           e->name);
         }
         if (x->nentities == RECORDS_ENTITIES) {
             return err_set(err, TN_E_LIMIT, "more than %d entities of records", RECORDS_ENTITIES);

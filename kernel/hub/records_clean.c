@@ -146,7 +146,8 @@ static void shorten(struct records *x)
 {
     struct number s = {.sink = {&number_ops, NULL}};
     tn_err err = TN_ERR_INIT;
-    if (x->vacuumed && side_read(x->side, "PRAGMA wal_checkpoint", NULL, 0, &s.sink, &err) != TN_OK) {
+    if (x->vacuumed &&
+        side_read(x->side, "PRAGMA wal_checkpoint", NULL, 0, &s.sink, &err) != TN_OK) {
         log_error("records: moving the log into the file: %s", err.msg);
     }
     x->vacuumed = 0;

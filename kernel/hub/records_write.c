@@ -41,11 +41,12 @@ static tn_rc cut(struct side_txn *t, const struct record *r, uint64_t *pruned, t
     int64_t gone = 0;
     tn_val group = {.type = TN_T_STR, .n = r->group_n, .u.s = r->text};
     tn_val v[] = {group, group, {.type = TN_T_INT, .u.i = r->limit}};
-    snprintf(sql, sizeof sql,
-             "DELETE FROM \"%s\" WHERE seq IN (SELECT seq FROM \"%s\" WHERE \"recordGroup\" = ? AND "
-             "seq <= (SELECT seq FROM \"%s\" WHERE \"recordGroup\" = ? ORDER BY seq DESC LIMIT 1 "
-             "OFFSET ?) ORDER BY seq LIMIT %d)",
-             r->entity->table, r->entity->table, r->entity->table, RECORDS_CHUNK);
+    snprintf(
+        sql, sizeof sql,
+        "DELETE FROM \"%s\" WHERE seq IN (SELECT seq FROM \"%s\" WHERE \"recordGroup\" = ? AND "
+        "seq <= (SELECT seq FROM \"%s\" WHERE \"recordGroup\" = ? ORDER BY seq DESC LIMIT 1 "
+        "OFFSET ?) ORDER BY seq LIMIT %d)",
+        r->entity->table, r->entity->table, r->entity->table, RECORDS_CHUNK);
     tn_rc rc = side_exec(t, sql, v, 3, &gone, err);
     *pruned += rc == TN_OK ? (uint64_t)gone : 0;
     return rc;
@@ -70,8 +71,7 @@ static tn_rc batch_run(struct side_txn *t, void *user, tn_err *err)
     struct buf text = BUF_INIT(0);
     tn_rc rc = TN_OK;
     b->written = b->refused = b->pruned = 0;
-    list_for_each(l, &b->rows)
-    {
+    list_for_each(l, &b->rows) {
         const struct record *r = list_entry(l, struct record, link);
         tn_err why = TN_ERR_INIT;
         buf_clear(&text);

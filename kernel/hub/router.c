@@ -18,11 +18,11 @@ struct child {
     struct node *node;
 };
 struct node {
-    struct child *children;           /* literal segments, open addressing, at least half of it free */
-    unsigned nchildren, mask;         /* mask: slots - 1, 0 = none yet */
-    struct node *param;               /* ":name" */
-    struct target here[MAX_METHODS];  /* the path ends here */
-    struct target rest[MAX_METHODS];  /* "*" below here */
+    struct child *children;   /* literal segments, open addressing, at least half of it free */
+    unsigned nchildren, mask; /* mask: slots - 1, 0 = none yet */
+    struct node *param;       /* ":name" */
+    struct target here[MAX_METHODS]; /* the path ends here */
+    struct target rest[MAX_METHODS]; /* "*" below here */
     unsigned nhere, nrest;
 };
 struct prefix {
@@ -140,20 +140,23 @@ static tn_rc target_add(struct target *set, unsigned *n, const tn_route *route,
 static tn_rc route_add(struct router *r, const tn_route *route, struct hub_plugin *api, tn_err *err)
 {
     if (route->path == NULL || route->path[0] != '/' || route->handler == NULL) {
-        return err_set(err, TN_E_INVAL, "route %s %s of %s: needs a path that starts with / and a handler",
+        return err_set(err, TN_E_INVAL,
+                       "route %s %s of %s: needs a path that starts with / and a handler",
                        route->method, route->path ? route->path : "(none)", api->plug->desc.name);
     }
     if (route->permission == NULL || route->permission[0] == '\0') {
-        return err_set(err, TN_E_INVAL,
-                       "route %s %s of %s: has no permission entry; say \"public\" if that is meant",
-                       route->method, route->path, api->plug->desc.name);
+        return err_set(
+            err, TN_E_INVAL,
+            "route %s %s of %s: has no permission entry; say \"public\" if that is meant",
+            route->method, route->path, api->plug->desc.name);
     }
     struct node *n = &r->root;
     tn_str rest = str_of(route->path + 1), seg;
     unsigned depth = 0, nparams = 0;
     while (str_split(&rest, '/', &seg)) {
         if (++depth > MAX_DEPTH) {
-            return err_set(err, TN_E_LIMIT, "route %s: more than %d segments", route->path, MAX_DEPTH);
+            return err_set(err, TN_E_LIMIT, "route %s: more than %d segments", route->path,
+                           MAX_DEPTH);
         }
         if (str_is(seg, "*")) {
             return target_add(n->rest, &n->nrest, route, api, err);

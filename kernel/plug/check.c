@@ -190,8 +190,7 @@ static tn_rc check_trigger(const tn_plugin *d, const tn_trigger_ops *ops, tn_err
                        size);
     }
     if (subscribes && (ops->consume == NULL || ops->sub_config == NULL)) {
-        return err_set(err, TN_E_INVAL,
-                       "caps has TN_CAP_SUBSCRIBE but ops.%s is missing",
+        return err_set(err, TN_E_INVAL, "caps has TN_CAP_SUBSCRIBE but ops.%s is missing",
                        ops->consume == NULL ? "consume" : "sub_config");
     }
     if (subscribes && ops->sub_conf_size > CONF_SIZE_MAX) {

@@ -329,8 +329,7 @@ void conform_auth(const struct conform *to, const struct plug_inst *pi)
         size_t n = text != NULL ? ops->challenge(pi->inst, &req, text, cap) : 0;
         if (n > cap) {
             to->fail("says it wrote %zu bytes", n);
-        } else if (n > 0 &&
-                   (memchr(text, '\n', n) != NULL || memchr(text, '\r', n) != NULL)) {
+        } else if (n > 0 && (memchr(text, '\n', n) != NULL || memchr(text, '\r', n) != NULL)) {
             to->fail("a header value must not hold a line break");
         } else {
             to->pass();

@@ -254,7 +254,8 @@ void sessions_drop(struct sessions *x, tn_str subject, tn_str session, tn_str ex
         for (bool more = u != NULL; more;) {
             struct session *e = list_entry(at, struct session, of_subject);
             at = at->next;
-            more = at != &u->sessions; /* looked at before: the subject goes with its last session */
+            more = at !=
+                   &u->sessions; /* looked at before: the subject goes with its last session */
             if (e != kept) {
                 end_session(x, e);
             }

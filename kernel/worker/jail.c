@@ -67,8 +67,9 @@ static void say(struct jail *j, enum jail_layer l, enum jail_state state, const 
 static void find_landlock(struct jail *j)
 {
     static const char *const missing[] = {
-        [1] = "moving files between folders is refused; truncating, device ioctls and signals to other "
-              "processes are not covered",
+        [1] =
+            "moving files between folders is refused; truncating, device ioctls and signals to other "
+            "processes are not covered",
         [2] = "truncating, device ioctls and signals to other processes are not covered",
         [3] = "device ioctls and signals to other processes are not covered",
         [4] = "device ioctls and signals to other processes are not covered",

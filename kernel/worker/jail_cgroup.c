@@ -205,7 +205,8 @@ static int split_v2(const struct jail_cgroup *c)
 {
     char leaf[PATH_MAX + 64];
     char *now = get(c->base[0], "cgroup.subtree_control");
-    int ready = (!c->has_memory || has_word(now, "memory")) && (!c->has_pids || has_word(now, "pids"));
+    int ready = (!c->has_memory || has_word(now, "memory")) &&
+                (!c->has_pids || has_word(now, "pids"));
     free(now);
     if (ready) {
         return 0;
@@ -220,7 +221,9 @@ static int split_v2(const struct jail_cgroup *c)
     }
     free(procs);
     return put(c->base[0], "cgroup.subtree_control",
-               c->has_memory && c->has_pids ? "+memory +pids" : c->has_memory ? "+memory" : "+pids");
+               c->has_memory && c->has_pids ? "+memory +pids"
+               : c->has_memory              ? "+memory"
+                                            : "+pids");
 }
 
 static int limit(const struct jail_cgroup *c, const char *dir, int memory_dir, int pids_dir,

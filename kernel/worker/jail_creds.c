@@ -38,8 +38,8 @@ tn_rc jail_creds_find(struct jail *j, const char *user, tn_err *err)
     if (j->uid != 0) {
         const struct passwd *me = getpwuid(j->uid);
         snprintf(j->user, sizeof(j->user), "%s", me ? me->pw_name : "");
-        finding(f, JAIL_OFF, "only root can give workers a user of their own; Landlock keeps them apart",
-                "");
+        finding(f, JAIL_OFF,
+                "only root can give workers a user of their own; Landlock keeps them apart", "");
         return TN_OK;
     }
     snprintf(j->user, sizeof(j->user), "root");

@@ -247,7 +247,8 @@ tn_rc jail_landlock_rules(const struct jail *j, const char *scratch, int *ret_fd
     rc = rc ? rc : add_list(&r, j->plugins, RX);
     rc = rc ? rc : add_list(&r, j->read, RX);
     rc = rc ? rc : add_list(&r, j->write, RW);
-    rc = rc ? rc : add_one(&r, j->resources, RW); /* these two are meant to lie in the data folder */
+    rc = rc ? rc
+            : add_one(&r, j->resources, RW); /* these two are meant to lie in the data folder */
     if (!rc && *scratch) {
         rc = add_one(&r, scratch, RW);
     }

@@ -7,7 +7,8 @@
 static const char *level_of(const struct jail *j)
 {
     static const char *const colours[] = {"red", "yellow", "green"};
-    int basic = j->layers[JAIL_LIMITS].state != JAIL_OFF && j->layers[JAIL_PRIVILEGES].state != JAIL_OFF;
+    int basic = j->layers[JAIL_LIMITS].state != JAIL_OFF &&
+                j->layers[JAIL_PRIVILEGES].state != JAIL_OFF;
     return jail_level(j) == JAIL_ON ? colours[2] : basic ? colours[1] : colours[0];
 }
 

@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 #if defined(__x86_64__)
-#define ARCH    AUDIT_ARCH_X86_64
-#define X32_BIT 0x40000000u /* the second ABI of the same architecture: same calls by other numbers */
+#define ARCH AUDIT_ARCH_X86_64
+#define X32_BIT                                                                                    \
+    0x40000000u /* the second ABI of the same architecture: same calls by other numbers */
 #elif defined(__aarch64__)
 #define ARCH AUDIT_ARCH_AARCH64
 #endif
@@ -116,7 +117,8 @@ static const struct rule {
     {NR_mount_setattr, EPERM, ALWAYS, 0, 0},
     {SYS_setns, EPERM, ALWAYS, 0, 0},
     {SYS_unshare, EPERM, IF_ANY_BIT, 0, NEW_NS},
-    {SYS_clone, EPERM, IF_ANY_BIT, 0, NEW_NS & ~0x80u}, /* that bit is part of the exit signal here */
+    {SYS_clone, EPERM, IF_ANY_BIT, 0,
+     NEW_NS & ~0x80u},                 /* that bit is part of the exit signal here */
     {NR_clone3, ENOSYS, ALWAYS, 0, 0}, /* its flags are in memory; libc goes on with clone */
     {NR_openat2, ENOSYS, ALWAYS, 0, 0},
     {SYS_open_by_handle_at, EPERM, ALWAYS, 0, 0},

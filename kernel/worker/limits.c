@@ -91,8 +91,7 @@ static int file_size(struct worker *w, char *out, size_t n)
     if (j->file_size <= 0) {
         return 0;
     }
-    snprintf(out, n,
-             "the function reached its limit of %llu MiB for one file (worker_file_size)",
+    snprintf(out, n, "the function reached its limit of %llu MiB for one file (worker_file_size)",
              (unsigned long long)((uint64_t)j->file_size / MIB));
     return 1;
 }

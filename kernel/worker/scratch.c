@@ -41,7 +41,8 @@ tn_rc scratch_open(struct scratch *s, const char *root, uid_t uid, gid_t gid, tn
         (int)sizeof(s->path)) {
         return err_set(err, TN_E_LIMIT, "the path of the scratch folder is too long");
     }
-    if (mkdir(s->path, 0700) && errno != EEXIST) { /* EEXIST: of an earlier process with this number */
+    if (mkdir(s->path, 0700) &&
+        errno != EEXIST) { /* EEXIST: of an earlier process with this number */
         return err_sys(err, errno, "scratch folder %s", s->path);
     }
     s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -80,8 +81,8 @@ void scratch_watch(struct scratch *s)
     struct f_owner_ex owner = {F_OWNER_TID, gettid()};
     sigemptyset(&sa.sa_mask);
     s->watched = s->fd >= 0 && sigaction(SIGSTKFLT, &sa, NULL) == 0 &&
-                 fcntl(s->fd, F_SETOWN_EX, &owner) == 0 &&
-                 fcntl(s->fd, F_SETSIG, SIGSTKFLT) == 0 && watch_next(s);
+                 fcntl(s->fd, F_SETOWN_EX, &owner) == 0 && fcntl(s->fd, F_SETSIG, SIGSTKFLT) == 0 &&
+                 watch_next(s);
 }
 
 static int nothing_made(const struct scratch *s)
@@ -115,7 +116,8 @@ int scratch_clean(struct scratch *s)
     if (nothing_made(s)) {
         return 1;
     }
-    s->watched = s->watched && watch_next(s); /* before it is emptied, so that nothing falls between */
+    s->watched = s->watched &&
+                 watch_next(s); /* before it is emptied, so that nothing falls between */
     if (s->fd < 0 || fstat(s->fd, &st) ||
         (st.st_mtim.tv_sec == 0 && st.st_mtim.tv_nsec == 0 && st.st_nlink <= 2)) {
         return 1;

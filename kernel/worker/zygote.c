@@ -181,9 +181,10 @@ static tn_rc prepare_jail(struct zygote *z, tn_err *err)
     jail_log(&z->jail);
     keep_findings(&z->jail);
     if (z->jail.required && jail_level(&z->jail) != JAIL_ON) {
-        return err_set(err, TN_E_CONFIG,
-                       "worker_sandbox is \"required\" and a layer of the isolation is missing (see "
-                       "above, and tenon doctor)");
+        return err_set(
+            err, TN_E_CONFIG,
+            "worker_sandbox is \"required\" and a layer of the isolation is missing (see "
+            "above, and tenon doctor)");
     }
     jail_cgroup_close(&z->jail.cgroup); /* of platforms that were killed */
     z->janitor_work = scratch_sweep(z->jail.scratch);

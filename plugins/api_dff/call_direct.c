@@ -241,8 +241,9 @@ const struct api_route call_api_routes[] = {
      .path = "/api/v1/func-draft/:funcId",
      .permission = "general_r",
      .run = draft_run,
-     .doc = "Runs the draft of a script in the debugger. With Accept: text/event-stream what it prints "
-            "is sent as it comes."},
+     .doc =
+         "Runs the draft of a script in the debugger. With Accept: text/event-stream what it prints "
+         "is sent as it comes."},
     {.method = "GET",
      .path = "/api/v1/func-draft-runs/:id/events",
      .permission = "general_r",

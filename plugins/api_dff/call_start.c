@@ -125,8 +125,8 @@ tn_rc call_start(tn_err *err)
 
 static void scratch_free(struct call_scratch *x)
 {
-    struct str *texts[] = {&x->decoded, &x->query,  &x->body, &x->kwargs,
-                           &x->merged,  &x->http, &x->vars};
+    struct str *texts[] = {&x->decoded, &x->query, &x->body, &x->kwargs,
+                           &x->merged,  &x->http,  &x->vars};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         str_free(texts[i]);
     }

@@ -45,7 +45,8 @@ static tn_rc clean_folder(const char *folder, int64_t *n, tn_err *err)
         if (fd >= 0) {
             close(fd);
         }
-        return api.host->fail(err, TN_E_UNAVAIL, "folder %s of the resources cannot be read", folder);
+        return api.host->fail(err, TN_E_UNAVAIL, "folder %s of the resources cannot be read",
+                              folder);
     }
     for (struct dirent *e; *n < FILES_MAX && (e = readdir(d)) != NULL;) {
         if (strlen(e->d_name) > STAMP_LEN && is_due(e->d_name, now) &&

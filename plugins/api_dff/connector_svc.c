@@ -19,7 +19,7 @@ static void conn_get(void *user, tn_str payload, void *token)
     (void)user;
     if (config != NULL) {
         service_answer(token, json_pack("{s:O, s:O, s:o}", "id", json_object_get(row, "id"), "type",
-                                     json_object_get(row, "type"), "config", config));
+                                        json_object_get(row, "type"), "config", config));
     } else {
         service_refuse_err(token, &err);
     }

@@ -176,7 +176,8 @@ static void env_get(void *user, tn_str payload, void *token)
         api.host->calls->answer(CTX, token, TN_E_INTERNAL,
                                 TN_STR("the value of this env variable cannot be opened"));
     } else {
-        service_answer(token, json_pack("{s:s, s:s, s:o}", "id", name, "type", type, "value", value));
+        service_answer(token,
+                       json_pack("{s:s, s:s, s:o}", "id", name, "type", type, "value", value));
     }
     json_decref(row);
 }

@@ -12,8 +12,8 @@
 
 bool mask_key(tn_str key)
 {
-    static const char *const words[] = {"password", "secret", "token", "apikey", "tlskey",
-                                        "privatekey"};
+    static const char *const words[] = {"password", "secret", "token",
+                                        "apikey",   "tlskey", "privatekey"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (text_has(key, words[i])) {
             return true;

@@ -34,8 +34,7 @@ json_t *queues_read(void)
 {
     tn_text text = {NULL, 0};
     tn_err err = TN_ERR_INIT;
-    if (api.host->tasks == NULL ||
-        api.host->tasks->status(api.host->ctx, &text, &err) != TN_OK) {
+    if (api.host->tasks == NULL || api.host->tasks->status(api.host->ctx, &text, &err) != TN_OK) {
         return json_array();
     }
     json_t *v = parsed(&text), *list = json_object_get(v, "queues");
@@ -94,8 +93,8 @@ static void abnormal_row(struct api_req *r, json_t *row)
     json_decref(stored);
 }
 
-static const struct list_spec abnormal_list = {.entity = "abnormalRequest", .paging = PAGE_NORMAL,
-                                               .filters = of_type, .row = abnormal_row};
+static const struct list_spec abnormal_list = {
+    .entity = "abnormalRequest", .paging = PAGE_NORMAL, .filters = of_type, .row = abnormal_row};
 
 const struct api_route monitor_routes[] = {
     {"GET", "/api/v1/monitor/platform/do/get", "general_r",

@@ -102,9 +102,8 @@ void record_head(struct str *out, const struct record_src *s)
 const char *record_status(const tn_call_result *r)
 {
     static const char *const names[TN_CALL_STATUSES] = {
-        [TN_CALL_SUCCESS] = "success", [TN_CALL_FAILURE] = "failure",
-        [TN_CALL_TIMEOUT] = "timeout", [TN_CALL_EXPIRED] = "expire",
-        [TN_CALL_SKIPPED] = "skip",    [TN_CALL_CRASHED] = "failure",
+        [TN_CALL_SUCCESS] = "success", [TN_CALL_FAILURE] = "failure", [TN_CALL_TIMEOUT] = "timeout",
+        [TN_CALL_EXPIRED] = "expire",  [TN_CALL_SKIPPED] = "skip",    [TN_CALL_CRASHED] = "failure",
         [TN_CALL_OVERLOAD] = "expire", [TN_CALL_CANCELED] = "cancel"};
     return r->status < TN_CALL_STATUSES ? names[r->status] : "failure";
 }
@@ -175,9 +174,10 @@ void record_tail(struct str *out, const struct record_end *e)
     member_int(out, "endTimeMs", end / 1000);
     member_int(out, "attempt", e->attempt != 0 ? e->attempt : 1);
     member_int(out, "maxAttempts", e->max_attempts != 0 ? e->max_attempts : 1);
-    member_text(out, "status", text_of(e->status != NULL ? e->status
-                                       : r != NULL       ? record_status(r)
-                                                         : "failure"));
+    member_text(out, "status",
+                text_of(e->status != NULL ? e->status
+                        : r != NULL       ? record_status(r)
+                                          : "failure"));
     if (r != NULL) {
         member_int(out, "costMs", r->cost_us / 1000);
         member_int(out, "peakMemoryUsage", (int64_t)r->peak_bytes);

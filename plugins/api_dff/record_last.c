@@ -18,7 +18,7 @@ struct last {
     struct last *next;
     struct last *changed; /* the next that is to be kept */
     bool dirty;           /* it is in that list */
-    const char *status; /* literal */
+    const char *status;   /* literal */
     int64_t at_us;
     char *type, *text; /* of the exception, NULL = none */
     size_t n;

@@ -54,10 +54,11 @@ static bool tree_filters(struct api_req *r, struct filters *f)
     if (!json_is_string(root)) {
         return true;
     }
-    json_t *rows = sql_rows(r,
-                            "SELECT id FROM biz_main_task_record_func WHERE id = ? OR rootTaskId = ? "
-                            "ORDER BY seq DESC LIMIT ?",
-                            json_pack("[O, O, i]", root, root, TREE_MAX));
+    json_t *rows = sql_rows(
+        r,
+        "SELECT id FROM biz_main_task_record_func WHERE id = ? OR rootTaskId = ? "
+        "ORDER BY seq DESC LIMIT ?",
+        json_pack("[O, O, i]", root, root, TREE_MAX));
     if (rows == NULL) {
         return false;
     }
@@ -131,9 +132,10 @@ static void func_count(struct api_req *r)
         return;
     }
     struct str sql = {0};
-    str_printf(&sql,
-               "SELECT %s AS groupId, COUNT(*) AS count FROM biz_main_task_record_func WHERE %s IN (",
-               by_func ? "funcId" : "originId", by_func ? "funcId" : "originId");
+    str_printf(
+        &sql,
+        "SELECT %s AS groupId, COUNT(*) AS count FROM biz_main_task_record_func WHERE %s IN (",
+        by_func ? "funcId" : "originId", by_func ? "funcId" : "originId");
     marks(&sql, n);
     str_printf(&sql, ") GROUP BY %s", by_func ? "funcId" : "originId");
     json_t *rows = n > 0 ? sql_rows(r, sql.s, json_deep_copy(ids)) : json_array();

@@ -78,8 +78,8 @@ static void on_task(void *user, const tn_task_info *t, const tn_call_result *r)
                              .queue = t->queue,
                              .timeout_ms = t->timeout_ms,
                              .expires_ms = t->expires_ms};
-    bool root = t->root_id.n == 0 || (t->root_id.n == t->id.n &&
-                                      memcmp(t->root_id.s, t->id.s, t->id.n) == 0);
+    bool root = t->root_id.n == 0 ||
+                (t->root_id.n == t->id.n && memcmp(t->root_id.s, t->id.s, t->id.n) == 0);
     struct record_end end = {.result = r,
                              .status = status,
                              .id = t->id,
@@ -93,7 +93,8 @@ static void on_task(void *user, const tn_task_info *t, const tn_call_result *r)
     record_head(&row, &src);
     record_tail(&row, &end);
     if (!row.failed) {
-        api.host->records->put(api.host->ctx, "taskRecordFunc", t->origin_id, limit, str_view(&row));
+        api.host->records->put(api.host->ctx, "taskRecordFunc", t->origin_id, limit,
+                               str_view(&row));
     }
     str_free(&row);
 }

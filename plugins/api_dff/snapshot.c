@@ -32,7 +32,8 @@ static const struct source {
     tn_rc (*add)(const tn_host *host, struct snapshot *s, const json_t *row);
 } sources[] = {
     {"scripts", "SELECT id, codeMD5, publishVersion FROM biz_main_script", snap_add_script},
-    {"functions", "SELECT id, scriptId, name, integration, extraConfigJSON FROM biz_main_func", snap_add_func},
+    {"functions", "SELECT id, scriptId, name, integration, extraConfigJSON FROM biz_main_func",
+     snap_add_func},
     {"sync APIs",
      "SELECT id, funcId, funcCallKwargsJSON, apiAuthId, expireTime, throttlingJSON, "
      "taskRecordLimit, isDisabled FROM biz_main_sync_api",
@@ -128,8 +129,7 @@ bool snapshot_each_auto(const struct snapshot *s, size_t *i, const struct snap_f
 {
     while (s != NULL && *i < s->funcs.cap) {
         *ret = s->funcs.slots[(*i)++].item;
-        if (*ret != NULL &&
-            ((*ret)->auto_cron.n > 0 || (*ret)->on_launch || (*ret)->on_publish)) {
+        if (*ret != NULL && ((*ret)->auto_cron.n > 0 || (*ret)->on_launch || (*ret)->on_publish)) {
             return true;
         }
     }

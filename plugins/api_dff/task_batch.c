@@ -14,7 +14,7 @@ struct task_batch {
     bool many, save_result;
     struct idem idem;
     struct stored_without without; /* headers; the same for all of a request */
-    struct str text; /* arguments and values, moves while it grows */
+    struct str text;               /* arguments and values, moves while it grows */
     tn_task_req *reqs;
     struct text_at *args, *vars;
     char (*keys)[IDEM_HEX]; /* NULL without a key */

@@ -162,8 +162,7 @@ static void state_read(void *user)
         refuse(e, rc, &err);
         return;
     }
-    rc = TASKS->watch(CTX, (tn_str){e->id, e->id_len}, e->log_seq, on_event, e, &e->watch,
-                            &err);
+    rc = TASKS->watch(CTX, (tn_str){e->id, e->id_len}, e->log_seq, on_event, e, &e->watch, &err);
     if (rc != TN_OK) {
         events_end(e);
     } else if (!e->moved) {

@@ -80,7 +80,8 @@ void call_vars_write(struct str *out, const struct call_opts *o, int64_t record_
         str_printf(out, "\"eta\":\"%s\",", iso);
     }
     if (record_limit >= 0) {
-        add_lit(out, "\"taskRecordLimit\":"); /* no printf: this is on the way of nearly every call */
+        add_lit(out,
+                "\"taskRecordLimit\":"); /* no printf: this is on the way of nearly every call */
         add_int(out, record_limit);
         add_lit(out, ",");
     }

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* What libmicrohttpd and this file add: status line, Date, Content-Length, Connection, validators. */
-#define OWN_HEADERS 320
+#define OWN_HEADERS  320
 /* Only clients of HTTP/1.0 get streams in blocks of that size; for others chunks are made in the
  * connection's own memory. */
 #define STREAM_BLOCK 4096

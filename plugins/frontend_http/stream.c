@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define STREAM_MAX  (1u << 20) /* bytes that may wait for a client */
+#define STREAM_MAX  (1u << 20)  /* bytes that may wait for a client */
 #define STREAM_KEEP (64u << 10) /* a buffer up to that size is kept while it is empty */
 
 struct stream {

@@ -257,8 +257,9 @@ void answer_settle(struct answer *a, const struct message *m)
     if (in_memory && (r->flags & TN_REPLY_ETAG) && r->status == 200) {
         validate(a, &m->req);
     }
-    if (in_memory && answer_has_body(r->status) && m->conf->gzip && !(r->flags & TN_REPLY_NO_GZIP) &&
-        !a->coding && r->body_len >= (size_t)m->conf->gzip_min.n && is_compressible(a->type)) {
+    if (in_memory && answer_has_body(r->status) && m->conf->gzip &&
+        !(r->flags & TN_REPLY_NO_GZIP) && !a->coding &&
+        r->body_len >= (size_t)m->conf->gzip_min.n && is_compressible(a->type)) {
         compress_body(a, m);
     }
     if (!answer_has_body(r->status) && r->fd < 0) {

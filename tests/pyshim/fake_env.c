@@ -145,8 +145,5 @@ static const char *fake_setting(void *ctx, const char *name)
     return find(fake.settings, name);
 }
 
-const struct lang_env fake_lang_env = {.ctx = &fake,
-                                       .ask = fake_ask,
-                                       .print = fake_print,
-                                       .log = fake_log,
-                                       .setting = fake_setting};
+const struct lang_env fake_lang_env = {
+    .ctx = &fake, .ask = fake_ask, .print = fake_print, .log = fake_log, .setting = fake_setting};

@@ -379,18 +379,19 @@ static void stats(tn_http_req *req)
     }
     getrusage(RUSAGE_SELF, &ru);
     FILE *f = open_memstream(&text, &n);
-    fprintf(f,
-            "{\"begun\":%llu,\"submitted\":%llu,\"aborted\":%llu,\"released\":%llu,"
-            "\"malformed\":%llu,\"answered\":%llu,\"limited\":%llu,\"canceled\":%llu,\"open\":%llu,\"fds\":%llu,\"active\":%u,"
-            "\"rss_kb\":%ld,\"maxrss_kb\":%ld,\"cpu_ms\":%ld}\n",
-            (unsigned long long)counts.begun, (unsigned long long)counts.submitted,
-            (unsigned long long)counts.aborted, (unsigned long long)counts.released,
-            (unsigned long long)counts.malformed, (unsigned long long)counts.answered,
-            (unsigned long long)counts.limited, (unsigned long long)counts.canceled,
-            (unsigned long long)open, (unsigned long long)fds, ops->active(inst),
-            pages * (sysconf(_SC_PAGESIZE) / 1024), ru.ru_maxrss,
-            (ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000 +
-                (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1000);
+    fprintf(
+        f,
+        "{\"begun\":%llu,\"submitted\":%llu,\"aborted\":%llu,\"released\":%llu,"
+        "\"malformed\":%llu,\"answered\":%llu,\"limited\":%llu,\"canceled\":%llu,\"open\":%llu,\"fds\":%llu,\"active\":%u,"
+        "\"rss_kb\":%ld,\"maxrss_kb\":%ld,\"cpu_ms\":%ld}\n",
+        (unsigned long long)counts.begun, (unsigned long long)counts.submitted,
+        (unsigned long long)counts.aborted, (unsigned long long)counts.released,
+        (unsigned long long)counts.malformed, (unsigned long long)counts.answered,
+        (unsigned long long)counts.limited, (unsigned long long)counts.canceled,
+        (unsigned long long)open, (unsigned long long)fds, ops->active(inst),
+        pages * (sysconf(_SC_PAGESIZE) / 1024), ru.ru_maxrss,
+        (ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000 +
+            (ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1000);
     fclose(f);
     text_reply(req, 200, "application/json", text, n, free, TN_REPLY_NO_GZIP);
 }

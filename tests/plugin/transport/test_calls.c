@@ -52,7 +52,8 @@ static void test_echo(void **state)
         assert_int_equal(s->status, TN_CALL_SUCCESS);
         assert_string_equal(s->value, args);
     }
-    assert_int_equal(rig_number(&rig, "kills"), 0); /* a lost doorbell ends as "did not take its calls" */
+    assert_int_equal(rig_number(&rig, "kills"),
+                     0); /* a lost doorbell ends as "did not take its calls" */
 }
 
 static void test_many_at_once(void **state)

@@ -118,7 +118,8 @@ static void secrets_are_masked(void **state)
     assert_int_equal(out.len, 0);
     assert_true(log_mask_apply(TN_STR("geheim/\"1geheim/\"1"), &out));
     assert_string_equal(out.data, "**********");
-    log_mask(TN_STR("clé \xF0\x9F\x94\x91 d'or")); /* as JSON writers with nothing but ASCII have it */
+    log_mask(
+        TN_STR("clé \xF0\x9F\x94\x91 d'or")); /* as JSON writers with nothing but ASCII have it */
     buf_clear(&out);
     assert_true(log_mask_apply(TN_STR("{\"k\": \"cl\\u00e9 \\ud83d\\udd11 d'or\"}"), &out));
     assert_string_equal(out.data, "{\"k\": \"*****\"}");
@@ -132,10 +133,11 @@ static void lines_as_json(void **state)
     log_warn("a \"quoted\" text\nof two lines and \xff");
     log_warn("%s", "\"quoted\"\n中");
     log_form("text", NULL);
-    snprintf(want, sizeof want,
-             "{\"time\":\"2026-01-01T00:00:00.123Z\",\"level\":\"WARNING\",\"area\":\"unit\",\"pid\":%ld,"
-             "\"message\":\"a \\\"quoted\\\" text\\\\nof two lines and \\\\xff\"}\n",
-             (long)getpid());
+    snprintf(
+        want, sizeof want,
+        "{\"time\":\"2026-01-01T00:00:00.123Z\",\"level\":\"WARNING\",\"area\":\"unit\",\"pid\":%ld,"
+        "\"message\":\"a \\\"quoted\\\" text\\\\nof two lines and \\\\xff\"}\n",
+        (long)getpid());
     const char *lines = logged(*state);
     assert_memory_equal(lines, want, strlen(want));
     assert_non_null(strstr(lines + strlen(want), "\"message\":\"\\\"quoted\\\"\\n中\"}\n"));
@@ -146,8 +148,8 @@ static void lines_for_the_journal(void **state)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     char got[4096];
-    snprintf(a.sun_path, sizeof a.sun_path, "%s/tn-journal-%ld", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp",
-             (long)getpid());
+    snprintf(a.sun_path, sizeof a.sun_path, "%s/tn-journal-%ld",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (long)getpid());
     int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
     log_form("journal", a.sun_path);
@@ -169,7 +171,8 @@ static void lines_for_the_journal(void **state)
     char stream[64];
     struct stat st;
     assert_int_equal(fstat(STDERR_FILENO, &st), 0);
-    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
     setenv("JOURNAL_STREAM", stream, 1);
     fd = socket(AF_UNIX, SOCK_DGRAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
@@ -237,7 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(line_form),          cmocka_unit_test(lines_cannot_be_forged),
-        cmocka_unit_test(lines_as_json), cmocka_unit_test(lines_for_the_journal),
+        cmocka_unit_test(lines_as_json),      cmocka_unit_test(lines_for_the_journal),
         cmocka_unit_test(secrets_are_masked), cmocka_unit_test(long_lines_are_cut),
         cmocka_unit_test(threads_do_not_mix),
     };

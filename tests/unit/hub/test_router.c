@@ -33,7 +33,10 @@ static void fixture_init(struct fixture *f, const tn_route *routes)
     f->hp.plug = &f->plug;
 }
 
-#define R(m, p) {.method = m, .path = p, .permission = "public", .handler = handler}
+#define R(m, p)                                                                                    \
+    {                                                                                              \
+        .method = m, .path = p, .permission = "public", .handler = handler                         \
+    }
 static const tn_route good[] = {
     R("GET", "/api/v1/sync/:id"),
     R("GET", "/api/v1/sync/:id/:format"),
@@ -111,7 +114,8 @@ static void test_refusals(void **state)
         const char *text;
     } cases[] = {
         {{{.method = "GET", .path = "/x", .handler = handler}}, "no permission entry"},
-        {{{.method = "GET", .path = "x", .permission = "public", .handler = handler}}, "starts with /"},
+        {{{.method = "GET", .path = "x", .permission = "public", .handler = handler}},
+         "starts with /"},
         {{{.method = "GET", .path = "/x", .permission = "public"}}, "a handler"},
         {{R("GET", "/a/:x"), R("GET", "/a/:y")}, "registered twice"},
         {{R("GET", "/:a/:b/:c/:d/:e/:f/:g/:h")}, "more than 7 parameters"},
@@ -130,6 +134,7 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_match), cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_match),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,8 +192,9 @@ static void short_tables_are_padded(void **state)
     short_ops[0] = offsetof(tn_trigger_ops, run);
     old.ops = short_ops;
     assert_int_equal(plug_check_desc(&old, &p, &err), TN_E_INVAL);
-    assert_string_equal(err.msg, "ops.run is missing (ops.size is 8); trigger plugins need it unless "
-                                 "they only have TN_CAP_SUBSCRIBE");
+    assert_string_equal(err.msg,
+                        "ops.run is missing (ops.size is 8); trigger plugins need it unless "
+                        "they only have TN_CAP_SUBSCRIBE");
     free(short_ops);
     assert_int_equal(plug_check_desc(NULL, &p, &err), TN_E_UNSUPP);
 }

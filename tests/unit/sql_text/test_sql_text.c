@@ -25,7 +25,8 @@ static const struct sql_dialect pg = {
     .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
 static const struct sql_dialect my = {.flags = SQL_BACKSLASH | SQL_HASH_COMMENT, .quote = '`'};
 static const struct sql_dialect ms = {.flags = SQL_NULL_TEXT | SQL_NESTED_NOTES, .quote = '['};
-static const struct sql_dialect ora = {.flags = SQL_COLON_PARAMS | SQL_Q_QUOTES, .quote = '"', .fold = 'u'};
+static const struct sql_dialect ora = {
+    .flags = SQL_COLON_PARAMS | SQL_Q_QUOTES, .quote = '"', .fold = 'u'};
 
 #define S(z)                                                                                       \
     {                                                                                              \
@@ -199,8 +200,7 @@ static void test_label(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases),
-                                       cmocka_unit_test(test_refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_label)};
     return cmocka_run_group_tests_name("sql_text", tests, NULL, NULL);
 }
