@@ -32,9 +32,10 @@ struct deco {
 struct record {
     Py_ssize_t nargs, n;
     PyObject *kwnames;
-    PyObject *deco;   /* the constant it came from, or NULL */
-    PyObject *attrs;  /* __dict__ of the decorated function, shared while nobody changes it */
-    uint64_t version; /* of attrs when it was made */
+    PyObject *deco;     /* the constant it came from, or NULL */
+    PyObject *attrs;    /* __dict__ of the decorated function, shared while nobody changes it */
+    uint64_t version;   /* of attrs when it was made */
+    struct boxes boxes; /* lists and dicts in attrs */
     PyObject *args[];
 };
 
@@ -55,6 +56,7 @@ static void record_free(void *p)
     }
     Py_XDECREF(r->kwnames);
     Py_XDECREF(r->deco);
+    boxes_free(&r->boxes);
     Py_XDECREF(r->attrs);
     PyMem_Free(r);
 }
@@ -116,6 +118,7 @@ static bool same_options(const struct record *r, const struct deco *d)
 static void remember(PyObject *code, struct deco *d, PyObject *attrs)
 {
     struct record *r = PyMem_Malloc(sizeof(*r) + (size_t)d->n * sizeof(PyObject *));
+    int rc = 0;
     if (r == NULL) {
         return;
     }
@@ -125,6 +128,12 @@ static void remember(PyObject *code, struct deco *d, PyObject *attrs)
     r->deco = d->constant ? Py_NewRef((PyObject *)d) : NULL;
     r->attrs = Py_NewRef(attrs);
     r->version = dict_version(attrs);
+    r->boxes = (struct boxes){0};
+    PyObject *key, *value;
+    Py_ssize_t pos = 0;
+    while (PyDict_Next(attrs, &pos, &key, &value) && rc == 0) {
+        rc = boxes_add(&r->boxes, value);
+    }
     for (Py_ssize_t i = 0; i < d->n; i++) {
         /* Mutable options are kept as copies: the script may change its own. */
         PyObject *v = d->args[i];
@@ -134,7 +143,7 @@ static void remember(PyObject *code, struct deco *d, PyObject *attrs)
         r->args[i] = copy ? copy : Py_NewRef(Py_None);
     }
     PyErr_Clear();
-    if (code_extra_set(code, extra_index, r) < 0) {
+    if (rc < 0 || code_extra_set(code, extra_index, r) < 0) {
         PyErr_Clear();
         record_free(r);
     }
@@ -196,7 +205,8 @@ static PyObject *deco_call(PyObject *self, PyObject *const *args, size_t nargsf,
     if (PyFunction_Check(func) && shim.task != NULL && shim.task->api_funcs == NULL) {
         PyFunctionObject *f = (PyFunctionObject *)func;
         if (f->func_dict == NULL && code_extra_get(f->func_code, extra_index, (void **)&r) == 0 &&
-            r != NULL && dict_version(r->attrs) == r->version && same_options(r, d)) {
+            r != NULL && dict_version(r->attrs) == r->version && boxes_same(&r->boxes) &&
+            same_options(r, d)) {
             f->func_dict = Py_NewRef(r->attrs);
             return Py_NewRef(func);
         }

@@ -7,11 +7,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#define KEPT_MAX   16   /* scripts: each namespace is private memory of the worker */
-#define FUNCS_MAX  128  /* of a script */
-#define BOXES_MAX  64   /* lists, dicts and tuples of its literals */
-#define ITEMS_MAX  1024 /* of a list */
-#define MISSES_MAX 8    /* calls that changed something, one after the other: it does not pay */
+#define KEPT_MAX   16  /* scripts: each namespace is private memory of the worker */
+#define FUNCS_MAX  128 /* of a script */
+#define MISSES_MAX 8   /* calls that changed something, one after the other: it does not pay */
 
 #define FUNC_FROM sizeof(PyObject)
 #define FUNC_END  (offsetof(PyFunctionObject, vectorcall) + sizeof(vectorcallfunc))
@@ -28,22 +26,16 @@ struct func {
     struct own hints, kwdefaults;
     unsigned char made[FUNC_END - FUNC_FROM];
 };
-/* A container that the script can change. */
-struct box {
-    PyObject *v;
-    Py_ssize_t refs;
-    uint64_t version; /* of a dict */
-    PyObject *items;  /* of a list: a tuple */
-};
 struct kept {
     PyObject *dict;
     uint64_t version;  /* of dict when the call began */
     uint64_t template; /* of the script's template when its values were taken over */
     uint64_t modules;  /* of sys.modules when all imports were as they are here */
     bool attributes;   /* some import takes a module's attribute */
-    unsigned nfuncs, nboxes;
+    unsigned nfuncs;
     struct func *funcs;
-    struct box *boxes;
+    struct boxes
+        boxes; /* lists, dicts and tuples of its literals, and of what describes its functions */
 };
 
 static struct script *ring[KEPT_MAX]; /* who has one, the oldest is at ring_next */
@@ -63,11 +55,8 @@ void keep_free(struct script *s)
         Py_XDECREF(k->funcs[i].hints.v);
         Py_XDECREF(k->funcs[i].kwdefaults.v);
     }
-    for (unsigned i = 0; i < k->nboxes; i++) {
-        Py_XDECREF(k->boxes[i].items);
-    }
+    boxes_free(&k->boxes);
     globals_drop(k->dict);
-    PyMem_Free(k->boxes);
     PyMem_Free(k->funcs);
     PyMem_Free(k);
 }
@@ -91,6 +80,13 @@ static int add_func(struct kept *k, PyFunctionObject *f)
     if (k->nfuncs == FUNCS_MAX || Py_REFCNT(f) != 1) {
         return -1;
     }
+    PyObject *key, *v;
+    Py_ssize_t pos = 0;
+    while (f->func_dict != NULL && PyDict_Next(f->func_dict, &pos, &key, &v)) {
+        if (boxes_add(&k->boxes, v) < 0) {
+            return -1;
+        }
+    }
     struct func *p = &k->funcs[k->nfuncs++];
     p->f = f;
     p->attrs = f->func_dict ? dict_version(f->func_dict) : 0;
@@ -98,48 +94,6 @@ static int add_func(struct kept *k, PyFunctionObject *f)
     p->kwdefaults = own_of(f->func_kwdefaults);
     memcpy(p->made, (const char *)f + FUNC_FROM, sizeof(p->made));
     return 0;
-}
-
-static bool is_constant(PyObject *v)
-{
-    return v == Py_None || PyUnicode_CheckExact(v) || PyLong_CheckExact(v) || PyBool_Check(v) ||
-           PyFloat_CheckExact(v);
-}
-
-/* A literal: its containers, the inner ones first; -1: it is none, or too much. */
-static int add_boxes(struct kept *k, PyObject *v)
-{
-    unsigned before = k->nboxes;
-    PyObject *key, *item;
-    Py_ssize_t pos = 0;
-    if (is_constant(v)) {
-        return 0;
-    }
-    if (PyDict_CheckExact(v)) {
-        while (PyDict_Next(v, &pos, &key, &item)) {
-            if (add_boxes(k, item) < 0) {
-                return -1;
-            }
-        }
-    } else if (PyList_CheckExact(v) || PyTuple_CheckExact(v)) {
-        Py_ssize_t n = PySequence_Fast_GET_SIZE(v);
-        for (; pos < n; pos++) {
-            if (n > ITEMS_MAX || add_boxes(k, PySequence_Fast_GET_ITEM(v, pos)) < 0) {
-                return -1;
-            }
-        }
-        if (PyTuple_CheckExact(v) && k->nboxes == before) {
-            return 0; /* it can be a constant of the code, which others hold, too */
-        }
-    } else {
-        return -1;
-    }
-    if (k->nboxes == BOXES_MAX) {
-        return -1;
-    }
-    struct box *b = &k->boxes[k->nboxes++];
-    *b = (struct box){.v = v, .version = PyDict_CheckExact(v) ? dict_version(v) : 0};
-    return PyList_CheckExact(v) && (b->items = PyList_AsTuple(v)) == NULL ? -1 : 0;
 }
 
 /* Are the imports what they would be now? */
@@ -184,14 +138,12 @@ static int take_down(struct kept *k, PyObject *imports)
         int rc = PyFunction_Check(v) && PyFunction_GET_GLOBALS(v) == k->dict
                      ? add_func(k, (PyFunctionObject *)v)
                  : is_imported(imports, name) ? 0
-                                              : add_boxes(k, v);
+                                              : boxes_add(&k->boxes, v);
         if (rc < 0) {
             return -1;
         }
     }
-    for (unsigned i = 0; i < k->nboxes; i++) {
-        k->boxes[i].refs = Py_REFCNT(k->boxes[i].v);
-    }
+    boxes_close(&k->boxes);
     return same_imports(k, imports) ? 0 : -1;
 }
 
@@ -201,17 +153,13 @@ static void record(struct task *t)
     struct script *s = t->entry;
     struct kept *k = PyMem_Calloc(1, sizeof(*k));
     struct func *funcs = PyMem_Calloc(FUNCS_MAX, sizeof(*funcs));
-    struct box *boxes = PyMem_Calloc(BOXES_MAX, sizeof(*boxes));
-    if (k == NULL || funcs == NULL || boxes == NULL) {
-        PyMem_Free(boxes);
+    if (k == NULL || funcs == NULL) {
         PyMem_Free(funcs);
         PyMem_Free(k);
         return;
     }
-    *k = (struct kept){.dict = Py_NewRef(t->globals),
-                       .template = dict_version(s->globals),
-                       .funcs = funcs,
-                       .boxes = boxes};
+    *k = (struct kept){
+        .dict = Py_NewRef(t->globals), .template = dict_version(s->globals), .funcs = funcs};
     s->kept = k;
     if (take_down(k, s->imports) < 0) {
         PyErr_Clear();
@@ -219,11 +167,9 @@ static void record(struct task *t)
         s->misses = MISSES_MAX; /* nor will it be possible next time */
         return;
     }
-    /* The tables were made for the largest script: give back the rest. */
+    /* The table was made for the largest script: give back the rest. */
     funcs = PyMem_Realloc(k->funcs, (k->nfuncs ? k->nfuncs : 1) * sizeof(*funcs));
     k->funcs = funcs ? funcs : k->funcs;
-    boxes = PyMem_Realloc(k->boxes, (k->nboxes ? k->nboxes : 1) * sizeof(*boxes));
-    k->boxes = boxes ? boxes : k->boxes;
     if (ring[ring_next] != NULL) {
         keep_free(ring[ring_next]);
     }
@@ -283,22 +229,7 @@ static bool untouched(const struct kept *k, Py_ssize_t held)
             return false;
         }
     }
-    for (unsigned i = 0; i < k->nboxes; i++) {
-        const struct box *b = &k->boxes[i];
-        if (Py_REFCNT(b->v) != b->refs ||
-            (PyDict_CheckExact(b->v) && dict_version(b->v) != b->version)) {
-            return false;
-        }
-        if (b->items != NULL) {
-            Py_ssize_t n = PyTuple_GET_SIZE(b->items);
-            if (PyList_GET_SIZE(b->v) != n ||
-                memcmp(PySequence_Fast_ITEMS(b->v), PySequence_Fast_ITEMS(b->items),
-                       (size_t)n * sizeof(PyObject *)) != 0) {
-                return false;
-            }
-        }
-    }
-    return true;
+    return boxes_same(&k->boxes);
 }
 
 void keep_settle(struct task *t)

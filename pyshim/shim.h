@@ -179,6 +179,18 @@ Py_ssize_t globals_given(void); /* members that every namespace begins with */
 int globals_refresh(PyObject *dict, PyObject *from);
 int globals_forget(PyObject *dict);
 
+/* ---- literals that a script can change (boxes.c) ---- */
+struct boxes {
+    unsigned n, room;
+    struct box *v;
+};
+/* Takes down v and the lists, dicts and tuples in it; -1: it is more than literals, or too much. The collector holds v. */
+int boxes_add(struct boxes *b, PyObject *v);
+void boxes_close(
+    struct boxes *b); /* all added: who holds them now may go on holding them, nobody else */
+bool boxes_same(const struct boxes *b); /* as they were, and (closed) held by nobody else? */
+void boxes_free(struct boxes *b);
+
 /* ---- namespaces that need not be made again (keep.c) ---- */
 /* Globals in which the script has already run, but for the values of the call; NULL (no exception): there are none. */
 PyObject *keep_take(struct task *t);
