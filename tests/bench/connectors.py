@@ -2,19 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """What connectors cost in a script, beside other clients in the same worker and beside the bare client library.
 
-    tests/bench/connectors.py [postgresql] [redis] [mysql] [--rounds 7] [--json]
+    tests/bench/connectors.py [postgresql] [redis] [mysql] [crowd] [--rounds 7] [--json]
 
 Each figure is a ratio within one call of one function: ours and the other take turns, `rounds` times; the median counts.
 Rows are compared by processor time of the worker, which other programs on the machine hardly disturb; single queries by
-wall time, with the best of the rounds. pgbench and redis-benchmark with one client stand for the bare library."""
+wall time, with the best of the rounds; `bare_query.c` (the library alone, one connection) runs before and after, its
+better run counts. The database has one processor, the worker or the bare program the other.
+
+`crowd`: 200 calls at once, each a query of one second, twice (the second time with workers and connections that are
+there); then 1,000 calls one after the other. Memory of a stream: the worker's while a million rows pass."""
 
 import argparse
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
-from typing import Any, Dict
+import tempfile
+import threading
+import time
+from typing import Any, Dict, List, Tuple
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -25,7 +32,18 @@ from support.connectors import run  # noqa: E402
 from support.server import Server  # noqa: E402
 
 HEAD = '''
-import statistics, time
+import os, statistics, time
+os.sched_setaffinity(0, {0})
+def resident():
+    with open('/proc/self/statm') as f:
+        return int(f.read().split()[1]) * 4096
+def growth(rows):
+    before = most = resident()
+    n = 0
+    for n, row in enumerate(rows, 1):
+        if n % 10000 == 0:
+            most = max(most, resident())
+    return {'rows': n, 'MiB': round((most - before) / 2**20, 1)}
 def cpu(f):
     t = time.process_time()
     f()
@@ -71,6 +89,7 @@ def f(cid, dsn, rounds):
     mine = [rate(lambda: c.query('SELECT 1'), 500) for _ in range(rounds)]
     theirs = [rate(pooled, 500) for _ in range(rounds)]
     out['SELECT 1 a second'] = {'tenon': round(max(mine)), 'psycopg2 with its pool': round(max(theirs))}
+    out['a million rows'] = growth(c.stream("SELECT i, 'name ' || i AS name FROM generate_series(1, 1000000) i"))
     return out
 '''
 MYSQL = HEAD + '''
@@ -91,6 +110,7 @@ def f(cid, dsn, rounds):
     out = {'10,000 rows as dicts, processor time': compare(lambda: c.query(SQL), {'mysqlclient': of(lib, SQL), 'PyMySQL': of(pure, SQL)}, rounds)}
     rates = {'tenon': lambda: c.query('SELECT 1'), 'mysqlclient': of(lib, 'SELECT 1'), 'PyMySQL': of(pure, 'SELECT 1')}
     out['SELECT 1 a second'] = {k: round(max(rate(g, 500) for _ in range(rounds))) for k, g in rates.items()}
+    out['a million rows'] = growth(c.stream("SELECT seq, concat('name ', seq) AS name FROM seq_1_to_1000000"))
     return out
 '''
 REDIS = HEAD + '''
@@ -105,26 +125,37 @@ def f(cid, dsn, rounds):
 '''
 
 
-def bare_postgresql(p: postgresql.PostgreSQL) -> float:
-    """SELECT 1 a second of pgbench with one client."""
-    script = p.write('one.sql', 'SELECT 1;\n')
-    done = subprocess.run([os.path.join(p.bin, 'pgbench'), '-n', '-f', script, '-c', '1', '-T', '3', '-h', '127.0.0.1', '-p', str(p.port),
-                           '-U', 'postgres', 'postgres'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-    return float(re.search(r'tps = ([\d.]+)', done.stdout).group(1))  # type: ignore[union-attr]
+def build_bare() -> str:
+    """bare_query, compiled into a folder of its own."""
+    program = os.path.join(tempfile.mkdtemp(prefix='tenon-bench-'), 'bare_query')
+    libs = subprocess.run(['pkg-config', '--cflags', '--libs', 'libpq', 'libmariadb', 'hiredis'], stdout=subprocess.PIPE,
+                          text=True, check=True).stdout.split()
+    subprocess.run(['gcc', '-O2', '-o', program, os.path.join(HERE, 'bare_query.c')] + libs, check=True)
+    return program
 
 
-def bare_redis(p: redis.Redis) -> float:
-    """GET a second of redis-benchmark with one client."""
-    done = subprocess.run(['redis-benchmark', '-p', str(p.port), '-c', '1', '-n', '30000', '-t', 'get', '--csv'],
-                          stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.splitlines()[-1].split('","')[1].strip('"'))
+def bare(program: str, kind: str, config: Dict[str, Any]) -> float:
+    """Queries a second of the library alone on the processor that scripts have otherwise."""
+    user = 'k' if kind == 'redis' else config['user']
+    return float(subprocess.run(['taskset', '-c', '0', program, kind, config['host'], str(config['port']), user,
+                                 config.get('password', ''), '2'], stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def pin(pid: int) -> None:
+    """A database gets processor 1: its threads, its processes, and those that they make."""
+    children = subprocess.run(['pgrep', '-P', str(pid)], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+    for p in [str(pid)] + children:
+        for tid in os.listdir('/proc/%s/task' % p):
+            os.sched_setaffinity(int(tid), {1})
 
 
 def measure(server: Server, kind: str, rounds: int) -> Dict[str, Any]:
     """All figures of one type."""
-    peer, code, bare = {'postgresql': (postgresql.PostgreSQL, POSTGRESQL, bare_postgresql), 'mysql': (mariadb.MariaDB, MYSQL, None),
-                        'redis': (redis.Redis, REDIS, bare_redis)}[kind]
+    peer, code = {'postgresql': (postgresql.PostgreSQL, POSTGRESQL), 'mysql': (mariadb.MariaDB, MYSQL),
+                  'redis': (redis.Redis, REDIS)}[kind]
+    program = build_bare()
     with peer() as p:
+        pin(p.process.pid)
         config = p.config()
         api = server.client()
         cid = 'bench_' + kind
@@ -132,18 +163,85 @@ def measure(server: Server, kind: str, rounds: int) -> Dict[str, Any]:
         dsn = {k: v for k, v in config.items() if k not in ('charset', 'database')}
         if kind != 'redis':
             dsn['database'] = config['database']
+        else:
+            run(api, "@DFF.API('f')\ndef f(cid): DFF.CONN(cid).set('k', 'value')", cid=cid)
+        before = bare(program, kind, config)
         figures: Dict[str, Any] = run(api, code, cid=cid, dsn=dsn, rounds=rounds)
-        if bare is not None:
-            rates = next(v for k, v in figures.items() if k.endswith('a second'))
-            rates['bare library'] = round(bare(p))
-            figures['of the bare library'] = round(rates['tenon'] / rates['bare library'], 2)
-        return figures
+        rates = next(v for k, v in figures.items() if k.endswith('a second'))
+        rates['bare library'] = round(max(before, bare(program, kind, config)))
+        figures['of the bare library'] = round(rates['tenon'] / rates['bare library'], 2)
+    shutil.rmtree(os.path.dirname(program))
+    return figures
+
+
+CROWD = '''
+@DFF.API('sleep', timeout=60)
+def sleep(cid, seconds):
+    return DFF.CONN(cid).query('SELECT 1 AS one, pg_sleep(?)', [float(seconds)])[0]['one']
+@DFF.API('count')
+def count(cid):
+    return DFF.CONN(cid).query("SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'tenon'")[0]['n']
+'''
+
+
+def burst(port: int, path: str, n: int) -> Tuple[float, List[int]]:
+    """n calls at once -> (seconds until the last answer, the statuses that are not 200)."""
+    import http.client
+    bad: List[int] = []
+    gate = threading.Barrier(n + 1)
+
+    def one() -> None:
+        c = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
+        c.connect()
+        gate.wait()
+        c.request('GET', path)
+        r = c.getresponse()
+        r.read()
+        if r.status != 200:
+            bad.append(r.status)
+        c.close()
+    threads = [threading.Thread(target=one) for _ in range(n)]
+    for t in threads:
+        t.start()
+    gate.wait()
+    start = time.monotonic()
+    for t in threads:
+        t.join()
+    return time.monotonic() - start, bad
+
+
+def crowd() -> Dict[str, Any]:
+    """200 calls of a second at once; 1,000 short ones in a row."""
+    server = Server(args=('--workers_max', '220'))
+    out: Dict[str, Any] = {}
+    try:
+        with postgresql.PostgreSQL() as p:
+            server.start()
+            api = server.client()
+            api.post('/connectors/do/add', {'data': {'id': 'bench_crowd', 'type': 'postgresql', 'configJSON': p.config()}})
+            script = api.script(CROWD)
+            for name in ('sleep', 'count'):
+                api.add_sync_api(script + '.' + name, {'cid': 'bench_crowd', 'seconds': 'INPUT_BY_CALLER'} if name == 'sleep' else
+                                 {'cid': 'bench_crowd'}, id='bench-' + name)
+            path = '/api/v1/sync/bench-sleep/simplified?seconds=1'
+            for what in ('first', 'second'):
+                seconds, bad = burst(server.port, path, 200)
+                out['200 calls of one second, %s time' % what] = {'s': round(seconds, 2), 'not 200': len(bad)}
+        with postgresql.PostgreSQL() as p:
+            api.post('/connectors/bench_crowd/do/modify', {'data': {'configJSON': p.config()}})
+            for _ in range(1000):
+                n = int(api.request('GET', '/api/v1/sync/bench-count/simplified').text)
+            status = api.get('/monitor/platform/do/get')
+            out['1,000 calls in a row'] = {'connections': n, 'workers': len(status['broker']['workers'])}
+    finally:
+        server.close()
+    return out
 
 
 def main() -> None:
     """Parses the command line, measures, prints."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('kinds', nargs='*', default=['postgresql', 'redis', 'mysql'])
+    p.add_argument('kinds', nargs='*', default=['postgresql', 'redis', 'mysql', 'crowd'])
     p.add_argument('--rounds', type=int, default=7)
     p.add_argument('--json', action='store_true')
     args = p.parse_args()
@@ -152,10 +250,12 @@ def main() -> None:
     server = Server()
     try:
         server.start()
-        for kind in args.kinds:
+        for kind in (k for k in args.kinds if k != 'crowd'):
             figures[kind] = measure(server, kind, args.rounds)
     finally:
         server.close()
+    if 'crowd' in args.kinds:
+        figures['crowd'] = crowd()
     if args.json:
         print(json.dumps(figures))
         return

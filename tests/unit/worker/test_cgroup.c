@@ -7,6 +7,7 @@
 #include "kernel/base/str.h"
 #include "kernel/worker/jail.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,32 @@ static void test_usage(void **state)
     assert_int_equal(u.limit, 0);
 }
 
+/* A process that is neither we, nor our parent, nor a child of one of us; its parent, who ends it, lives until the pipe closes. */
+static pid_t foreign(int end[2])
+{
+    int told[2];
+    pid_t pid = 0;
+    assert_int_equal(pipe(end), 0);
+    assert_int_equal(pipe(told), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        char c;
+        close(end[1]);
+        pid = fork();
+        if (pid == 0) {
+            pause();
+        }
+        _exit(write(told[1], &pid, sizeof pid) == sizeof pid && read(end[0], &c, 1) == 0
+                  ? kill(pid, SIGKILL)
+                  : 1);
+    }
+    assert_int_equal(read(told[0], &pid, sizeof pid), sizeof pid);
+    close(told[0]);
+    close(told[1]);
+    close(end[0]);
+    return pid;
+}
+
 /* Why there is none, in the words of `tenon doctor`. */
 static void test_not_delegated(void **state)
 {
@@ -174,9 +201,14 @@ static void test_not_delegated(void **state)
     assert_non_null(strstr(why, "no control group with memory or pids is delegated"));
     version2("cpu io\n", me());
     assert_int_equal(find(why).n, 0);
-    version2("memory pids\n", "1\n");
+    char other[32];
+    int end[2];
+    snprintf(other, sizeof other, "%d\n", (int)foreign(end));
+    version2("memory pids\n", other);
     assert_int_equal(find(why).n, 0);
     assert_non_null(strstr(why, "other programs share the group"));
+    close(end[1]);
+    wait(NULL);
     version2("memory pids\n", me());
     pid_t pid = fork();
     if (pid == 0) { /* root may write everywhere */
