@@ -13,6 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEAT_POLL_NS (4 * NS_PER_MS) /* how often who waits for a seat looks, at least */
+#define SEAT_LOOK_NS                                                                               \
+    (200 *                                                                                         \
+     NS_PER_MS) /* how often a worker that sleeps on a connection looks whether it is missed */
+
 static uint64_t earlier(uint64_t a, uint64_t b) /* of two deadlines, 0 = none */
 {
     return a == 0 || (b != 0 && b < a) ? b : a;
@@ -89,6 +94,7 @@ static void destroy(struct pool_conn *c)
     if (c->native != NULL) {
         p->ops->close(p->pi.inst, c->native, c->broken ? TN_CLOSE_BROKEN : TN_CLOSE_NORMAL);
     }
+    seats_give(c);
     free(c);
 }
 
@@ -116,11 +122,13 @@ uint64_t pool_trim(struct pool *p, uint64_t now, int all)
     uint64_t next = 0;
     struct list out;
     list_init(&out);
+    all = all || seats_wanted(p); /* idle here, missed elsewhere */
     pthread_mutex_lock(&p->lock);
     list_for_each_safe(it, &p->conns) {
         struct pool_conn *c = list_entry(it, struct pool_conn, link);
         uint64_t at = c->used_ns + ms_ns(p->s.idle);
         at = p->n > (unsigned)p->s.min ? earlier(at, c->expires_ns) : c->expires_ns;
+        at = p->s.max_total != 0 && at > now ? earlier(at, now + SEAT_LOOK_NS) : at;
         if (c->state == POOL_IDLE && (all || at <= now)) {
             take_out(c);
             list_push_back(&out, &c->link);
@@ -199,6 +207,17 @@ static tn_rc refuse(struct pool *p, tn_err *err)
     return rc;
 }
 
+/* p->lock is held. The seats are other workers', or in other pools of this connector. */
+static tn_rc refuse_seat(struct pool *p, tn_err *err)
+{
+    p->count.acquire_timeouts++;
+    return err_set(err, TN_E_LIMIT,
+                   "connector `%s`: all %lld connections that pool.max_total allows to all workers "
+                   "together are in use, %u of them here; end transactions and streams earlier, or "
+                   "raise pool.max_total or pool.acquire",
+                   p->id, (long long)p->s.max_total, p->n);
+}
+
 static tn_rc breaker(struct pool *p, uint64_t now, tn_err *err)
 {
     uint64_t ms = (p->blocked_ns - now) / NS_PER_MS;
@@ -213,7 +232,7 @@ static tn_rc breaker(struct pool *p, uint64_t now, tn_err *err)
     return TN_E_UNAVAIL;
 }
 
-/* p->lock is held and released meanwhile. */
+/* p->lock is held and released meanwhile. No seat is free: TN_OK and NULL. */
 static tn_rc open_new(struct pool *p, uint64_t deadline_ns, struct pool_conn **ret, tn_err *err)
 {
     uint64_t now = clock_mono_ns();
@@ -227,6 +246,11 @@ static tn_rc open_new(struct pool *p, uint64_t deadline_ns, struct pool_conn **r
     c->pool = p;
     c->state = POOL_OPENING;
     c->epoch = p->all->epoch;
+    if (!seats_take(c)) {
+        free(c);
+        *ret = NULL;
+        return TN_OK;
+    }
     list_push_back(&p->conns, &c->link);
     p->n++;
     if (p->blocked_ns != 0) {
@@ -237,6 +261,7 @@ static tn_rc open_new(struct pool *p, uint64_t deadline_ns, struct pool_conn **r
     pthread_mutex_lock(&p->lock);
     if (rc != TN_OK) {
         take_out(c);
+        seats_give(c);
         free(c);
         return rc;
     }
@@ -281,11 +306,58 @@ static int still_good(struct pool *p, struct pool_conn *c, uint64_t deadline_ns)
 static tn_rc wait_free(struct pool *p, uint64_t until)
 {
     struct timespec ts = {(time_t)(until / NS_PER_S), (long)(until % NS_PER_S)};
-    p->count.waits++;
     p->waiting++;
     int e = pthread_cond_timedwait(&p->freed, &p->lock, &ts);
     p->waiting--;
     return e == ETIMEDOUT ? TN_E_TIMEOUT : TN_OK;
+}
+
+static tn_rc wait_counted(struct pool *p, uint64_t until)
+{
+    p->count.waits++;
+    return wait_free(p, until);
+}
+
+/* Pools of the same connector in this worker, with other options: what is idle there has a seat as well. */
+static void close_idle_siblings(struct pool *p)
+{
+    struct pool *each[POOL_POOLS_MAX];
+    size_t n = 0;
+    pthread_mutex_lock(&p->all->lock);
+    list_for_each(it, &p->all->all) {
+        struct pool *q = list_entry(it, struct pool, link);
+        if (q != p && strcmp(q->id, p->id) == 0) {
+            atomic_fetch_add(&q->refs, 1); /* it stays while we work on it */
+            each[n++] = q;
+        }
+    }
+    pthread_mutex_unlock(&p->all->lock);
+    for (size_t i = 0; i < n; i++) {
+        pool_trim(each[i], clock_mono_ns(), 1);
+        atomic_fetch_sub(&each[i]->refs, 1);
+    }
+}
+
+/* p->lock is held and released meanwhile. No seat is free: the others cannot signal us, so we look again now and then. Who has
+ * begun to wait goes before who comes. False: until has passed. */
+static bool wait_seat(struct pool *p, uint64_t until, bool first)
+{
+    uint64_t now = clock_mono_ns();
+    uint32_t noise;
+    if (now >= until) {
+        return false;
+    }
+    if (first) {
+        p->count.waits++;
+        pthread_mutex_unlock(&p->lock);
+        close_idle_siblings(p);
+        pthread_mutex_lock(&p->lock);
+        now = clock_mono_ns();
+    }
+    rnd_bytes(&noise, sizeof noise);
+    seats_wait(p, true);
+    wait_free(p, earlier(until, now + SEAT_POLL_NS + noise % SEAT_POLL_NS));
+    return true;
 }
 
 tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclusive,
@@ -295,6 +367,7 @@ tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclus
     pools_own(p->all);
     pthread_mutex_lock(&p->lock);
     tn_rc rc = TN_OK;
+    bool queued = false;
     for (struct pool_conn *c = NULL; rc == TN_OK;) {
         c = choose(p, owner, exclusive);
         if (c != NULL && (c->state == POOL_LEASED || still_good(p, c, until))) {
@@ -306,16 +379,25 @@ tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclus
             continue; /* it was closed; look again */
         }
         if (p->n < (unsigned)p->s.max) {
-            rc = open_new(p, deadline_ns, &c, err);
-            if (rc == TN_OK) {
+            if (queued || !seats_wanted(p)) {
+                rc = open_new(p, deadline_ns, &c, err);
+            }
+            if (rc == TN_OK && c != NULL) {
                 lease(c, owner, where, exclusive);
                 *ret = c;
                 break;
             }
-        } else if (clock_mono_ns() >= until || wait_free(p, until) != TN_OK) {
+            if (rc == TN_OK && !wait_seat(p, until, !queued)) {
+                rc = refuse_seat(p, err);
+            }
+            queued = true;
+        } else if (clock_mono_ns() >= until || wait_counted(p, until) != TN_OK) {
             c = choose(p, owner, exclusive);
             rc = c == NULL && p->n >= (unsigned)p->s.max ? refuse(p, err) : TN_OK;
         }
+    }
+    if (queued) {
+        seats_wait(p, false); /* another thread of ours that waits says so again */
     }
     pthread_mutex_unlock(&p->lock);
     return rc;
@@ -353,7 +435,7 @@ void pool_release(struct pool_conn *c)
         p->count.reset_failures++;
         pthread_mutex_unlock(&p->lock);
     }
-    if (c->broken) {
+    if (c->broken || seats_wanted(p)) {
         drop(c);
         return;
     }

@@ -18,6 +18,9 @@ const tn_field pool_fields[] = {
      .doc = "Connections a worker keeps open although nobody uses them."},
     {TN_FIELD(struct pool_settings, max), .dflt = "2", .min = 1, .max = 64,
      .doc = "Connections a worker opens at most."},
+    {TN_FIELD(struct pool_settings, max_total), .dflt = "0", .min = 0, .max = 1024,
+     .doc =
+         "Connections that all workers together have at most; 0: max for each worker, and no other limit."},
     {TN_FIELD(struct pool_settings, idle), .dflt = "60s", .min = 0, .max = 86400000,
      .doc = "A connection that was not used for so long is closed."},
     {TN_FIELD(struct pool_settings, life), .dflt = "30m", .min = 1000, .max = 604800000,
@@ -40,7 +43,9 @@ tn_rc pools_create(const struct plug_registry *plugs, struct pools **ret, tn_err
         return err_set(err, TN_E_NOMEM, "no memory for connection pools");
     }
     pthread_mutex_init(&ps->lock, NULL);
+    pthread_mutex_init(&ps->seats_lock, NULL);
     list_init(&ps->all);
+    seats_open(ps);
     ps->plugs = plugs;
     ps->pid = getpid();
     *ret = ps;
@@ -62,6 +67,8 @@ void pools_own(struct pools *ps)
         return;
     }
     pthread_mutex_init(&ps->lock, NULL); /* only this thread came along */
+    pthread_mutex_init(&ps->seats_lock, NULL);
+    list_init(&ps->seated); /* the locks stayed with the parent */
     list_for_each(it, &ps->all) {
         struct pool *p = list_entry(it, struct pool, link);
         pthread_mutex_init(&p->lock, NULL);
@@ -139,6 +146,11 @@ static tn_rc configure(struct pool *p, struct plug *plug, int strict, tn_err *er
         plug_detach(&p->pi);
         rc = err_set(err, TN_E_CONFIG, "%s: pool.min = %lld is more than pool.max = %lld", p->id,
                      (long long)p->s.min, (long long)p->s.max);
+    }
+    if (rc == TN_OK && p->s.max_total != 0 && p->s.min > p->s.max_total) {
+        plug_detach(&p->pi);
+        rc = err_set(err, TN_E_CONFIG, "%s: pool.min = %lld is more than pool.max_total = %lld",
+                     p->id, (long long)p->s.min, (long long)p->s.max_total);
     }
     conf_problems_finish(&problems);
     conf_wipe(&mine);
@@ -317,6 +329,8 @@ void pools_destroy(struct pools *ps)
     for (struct list *l; (l = list_pop_front(&ps->all)) != NULL;) {
         pool_free(list_entry(l, struct pool, link));
     }
+    seats_close(ps);
+    pthread_mutex_destroy(&ps->seats_lock);
     pthread_mutex_destroy(&ps->lock);
     free(ps);
 }

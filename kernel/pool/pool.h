@@ -18,7 +18,7 @@ struct pool_conn;
 
 /* Settings of a pool; members of "pool" in a connector's configuration. */
 struct pool_settings {
-    int64_t min, max;
+    int64_t min, max, max_total;
     tn_dur idle, life, connect, acquire, check, query;
 };
 extern const tn_field pool_fields[];
@@ -27,6 +27,9 @@ extern const tn_field pool_fields[];
 
 /* Takes the connector plugins of the registry, which must outlive the pools; nothing is opened. */
 tn_rc pools_create(const struct plug_registry *plugs, struct pools **ret, tn_err *err);
+/* The descriptor by which workers count connections together (seats.c), -1: none; and where a worker has it now. */
+int pools_seats(const struct pools *ps);
+void pools_seats_at(struct pools *ps, int fd);
 /* Closes every idle connection; no lease may be out and no reference held but by the caller's mistake,
  * which is logged. */
 void pools_destroy(struct pools *ps);

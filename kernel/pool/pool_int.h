@@ -23,6 +23,9 @@ struct pool_conn {
     int fresh;      /* the running call has not worked on it yet */
     unsigned epoch; /* of the process that opened it; another one: FOREIGN */
     uint64_t owner; /* the call it is leased to */
+    bool seated;    /* it has a seat, see seats.c */
+    int64_t seat;
+    struct list seat_link; /* pools->seated */
     uint64_t opened_ns, used_ns, expires_ns, leased_ns;
     char where[POOL_WHERE_MAX];
 };
@@ -59,6 +62,9 @@ struct pools {
     _Atomic size_t n;
     pid_t pid;
     unsigned epoch; /* grows in a process that was forked from this one */
+    int seats_fd;   /* shared by all workers; -1: there is none */
+    pthread_mutex_t seats_lock;
+    struct list seated; /* connections of this process that have a seat */
 };
 
 /* After a script's own fork: connections of the parent are abandoned, locks are made new. */
@@ -67,3 +73,13 @@ void pools_own(struct pools *ps);
  * time, 0 = none. */
 uint64_t pool_trim(struct pool *p, uint64_t now, int all);
 void pool_free(struct pool *p);
+
+/* ---- seats.c: connections of all workers together (pool.max_total); any thread -------------------------- */
+void seats_open(struct pools *ps); /* in the zygote: workers inherit the file */
+void seats_close(struct pools *ps);
+bool seats_take(struct pool_conn *c); /* false: others have them all. No max_total: true */
+void seats_give(struct pool_conn *c);
+void seats_wait(
+    struct pool *p,
+    bool waits); /* tells the others that somebody waits here, or that nobody does any more */
+bool seats_wanted(const struct pool *p); /* does somebody in another worker wait? */

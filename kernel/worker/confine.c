@@ -5,6 +5,7 @@
 #include "kernel/base/fd.h"
 #include "kernel/base/log.h"
 #include "kernel/base/proc.h"
+#include "kernel/pool/pool.h"
 #include "kernel/worker/jail.h"
 #include "kernel/worker/scratch.h"
 #include "kernel/worker/worker.h"
@@ -18,6 +19,7 @@
 
 #define SOCK_FD  3
 #define LOG_FD   4
+#define SEATS_FD 5
 #define CLOSE_TO 4096 /* without close_range(2) */
 #define OOM_SCORE                                                                                  \
     "300" /* a worker dies before its hub, but not before everything else on the host */
@@ -38,12 +40,15 @@ static void reset_signals(void)
 }
 
 /* 0 to 2 lead nowhere: print() has a way of its own, and whatever else writes there (a subprocess, a library)
- * would flood the log of the platform. 3 is the socket, 4 our own log, nothing else stays open. */
+ * would flood the log of the platform. 3 is the socket, 4 our own log, 5 what kernel/pool counts connections of all workers with;
+ * nothing else stays open. */
 static tn_rc arrange_descriptors(const struct worker_conf *conf, int *sock, tn_err *err)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int sock_copy = fcntl(*sock, F_DUPFD_CLOEXEC, LOG_FD + 1);
     int log_copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LOG_FD + 1);
+    int seats_copy = conf->pools ? fcntl(pools_seats(conf->pools), F_DUPFD_CLOEXEC, LOG_FD + 1)
+                                 : -1;
     if (null < 0 || sock_copy < 0 || log_copy < 0 || dup3(sock_copy, SOCK_FD, O_CLOEXEC) < 0 ||
         dup3(log_copy, LOG_FD, O_CLOEXEC) < 0) {
         return err_sys(err, errno, "arranging the worker's descriptors");
@@ -55,8 +60,16 @@ static tn_rc arrange_descriptors(const struct worker_conf *conf, int *sock, tn_e
     }
     *sock = SOCK_FD;
     log_open("worker", conf->log_level, LOG_FD);
-    if (syscall(SYS_close_range, LOG_FD + 1, ~0u, 0)) {
-        for (int fd = LOG_FD + 1; fd < CLOSE_TO; fd++) {
+    int first = LOG_FD + 1;
+    if (conf->pools && seats_copy >= 0 &&
+        (seats_copy == SEATS_FD || dup3(seats_copy, SEATS_FD, O_CLOEXEC) == SEATS_FD)) {
+        first = SEATS_FD + 1;
+    }
+    if (conf->pools) {
+        pools_seats_at(conf->pools, first > SEATS_FD ? SEATS_FD : -1);
+    }
+    if (syscall(SYS_close_range, first, ~0u, 0)) {
+        for (int fd = first; fd < CLOSE_TO; fd++) {
             close(fd);
         }
     }

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -210,6 +210,23 @@ def burst(port: int, path: str, n: int) -> Tuple[float, List[int]]:
     return time.monotonic() - start, bad
 
 
+def watch(p: postgresql.PostgreSQL) -> Callable[[], int]:
+    """Looks at the server's connections from now on -> a function that ends it and tells how many there were at most."""
+    seen, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            seen[0] = max(seen[0], int(p.psql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'tenon'")))
+    thread = threading.Thread(target=look)
+    thread.start()
+
+    def end() -> int:
+        ended.set()
+        thread.join()
+        return seen[0]
+    return end
+
+
 def crowd() -> Dict[str, Any]:
     """200 calls of a second at once; 1,000 short ones in a row."""
     server = Server(args=('--workers_max', '220'))
@@ -227,6 +244,11 @@ def crowd() -> Dict[str, Any]:
             for what in ('first', 'second'):
                 seconds, bad = burst(server.port, path, 200)
                 out['200 calls of one second, %s time' % what] = {'s': round(seconds, 2), 'not 200': len(bad)}
+        with postgresql.PostgreSQL() as p:  # connections to the old one stay for a while
+            api.post('/connectors/bench_crowd/do/modify', {'data': {'configJSON': p.config(pool={'max_total': 20, 'acquire': '60s'})}})
+            most = watch(p)
+            seconds, bad = burst(server.port, path, 200)
+            out['200 calls of one second, max_total 20'] = {'s': round(seconds, 2), 'not 200': len(bad), 'connections': most()}
         with postgresql.PostgreSQL() as p:
             api.post('/connectors/bench_crowd/do/modify', {'data': {'configJSON': p.config()}})
             for _ in range(1000):

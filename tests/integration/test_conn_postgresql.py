@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/postgresql in scripts, against a real server, compared with psycopg2 where it matters."""
 
+import concurrent.futures
 import contextlib
 import datetime
+import urllib.error
+import urllib.request
 
 import pytest
 from peers.postgresql import PASSWORD, PostgreSQL
 from support.cases import (NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines, FewConnections,
                            FunctionIsSeen, Injection, Panel, PasswordChanges, Refusals, Threads)
-from support.connectors import add, on, peer
+from support.connectors import add, not_addable, on, peer
 from support.matrix import check_row, shows
 
 
@@ -191,6 +194,36 @@ return [told, n, s, first, bad, c.query('SELECT 1 AS v')]
 ''')
     assert got[0][0] == 'LimitExceeded' and 'max_result' in got[0][1]
     assert got[1:4] == [100000, 5000050000, 1] and got[4][3] == '22012' and got[5] == [{'v': 1}]
+
+
+def test_all_workers_together(server, api, pg):
+    """pool.max_total: many workers, few connections, everybody gets his turn; a worker that is killed gives back what it had."""
+    path = '/api/v1/sync/%s/simplified' % api.function("""
+import os, signal
+@DFF.API('f', timeout=30)
+def f(end=''):
+    c = DFF.CONN('%s')
+    n = c.query("SELECT count(*) AS n, pg_sleep(0.1) FROM pg_stat_activity WHERE application_name = 'together'")[0]['n']
+    if end:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+""" % add(api, 'postgresql', pg.config(application='together', pool={'max_total': 2, 'acquire': '20s'})), 'f', {'end': 'INPUT_BY_CALLER'})
+
+    def call(end):
+        with urllib.request.urlopen(server.base + path + end, timeout=60) as answer:
+            return int(answer.read())
+
+    def broken():
+        with pytest.raises(urllib.error.HTTPError):
+            call('?end=now')
+    with concurrent.futures.ThreadPoolExecutor(12) as many:
+        seen = [many.submit(call, '') for _ in range(16)]
+        killed = [many.submit(broken) for _ in range(3)]
+        assert [k.result() for k in killed] == [None] * 3
+        assert {s.result() for s in seen} <= {1, 2}
+    assert call('') <= 2
+    refused = not_addable(api, 'postgresql', pg.config(pool={'min': 3, 'max': 4, 'max_total': 2}))
+    assert 'pool.min = 3 is more than pool.max_total = 2' in refused['exception']
 
 
 class TestPostgreSQL(Contract, Panel, Threads, FunctionIsSeen, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, ClientCertificate, Deadlines, Injection):

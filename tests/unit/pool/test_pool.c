@@ -7,11 +7,14 @@
 #include "kernel/base/str.h"
 #include "kernel/pool/pool_int.h"
 
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +37,15 @@ static struct {
 struct native {
     int dirty;
 };
+static atomic_int *d_open, *d_most; /* of several processes; may be NULL */
+
+static void count_open(int n)
+{
+    if (d_open != NULL) {
+        int open = atomic_fetch_add(d_open, n) + n, most = atomic_load(d_most);
+        while (open > most && !atomic_compare_exchange_weak(d_most, &most, open)) {}
+    }
+}
 
 static tn_rc refuse(tn_err *err, int rc)
 {
@@ -48,6 +60,7 @@ static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret, tn_err *err)
     }
     *ret = calloc(1, sizeof(struct native));
     d.opened++;
+    count_open(1);
     int alive = ++d.alive;
     if (alive > d.most) {
         d.most = alive;
@@ -74,6 +87,7 @@ static void on_close(void *inst, void *conn, uint32_t why)
 {
     (void)inst;
     d.closed++;
+    count_open(-1);
     d.alive--;
     d.broken += why == TN_CLOSE_BROKEN;
     free(conn);
@@ -463,6 +477,129 @@ static void test_threads(void **state)
     stop();
 }
 
+/* Another worker: takes n connections, says so, and keeps them until it is killed. */
+static pid_t worker(int n)
+{
+    int told[2];
+    char c;
+    assert_int_equal(pipe(told), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(told[0]);
+        for (int i = 0; i < n; i++) {
+            get(1, 1);
+        }
+        _exit(write(told[1], "x", 1) == 1 ? pause() : 1);
+    }
+    close(told[1]);
+    for (int i = 0; i < 400 && waitpid(pid, NULL, WNOHANG) == 0; i++) {
+        struct pollfd f = {.fd = told[0], .events = POLLIN};
+        if (poll(&f, 1, 5) == 1) {
+            break;
+        }
+        pools_sweep(ps); /* what a worker that sleeps does */
+    }
+    assert_int_equal(read(told[0], &c, 1), 1);
+    close(told[0]);
+    return pid;
+}
+
+static void fire(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void test_all_workers_together(void **state)
+{
+    (void)state;
+    const char *config = "{\"pool\":{\"max\":3,\"max_total\":2,\"acquire\":\"300ms\"}}";
+    struct pool_conn *c = NULL;
+    tn_err err = TN_ERR_INIT;
+    start(config);
+    pid_t pid = worker(2);
+    assert_int_equal(pool_acquire(p, 1, "a__b:1", 0, 0, &c, &err), TN_E_LIMIT);
+    assert_non_null(strstr(err.msg, "all 2 connections that pool.max_total allows"));
+    fire(pid); /* the kernel gives back what it had */
+    pool_put(get(1, 1));
+    pool_put(get(1, 1));
+    assert_int_equal(pool_acquire(p, 1, "a__b:1", 1, 0, &c, &err), TN_E_LIMIT);
+    pools_end(ps, 1, leaked, NULL);
+    assert_int_equal(d.closed, 0); /* nobody waits: both stay */
+    pid = worker(1);
+    assert_true(d.closed >= 1); /* somebody does: idle ones go */
+    pool_put(get(2, 1));
+    fire(pid);
+    pools_end(ps, 2, leaked, NULL);
+    /* With other options it is another pool of the same connector, and the same seats. */
+    struct pool *other = NULL, *was = p;
+    pool_put(get(3, 1));
+    pool_put(get(3, 1));
+    pools_end(ps, 3, leaked, NULL);
+    assert_int_equal(pools_get(ps, "c1", "double",
+                               str_of("{\"name\":\"x\",\"pool\":{\"max\":3,\"max_total\":2}}"), 1,
+                               &other, &err),
+                     TN_OK);
+    p = other;
+    pool_put(get(4, 1));
+    pools_end(ps, 4, leaked, NULL);
+    p = was;
+    pool_unref(other);
+    leaks = 0;
+    stop();
+}
+
+static void *crowd(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 30; i++) {
+        tn_result r;
+        struct pool_conn *c = get(1, 1);
+        work(c, 1, &r, NULL);
+        pool_release(c);
+    }
+    return NULL;
+}
+
+/* Workers that all want what is there for a few: everybody gets his turn, and never more are open. */
+static void test_a_crowd_of_workers(void **state)
+{
+    (void)state;
+    pid_t pids[6];
+    struct crowd {
+        atomic_int open, most;
+    } *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                     0);
+    assert_true(shared != MAP_FAILED);
+    start("{\"pool\":{\"max\":2,\"max_total\":3,\"acquire\":\"60s\"}}");
+    d.nap_ms = 1;
+    d_open = &shared->open;
+    d_most = &shared->most;
+    for (size_t i = 0; i < 6; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            pthread_t t[2];
+            pthread_create(&t[0], NULL, crowd, NULL);
+            pthread_create(&t[1], NULL, crowd, NULL);
+            pthread_join(t[0], NULL);
+            pthread_join(t[1], NULL);
+            pool_unref(p);
+            pools_destroy(ps);
+            _exit(0);
+        }
+    }
+    for (size_t i = 0; i < 6; i++) {
+        int status = 1;
+        waitpid(pids[i], &status, 0);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(shared->open, 0);
+    assert_in_range(shared->most, 1, 3);
+    d_open = d_most = NULL;
+    munmap(shared, sizeof *shared);
+    stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +613,8 @@ int main(void)
         cmocka_unit_test(test_too_many_pools),
         cmocka_unit_test(test_a_child_abandons),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_all_workers_together),
+        cmocka_unit_test(test_a_crowd_of_workers),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }
