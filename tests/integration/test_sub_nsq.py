@@ -117,6 +117,10 @@ def test_channel(api, sub, nsqd, script, handled):
     """Handlers with one channel share its messages, also as calls in memory; a removed handler leaves its channel unless it is ephemeral."""
     t = fresh('t')
     members = [sub(handler(script, t, **more), channel='both', max_in_flight=1, multiSubClient=True) for more in ({}, {'delivery': 'memory'})]
+
+    def ready():
+        return [c for channel in nsqd.channels(t) for c in channel['clients'] or () if c['ready_count'] > 0]
+    assert wait_for(lambda: len(ready()) == 2, 15), nsqd.channels(t)
     nsqd.send(t, *range(60))
     assert wait_for(lambda: handled.count(t, 60) == 60, 20)
     assert wait_for(lambda: finished(nsqd, t, 60), 15), nsqd.channels(t)
