@@ -119,12 +119,13 @@ class Tenon(Server):
     name = 'tenon'
     path = '/api/v1/sync/sync-bench/simplified?x=1&y=2'
     options: List[str] = []
+    app = 'typical'
 
     def launch(self) -> None:
         self.serve()
         self.wait_ready()
         self.client = self.sign_in()
-        with open(os.path.join(HERE, 'apps', 'typical.py'), encoding='utf-8') as f:
+        with open(os.path.join(HERE, 'apps', self.app + '.py'), encoding='utf-8') as f:
             script = self.client.script(f.read(), self.client.add_script_set('bench'), 'typical')
         self.client.add_sync_api(script + '.add', {'x': 'INPUT_BY_CALLER', 'y': 'INPUT_BY_CALLER'},
                                  id='sync-bench', taskRecordLimit=0)
