@@ -181,7 +181,7 @@ class Load:
         def settled() -> bool:
             return not rows(self.server, 'SELECT id FROM tn_task WHERE state NOT IN (%s) LIMIT 1' %
                             ','.join("'%s'" % s for s in sorted(TERMINAL)))
-        assert wait_for(settled, 60, 0.2), rows(self.server, 'SELECT id, state, wait, attempt FROM tn_task WHERE '
+        assert wait_for(settled, 300, 0.2), rows(self.server, 'SELECT id, state, wait, attempt FROM tn_task WHERE '
                                                              'endTimeMs IS NULL LIMIT 5')
 
 
