@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEAT_POLL_NS (4 * NS_PER_MS) /* how often who waits for a seat looks, at least */
 #define SEAT_LOOK_NS                                                                               \
     (200 *                                                                                         \
      NS_PER_MS) /* how often a worker that sleeps on a connection looks whether it is missed */
@@ -338,25 +337,23 @@ static void close_idle_siblings(struct pool *p)
     }
 }
 
-/* p->lock is held and released meanwhile. No seat is free: the others cannot signal us, so we look again now and then. Who has
- * begun to wait goes before who comes. False: until has passed. */
-static bool wait_seat(struct pool *p, uint64_t until, bool first)
+/* p->lock is held and released meanwhile. No seat was free when the bell stood at `heard`. Who has begun to wait goes before who
+ * comes. False: until has passed. */
+static bool wait_seat(struct pool *p, uint32_t heard, uint64_t until, bool first)
 {
-    uint64_t now = clock_mono_ns();
-    uint32_t noise;
-    if (now >= until) {
+    if (clock_mono_ns() >= until) {
         return false;
     }
-    if (first) {
-        p->count.waits++;
-        pthread_mutex_unlock(&p->lock);
-        close_idle_siblings(p);
-        pthread_mutex_lock(&p->lock);
-        now = clock_mono_ns();
-    }
-    rnd_bytes(&noise, sizeof noise);
+    p->count.waits += first;
+    p->waiting++;
+    atomic_fetch_add(&p->all->seekers, 1);
     seats_wait(p, true);
-    wait_free(p, earlier(until, now + SEAT_POLL_NS + noise % SEAT_POLL_NS));
+    pthread_mutex_unlock(&p->lock);
+    close_idle_siblings(p);
+    seats_sleep(p, heard, until);
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_sub(&p->all->seekers, 1);
+    p->waiting--;
     return true;
 }
 
@@ -369,6 +366,7 @@ tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclus
     tn_rc rc = TN_OK;
     bool queued = false;
     for (struct pool_conn *c = NULL; rc == TN_OK;) {
+        uint32_t heard = seats_heard(p);
         c = choose(p, owner, exclusive);
         if (c != NULL && (c->state == POOL_LEASED || still_good(p, c, until))) {
             lease(c, owner, where, exclusive);
@@ -387,7 +385,7 @@ tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclus
                 *ret = c;
                 break;
             }
-            if (rc == TN_OK && !wait_seat(p, until, !queued)) {
+            if (rc == TN_OK && !wait_seat(p, heard, until, !queued)) {
                 rc = refuse_seat(p, err);
             }
             queued = true;
@@ -418,6 +416,7 @@ void pool_put(struct pool_conn *c)
     c->used_ns = clock_mono_ns();
     pthread_cond_signal(&p->freed);
     pthread_mutex_unlock(&p->lock);
+    seats_idle(p);
 }
 
 void pool_release(struct pool_conn *c)
@@ -446,6 +445,7 @@ void pool_release(struct pool_conn *c)
     c->used_ns = clock_mono_ns();
     pthread_cond_signal(&p->freed);
     pthread_mutex_unlock(&p->lock);
+    seats_idle(p);
     pool_unref(p);
 }
 

@@ -69,6 +69,7 @@ void pools_own(struct pools *ps)
     pthread_mutex_init(&ps->lock, NULL); /* only this thread came along */
     pthread_mutex_init(&ps->seats_lock, NULL);
     list_init(&ps->seated); /* the locks stayed with the parent */
+    atomic_store(&ps->seekers, 0);
     list_for_each(it, &ps->all) {
         struct pool *p = list_entry(it, struct pool, link);
         pthread_mutex_init(&p->lock, NULL);

@@ -64,7 +64,10 @@ struct pools {
     unsigned epoch; /* grows in a process that was forked from this one */
     int seats_fd;   /* shared by all workers; -1: there is none */
     pthread_mutex_t seats_lock;
-    struct list seated; /* connections of this process that have a seat */
+    struct list seated;  /* connections of this process that have a seat */
+    atomic_uint seekers; /* threads of this process that wait for a seat */
+    _Atomic uint32_t
+        *bells; /* shared by all workers: grow when a seat is given back; NULL: there are none */
 };
 
 /* After a script's own fork: connections of the parent are abandoned, locks are made new. */
@@ -82,4 +85,9 @@ void seats_give(struct pool_conn *c);
 void seats_wait(
     struct pool *p,
     bool waits); /* tells the others that somebody waits here, or that nobody does any more */
-bool seats_wanted(const struct pool *p); /* does somebody in another worker wait? */
+bool seats_wanted(const struct pool *p);    /* does somebody in another worker wait? */
+uint32_t seats_heard(const struct pool *p); /* to be asked for before a seat is looked for ... */
+/* ... which was in vain: sleeps until one is given back since, or until_ns (monotonic). */
+void seats_sleep(struct pool *p, uint32_t heard, uint64_t until_ns);
+/* A connection that has a seat has become idle here: threads of this process look again. */
+void seats_idle(struct pool *p);

@@ -1,19 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections that all workers together may have (pool.max_total). A seat is a byte of a file that the zygote made and every worker
  * has; whoever has the connection has a lock on it. Record locks belong to a process and end with it (fcntl(2)), so nobody needs to
- * clean up behind a worker that was killed. Another byte is locked, shared, by all who wait. */
+ * clean up behind a worker that was killed. Another byte is locked, shared, by all who wait; they sleep on a word of shared memory
+ * (futex(2)) that grows with each seat given back. A worker that was killed rings for nobody, so they look by themselves now and then. */
 #include "kernel/pool/pool_int.h"
 
+#include "kernel/base/clock.h"
 #include "kernel/base/log.h"
 #include "kernel/base/rnd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SEATS                                                                                      \
     1024 /* for a connector; as many as max_total allows. The byte behind them says that somebody waits. */
+
+#define POLL_NS       (100 * NS_PER_MS) /* who waits looks at least that often */
+#define POLL_BLIND_NS (4 * NS_PER_MS)   /* when no bell can ring */
+/* A server counts a session that was closed for a moment longer. */
+#define SETTLE_NS     (8 * NS_PER_MS)
+#define BELLS         1024 /* words; connectors that share one wake each other for nothing */
 
 static int lock(const struct pools *ps, int command, short type, int64_t at, short *ret_type)
 {
@@ -25,14 +36,24 @@ static int lock(const struct pools *ps, int command, short type, int64_t at, sho
     return r;
 }
 
-/* Where the seats of a connector begin. Two that meet in one place share their seats, so each has fewer: never more. */
-static int64_t place(const struct pool *p)
+static uint64_t hash(const struct pool *p)
 {
     uint64_t h = 14695981039346656037u; /* FNV-1a */
     for (const char *s = p->id; *s != '\0'; s++) {
         h = (h ^ (unsigned char)*s) * 1099511628211u;
     }
-    return (int64_t)(h >> 16 & 0xffffffff) * (SEATS + 1);
+    return h;
+}
+
+/* Where the seats of a connector begin. Two that meet in one place share their seats, so each has fewer: never more. */
+static int64_t place(const struct pool *p)
+{
+    return (int64_t)(hash(p) >> 16 & 0xffffffff) * (SEATS + 1);
+}
+
+static _Atomic uint32_t *bell(const struct pool *p)
+{
+    return p->all->bells + hash(p) % BELLS;
 }
 
 void seats_open(struct pools *ps)
@@ -42,12 +63,18 @@ void seats_open(struct pools *ps)
     if (ps->seats_fd < 0) {
         log_warn("pool.max_total counts for each worker alone: %s", strerror(errno));
     }
+    void *m = mmap(NULL, BELLS * sizeof *ps->bells, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ps->bells = m != MAP_FAILED ? m : NULL;
 }
 
 void seats_close(struct pools *ps)
 {
     if (ps->seats_fd >= 0) {
         close(ps->seats_fd);
+    }
+    if (ps->bells != NULL) {
+        munmap(ps->bells, BELLS * sizeof *ps->bells);
     }
 }
 
@@ -105,6 +132,11 @@ bool seats_take(struct pool_conn *c)
     return taken;
 }
 
+static void ring(const struct pool *p, int n)
+{
+    syscall(SYS_futex, bell(p), FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
 void seats_give(struct pool_conn *c)
 {
     struct pools *ps = c->pool->all;
@@ -116,6 +148,44 @@ void seats_give(struct pool_conn *c)
     c->seated = false;
     lock(ps, F_SETLK, F_UNLCK, c->seat, NULL);
     pthread_mutex_unlock(&ps->seats_lock);
+    if (ps->bells == NULL) {
+        return;
+    }
+    atomic_fetch_add(bell(c->pool), 1); /* who is about to sleep does not */
+    if (atomic_load(&ps->seekers) > 0 || seats_wanted(c->pool)) {
+        ring(c->pool, 1);
+    }
+}
+
+uint32_t seats_heard(const struct pool *p)
+{
+    return p->all->bells != NULL ? atomic_load(bell(p)) : 0;
+}
+
+void seats_idle(struct pool *p)
+{
+    if (p->all->bells != NULL && atomic_load(&p->all->seekers) > 0) {
+        atomic_fetch_add(bell(p), 1);
+        ring(p, INT_MAX); /* one would do, but it has to be one of ours */
+    }
+}
+
+void seats_sleep(struct pool *p, uint32_t heard, uint64_t until_ns)
+{
+    uint64_t now = clock_mono_ns();
+    uint32_t noise;
+    rnd_bytes(&noise, sizeof noise);
+    uint64_t poll = p->all->bells != NULL ? POLL_NS : POLL_BLIND_NS;
+    poll += noise % poll; /* not all in the same moment */
+    uint64_t left = until_ns > now ? until_ns - now : 0;
+    left = left < poll ? left : poll;
+    struct timespec ts = {(time_t)(left / NS_PER_S), (long)(left % NS_PER_S)};
+    const struct timespec settle = {0, SETTLE_NS};
+    if (p->all->bells == NULL) {
+        nanosleep(&ts, NULL);
+    } else if (syscall(SYS_futex, bell(p), FUTEX_WAIT, heard, &ts, NULL, 0) == 0) {
+        nanosleep(&settle, NULL);
+    }
 }
 
 void seats_wait(struct pool *p, bool waits)
