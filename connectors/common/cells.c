@@ -5,13 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 262144
-
-struct cells_chunk {
-    struct cells_chunk *next;
-    size_t n, cap;
-    char data[];
-};
 struct head {
     uint8_t type, flags;
     uint32_t n;
@@ -67,34 +60,8 @@ void cells_finish(struct cells *c)
         free((void *)c->cols[i].name);
     }
     free(c->cols);
-    for (struct cells_chunk *k = c->first, *next; k != NULL; k = next) {
-        next = k->next;
-        free(k);
-    }
+    chunks_finish(&c->data);
     *c = (struct cells){.ncols = 0};
-}
-
-static char *room(struct cells *c, size_t need)
-{
-    struct cells_chunk *k = c->last;
-    if (k == NULL || k->cap - k->n < need) {
-        size_t cap = need > CHUNK ? need : CHUNK;
-        k = malloc(sizeof *k + cap);
-        if (k == NULL) {
-            return NULL;
-        }
-        k->next = NULL;
-        k->n = 0;
-        k->cap = cap;
-        if (c->last != NULL) {
-            c->last->next = k;
-        } else {
-            c->first = k;
-        }
-        c->last = k;
-    }
-    k->n += need;
-    return k->data + k->n - need;
 }
 
 tn_rc cells_put(const tn_host *host, struct cells *c, const tn_val *v, tn_err *err)
@@ -106,7 +73,7 @@ tn_rc cells_put(const tn_host *host, struct cells *c, const tn_val *v, tn_err *e
             err, TN_E_LIMIT,
             "the result is larger than max_result; ask for fewer rows or use stream()");
     }
-    char *at = room(c, sizeof head + n);
+    char *at = chunks_room(&c->data, sizeof head + n);
     if (at == NULL) {
         return no_memory(host, err);
     }
@@ -141,8 +108,8 @@ static const char *read_cell(const char *at, tn_val *ret)
 
 void cells_first(const struct cells *c, tn_val *ret)
 {
-    if (c->first != NULL) {
-        read_cell(c->first->data, ret);
+    if (c->data.first != NULL) {
+        read_cell(c->data.first->data, ret);
     }
 }
 
@@ -150,7 +117,7 @@ static tn_rc emit_rows(const struct cells *c, tn_val *row, tn_sink *sink)
 {
     uint32_t i = 0;
     tn_rc rc = TN_OK;
-    for (const struct cells_chunk *k = c->first; rc == TN_OK && k != NULL; k = k->next) {
+    for (const struct chunk *k = c->data.first; rc == TN_OK && k != NULL; k = k->next) {
         for (const char *at = k->data, *end = at + k->n; rc == TN_OK && at < end;) {
             at = read_cell(at, &row[i]);
             if (++i == c->ncols) { /* chunks may end inside a row; they live until all is told */

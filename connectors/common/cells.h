@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows in memory, put in cell by cell and described to a sink as a table. Compiled into each plugin that names it. */
 #pragma once
+#include "common/chunks.h"
+
 #include <tenon/tenon.h>
 
-struct cells_chunk;
 struct cells {
     tn_col *cols; /* owned, with their names */
     uint32_t ncols;
-    struct cells_chunk *first, *last;
+    struct chunks data;
     uint64_t put; /* cells */
     size_t bytes, max;
 };

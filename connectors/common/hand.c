@@ -22,6 +22,7 @@ struct hand {
     pthread_cond_t wake, back;
     struct hand_job *job;
     bool quit, abandoned, gone;
+    bool canceled; /* the job under way */
     int refs;
 };
 
@@ -46,6 +47,7 @@ static void unref(struct hand *h) /* unlocks */
 static void *run(void *arg)
 {
     struct hand *h = arg;
+    pthread_setname_np(pthread_self(), "hand");
     pthread_mutex_lock(&h->mutex);
     for (;;) {
         while (h->job == NULL && !h->quit) {
@@ -104,16 +106,29 @@ tn_rc hand_start(const tn_host *host, const struct hand_ops *ops, void *conn, st
     return TN_OK;
 }
 
-/* Until the job is done or the moment has come; the mutex is held. */
-static bool await(struct hand *h, uint64_t until_ns)
+/* Until the job is done, the moment has come or, as long as `patient` is not set, somebody cancels; the mutex is held. */
+static bool await(struct hand *h, uint64_t until_ns, bool patient)
 {
     struct timespec t = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     int rc = 0;
-    while (h->job != NULL && rc != ETIMEDOUT) {
+    while (h->job != NULL && rc != ETIMEDOUT && (patient || !h->canceled)) {
         rc = until_ns != 0 ? pthread_cond_timedwait(&h->back, &h->mutex, &t)
                            : pthread_cond_wait(&h->back, &h->mutex);
     }
     return h->job == NULL;
+}
+
+static tn_rc late(const struct hand *h, bool opening, bool canceled, tn_err *err)
+{
+    tn_rc rc = h->host->fail(
+        err, canceled ? TN_E_CANCELED : TN_E_TIMEOUT, "%s",
+        canceled  ? "the call was canceled, and with it what it waited for"
+        : opening ? "TCP: the server accepted or dropped the connection and did not answer in time"
+                  : h->ops->late);
+    if (err != NULL) {
+        err->flags |= opening ? TN_ERR_RETRY : TN_ERR_CONN_BROKEN;
+    }
+    return rc;
 }
 
 tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool opening, tn_err *err)
@@ -126,22 +141,20 @@ tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool o
     job->err = (tn_err)TN_ERR_INIT;
     pthread_mutex_lock(&h->mutex);
     h->job = job;
+    h->canceled = false;
     pthread_cond_signal(&h->wake);
-    bool timely = await(h, deadline_ns), back = timely;
+    bool timely = await(h, deadline_ns, false), back = timely, canceled = !timely && h->canceled;
     if (!timely && !opening) {
         pthread_mutex_unlock(&h->mutex);
         h->ops->stop(h->conn);
         pthread_mutex_lock(&h->mutex);
-        back = await(h, h->host->now_ns() + GRACE_NS);
+        back = await(h, h->host->now_ns() + GRACE_NS, true);
     }
     h->abandoned = !back;
     pthread_mutex_unlock(&h->mutex);
     tn_rc rc = back ? job->rc : TN_OK;
     if (!timely) {
-        rc = h->host->fail(err, TN_E_TIMEOUT, "%s", h->ops->late);
-        if (err != NULL) {
-            err->flags |= TN_ERR_CONN_BROKEN | (opening ? TN_ERR_RETRY : 0);
-        }
+        rc = late(h, opening, canceled, err);
     } else if (rc != TN_OK && err != NULL) {
         *err = job->err;
     }
@@ -151,12 +164,12 @@ tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool o
     return rc;
 }
 
-bool hand_busy(struct hand *h)
+void hand_cancel(struct hand *h)
 {
     pthread_mutex_lock(&h->mutex);
-    bool busy = h->job != NULL;
+    h->canceled = h->job != NULL;
+    pthread_cond_signal(&h->back);
     pthread_mutex_unlock(&h->mutex);
-    return busy;
 }
 
 void hand_end(struct hand *h)

@@ -14,7 +14,7 @@ struct hand_job {
     tn_err err;
 };
 struct hand_ops {
-    void (*stop)(void *conn);    /* any thread, while work() runs: it shall come back soon */
+    void (*stop)(void *conn); /* the caller's thread, while work() runs: it shall come back soon */
     void (*goodbye)(void *conn); /* in the thread, at its end: says goodbye to the peer */
     void (*free)(void *conn);    /* the last one: of the memory */
     const char *late;            /* what to say when a job was late: the text of an error */
@@ -24,12 +24,13 @@ struct hand;
 /* The connection belongs to the thread afterwards and is given back to ops->free; on failure it stays the caller's. */
 tn_rc hand_start(const tn_host *host, const struct hand_ops *ops, void *conn, struct hand **ret,
                  tn_err *err);
-/* Runs a job in the thread until the deadline; then it is stopped, and when that does not help at once the job is left
- * behind. TN_OK: the job is the caller's again; otherwise it is gone or will be, and after TN_E_TIMEOUT the connection must
- * not be used again (TN_ERR_CONN_BROKEN). `opening`: there is nothing to stop yet, late jobs are left behind at once. */
+/* Runs a job in the thread until the deadline or hand_cancel(); then it is stopped, and when that does not help at once the
+ * job is left behind. TN_OK: the job is the caller's again; otherwise it is gone or will be. Late is TN_E_TIMEOUT or
+ * TN_E_CANCELED, and the connection must not be used again (TN_ERR_CONN_BROKEN). `opening`: there is nothing to stop yet,
+ * late jobs are left behind at once, and another attempt may be made (TN_ERR_RETRY). */
 tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool opening,
               tn_err *err);
-/* A job of this connection is under way. Any thread. */
-bool hand_busy(struct hand *h);
+/* Any thread: hand_do(), if a job is under way, comes back soon with TN_E_CANCELED. */
+void hand_cancel(struct hand *h);
 /* Ends the thread, which says goodbye; waits for it only a moment. The connection must not be used any more. */
 void hand_end(struct hand *h);

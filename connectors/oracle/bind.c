@@ -168,11 +168,11 @@ tn_rc ora_bind(struct ora_conn *c, const struct ora_values *in, uint32_t k, uint
     }
     if (dpiConn_newVar(c->dpi, size > LARGE ? kinds[all].large : kinds[all].type, kinds[all].native,
                        count, size, 1, 0, NULL, &var, &data) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (put(var, data, i, all, &in->v[(size_t)(first + i) * in->n + k]) != DPI_SUCCESS) {
-            tn_rc rc = ora_error(c, err);
+            tn_rc rc = ora_error(err);
             dpiVar_release(var);
             return rc;
         }

@@ -54,9 +54,6 @@ tn_rc ora_do(struct ora_conn *c, struct ora_job *job, uint64_t deadline_ns, tn_e
     tn_rc rc = hand_do(c->hand, &job->base, deadline_ns, !atomic_load(&c->open), &mine);
     if (rc != TN_OK) {
         c->broken = c->broken || (mine.flags & TN_ERR_CONN_BROKEN) != 0;
-        if (rc == TN_E_TIMEOUT && atomic_load(&c->canceled)) {
-            mine.rc = rc = TN_E_CANCELED;
-        }
         if (err != NULL) {
             *err = mine;
         }
@@ -69,7 +66,7 @@ tn_rc ora_do(struct ora_conn *c, struct ora_job *job, uint64_t deadline_ns, tn_e
 static tn_rc work_open(void *conn, struct hand_job *base, tn_err *err)
 {
     struct ora_conn *c = conn;
-    const struct ora_conf *conf = c->inst->conf;
+    const struct ora_conf *conf = &c->conf;
     struct ora_job *job = (struct ora_job *)base;
     dpiContext *context = NULL;
     dpiCommonCreateParams common;
@@ -81,7 +78,7 @@ static tn_rc work_open(void *conn, struct hand_job *base, tn_err *err)
     }
     if (dpiContext_initCommonCreateParams(context, &common) != DPI_SUCCESS ||
         dpiContext_initConnCreateParams(context, &create) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     const char *password = conf->password.s != NULL ? conf->password.s : "";
     common.createMode = DPI_MODE_CREATE_THREADED;
@@ -121,10 +118,51 @@ static void goodbye(void *conn)
     }
 }
 
+static void conn_free(void *conn)
+{
+    struct ora_conn *c = conn;
+    if (c->texts != NULL) {
+        explicit_bzero(c->texts, c->texts_len); /* the password is one of them */
+    }
+    free(c->texts);
+    free(c);
+}
+
+static struct ora_conn *conn_new(const struct ora_conf *conf, tn_err *err)
+{
+    struct ora_conn *c = calloc(1, sizeof *c);
+    const char **const texts[] = {&c->conf.host,        &c->conf.user,   &c->conf.database,
+                                  &c->conf.sid,         &c->conf.dsn,    &c->conf.charset,
+                                  &c->conf.application, &c->conf.tls,    &c->conf.wallet,
+                                  &c->conf.server,      &c->conf.client, &c->conf.password.s};
+    const size_t n = sizeof texts / sizeof *texts;
+    if (c != NULL) {
+        c->conf = *conf;
+        for (size_t i = 0; i < n; i++) {
+            c->texts_len += *texts[i] != NULL ? strlen(*texts[i]) + 1 : 0;
+        }
+        c->texts = malloc(c->texts_len + 1);
+    }
+    if (c == NULL || c->texts == NULL) {
+        free(c);
+        ora_host->fail(err, TN_E_NOMEM, "no memory for a connection");
+        return NULL;
+    }
+    char *at = c->texts;
+    for (size_t i = 0; i < n; i++) {
+        if (*texts[i] != NULL) {
+            size_t len = strlen(*texts[i]) + 1;
+            *texts[i] = memcpy(at, *texts[i], len);
+            at += len;
+        }
+    }
+    return c;
+}
+
 static const struct hand_ops hand_ops = {
     .stop = stop,
     .goodbye = goodbye,
-    .free = free,
+    .free = conn_free,
     .late = "it did not end in time and was stopped",
 };
 
@@ -145,26 +183,19 @@ tn_rc ora_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
         rc = net_resolve(ora_host, o->conf->host, (uint16_t)o->conf->port, deadline_ns, &addrs,
                          err);
     }
-    struct ora_conn *c = rc == TN_OK ? calloc(1, sizeof *c) : NULL;
+    struct ora_conn *c = rc == TN_OK ? conn_new(o->conf, err) : NULL;
     if (c == NULL) {
         ora_job_free(&job->base);
-        return rc != TN_OK ? rc : ora_host->fail(err, TN_E_NOMEM, "no memory for a connection");
+        return rc != TN_OK ? rc : TN_E_NOMEM;
     }
-    c->inst = o;
     rc = hand_start(ora_host, &hand_ops, c, &c->hand, err);
     if (rc != TN_OK) {
-        free(c);
+        conn_free(c);
         ora_job_free(&job->base);
         return rc;
     }
     rc = ora_do(c, job, deadline_ns, err);
     if (rc != TN_OK) {
-        if (rc == TN_E_TIMEOUT && err != NULL && err->native == 0) {
-            ora_host->fail(
-                err, rc,
-                "TCP: the server accepted or dropped the connection and did not answer in time");
-            err->flags = TN_ERR_RETRY;
-        }
         hand_end(c->hand);
         return rc;
     }
@@ -182,12 +213,8 @@ void ora_close(void *inst, void *conn, uint32_t why)
 
 void ora_cancel(void *inst, void *conn)
 {
-    struct ora_conn *c = conn;
     (void)inst;
-    if (hand_busy(c->hand)) {
-        atomic_store(&c->canceled, true);
-        stop(c);
-    }
+    hand_cancel(((struct ora_conn *)conn)->hand);
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------ */
@@ -197,7 +224,7 @@ static tn_rc work_end(void *conn, struct hand_job *base, tn_err *err)
     struct ora_conn *c = conn;
     int rc = ((struct ora_job *)base)->method == ORA_COMMIT ? dpiConn_commit(c->dpi)
                                                             : dpiConn_rollback(c->dpi);
-    return rc == DPI_SUCCESS ? TN_OK : ora_error(c, err);
+    return rc == DPI_SUCCESS ? TN_OK : ora_error(err);
 }
 
 tn_rc ora_transact(struct ora_conn *c, uint32_t method, uint64_t deadline_ns, tn_err *err)
@@ -227,11 +254,10 @@ tn_rc ora_reset(void *inst, void *conn, tn_err *err)
 {
     struct ora_conn *c = conn;
     (void)inst;
-    if (c->streaming || c->broken || c->dirty || atomic_load(&c->canceled) ||
-        c->inst->conf->fresh_session) {
+    if (c->streaming || c->broken || c->dirty || c->conf.fresh_session) {
         return ora_host->fail(err, TN_E_UNAVAIL, "%s",
                               c->dirty ? "its statements may have changed the session"
-                              : c->inst->conf->fresh_session
+                              : c->conf.fresh_session
                                   ? "fresh_session is on"
                                   : "a stream was not read to its end, or a statement was stopped");
     }

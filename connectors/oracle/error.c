@@ -119,7 +119,7 @@ static void finish(tn_err *err, const dpiErrorInfo *info, uint32_t flags)
     }
 }
 
-tn_rc ora_error(struct ora_conn *c, tn_err *err)
+tn_rc ora_error(tn_err *err)
 {
     dpiErrorInfo info = {.message = "the client library says nothing"};
     uint32_t flags = 0;
@@ -127,9 +127,6 @@ tn_rc ora_error(struct ora_conn *c, tn_err *err)
     int own = own_code(&info);
     tn_rc rc = own != 0 ? classify(own, &flags) : classify(info.code, &flags);
     unwrap(&info);
-    if (rc == TN_E_TIMEOUT && atomic_load(&c->canceled)) {
-        rc = TN_E_CANCELED;
-    }
     rc = ora_host->fail(err, rc, "%.*s", told(&info), info.message);
     finish(err, &info, flags);
     return rc;

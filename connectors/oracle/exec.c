@@ -63,10 +63,10 @@ tn_rc ora_prepare(struct ora_conn *c, struct ora_job *job, dpiStmt **ret, dpiStm
     tell_label(c, job->label);
     if (dpiConn_prepareStmt(c->dpi, 0, job->sql, (uint32_t)job->sql_len, NULL, 0, &stmt) !=
         DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     if (dpiStmt_getInfo(stmt, ret_info) != DPI_SUCCESS) {
-        tn_rc rc = ora_error(c, err);
+        tn_rc rc = ora_error(err);
         dpiStmt_release(stmt);
         return rc;
     }
@@ -82,7 +82,7 @@ static tn_rc bind_all(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn
         job->names ==
             NULL) { /* the statement has placeholders of its own; surplus values are ignored */
         if (dpiStmt_getBindCount(stmt, &wanted) != DPI_SUCCESS) {
-            return ora_error(c, err);
+            return ora_error(err);
         }
         n = wanted < n ? wanted : n;
     }
@@ -95,7 +95,7 @@ static tn_rc bind_all(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn
         int bound = job->names != NULL ? dpiStmt_bindByName(stmt, job->names[i],
                                                             (uint32_t)strlen(job->names[i]), var)
                                        : dpiStmt_bindByPos(stmt, i + 1, var);
-        rc = bound == DPI_SUCCESS ? TN_OK : ora_error(c, err);
+        rc = bound == DPI_SUCCESS ? TN_OK : ora_error(err);
         dpiVar_release(var);
         if (rc != TN_OK) {
             return rc;
@@ -111,8 +111,8 @@ static tn_rc start(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_er
     if (rc != TN_OK) {
         return rc;
     }
-    dpiStmt_setPrefetchRows(stmt, (uint32_t)c->inst->conf->prefetch_rows);
-    return dpiStmt_execute(stmt, ora_mode(c), NULL) == DPI_SUCCESS ? TN_OK : ora_error(c, err);
+    dpiStmt_setPrefetchRows(stmt, (uint32_t)c->conf.prefetch_rows);
+    return dpiStmt_execute(stmt, ora_mode(c), NULL) == DPI_SUCCESS ? TN_OK : ora_error(err);
 }
 
 static tn_rc read_all(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_err *err)
@@ -127,11 +127,11 @@ static tn_rc read_all(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn
     return rc;
 }
 
-static tn_rc count(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_err *err)
+static tn_rc count(struct ora_job *job, dpiStmt *stmt, tn_err *err)
 {
     uint64_t n = 0;
     if (dpiStmt_getRowCount(stmt, &n) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     job->affected = (int64_t)n;
     return TN_OK;
@@ -154,7 +154,7 @@ tn_rc ora_exec(void *conn, struct hand_job *base, tn_err *err)
     if (rc == TN_OK && info.isQuery && job->method == ORA_QUERY) {
         rc = read_all(c, job, stmt, err);
     } else if (rc == TN_OK && info.isDML && !job->many) {
-        rc = count(c, job, stmt, err);
+        rc = count(job, stmt, err);
     }
     ora_out_release(job);
     dpiStmt_release(stmt);

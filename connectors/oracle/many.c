@@ -34,7 +34,7 @@ static tn_rc bind_rows(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, u
         if (rc != TN_OK) {
             return rc;
         }
-        rc = dpiStmt_bindByPos(stmt, k + 1, var) == DPI_SUCCESS ? TN_OK : ora_error(c, err);
+        rc = dpiStmt_bindByPos(stmt, k + 1, var) == DPI_SUCCESS ? TN_OK : ora_error(err);
         dpiVar_release(var);
         if (rc != TN_OK) {
             return rc;
@@ -44,12 +44,11 @@ static tn_rc bind_rows(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, u
 }
 
 /* Those of the array's rows that the server refused, as rows of the result. */
-static tn_rc take_errors(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, uint32_t first,
-                         tn_err *err)
+static tn_rc take_errors(struct ora_job *job, dpiStmt *stmt, uint32_t first, tn_err *err)
 {
     uint32_t n = 0;
     if (dpiStmt_getBatchErrorCount(stmt, &n) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     dpiErrorInfo *infos = n != 0 ? calloc(n, sizeof *infos) : NULL;
     tn_rc rc = TN_OK;
@@ -57,7 +56,7 @@ static tn_rc take_errors(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt,
         return ora_host->fail(err, TN_E_NOMEM, "no memory for the errors of %u rows", n);
     }
     if (n != 0 && dpiStmt_getBatchErrors(stmt, n, infos) != DPI_SUCCESS) {
-        rc = ora_error(c, err);
+        rc = ora_error(err);
     }
     for (uint32_t i = 0; rc == TN_OK && i < n; i++) {
         const tn_val cells[] = {
@@ -76,7 +75,7 @@ static tn_rc take_errors(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt,
 static tn_rc prepare_errors(struct ora_conn *c, struct ora_job *job, tn_err *err)
 {
     static const char *const names[] = {"row", "code", "message"};
-    tn_rc rc = cells_init(ora_host, &job->rows, 3, (size_t)c->inst->conf->max_result.n, err);
+    tn_rc rc = cells_init(ora_host, &job->rows, 3, (size_t)c->conf.max_result.n, err);
     for (uint32_t i = 0; rc == TN_OK && i < 3; i++) {
         rc = cells_name(ora_host, &job->rows, i, names[i], strlen(names[i]),
                         i < 2 ? TN_T_INT : TN_T_STR, err);
@@ -85,11 +84,11 @@ static tn_rc prepare_errors(struct ora_conn *c, struct ora_job *job, tn_err *err
 }
 
 /* Which row it was that the server refused. */
-static tn_rc refused_row(struct ora_conn *c, dpiStmt *stmt, uint32_t first, tn_err *err)
+static tn_rc refused_row(dpiStmt *stmt, uint32_t first, tn_err *err)
 {
     uint64_t done = 0;
     tn_err said = TN_ERR_INIT;
-    tn_rc rc = ora_error(c, &said);
+    tn_rc rc = ora_error(&said);
     if (dpiStmt_getRowCount(stmt, &done) == DPI_SUCCESS && err != NULL) {
         *err = said;
         snprintf(err->msg, sizeof err->msg, "row %llu: %.440s", (unsigned long long)(first + done),
@@ -110,16 +109,16 @@ tn_rc ora_many(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_err *e
                                                job->keep_errors ? DPI_MODE_EXEC_BATCH_ERRORS
                                                                 : DPI_MODE_EXEC_DEFAULT,
                                                count) != DPI_SUCCESS) {
-            rc = refused_row(c, stmt, first, err);
+            rc = refused_row(stmt, first, err);
         }
-        rc = rc == TN_OK && job->keep_errors ? take_errors(c, job, stmt, first, err) : rc;
+        rc = rc == TN_OK && job->keep_errors ? take_errors(job, stmt, first, err) : rc;
         if (rc == TN_OK && dpiStmt_getRowCount(stmt, &n) != DPI_SUCCESS) {
-            rc = ora_error(c, err);
+            rc = ora_error(err);
         }
         job->affected += (int64_t)n;
     }
     if (rc == TN_OK && !c->transaction && dpiConn_commit(c->dpi) != DPI_SUCCESS) {
-        rc = ora_error(c, err);
+        rc = ora_error(err);
     }
     return rc;
 }

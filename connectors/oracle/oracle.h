@@ -67,7 +67,9 @@ struct ora_job {
     bool end;
 };
 struct ora_conn {
-    struct ora *inst;
+    struct ora_conf conf; /* its own: the thread may outlive the instance */
+    char *texts;          /* of conf */
+    size_t texts_len;
     struct hand *hand;
     /* Of the thread. */
     dpiConn *dpi;
@@ -75,7 +77,7 @@ struct ora_conn {
     char label[ORA_LABEL_MAX + 1];
     /* Of the caller, while no job runs; the thread sets dirty. */
     bool streaming, broken, dirty, transaction;
-    atomic_bool open, canceled, stopped;
+    atomic_bool open, stopped;
 };
 enum {
     ORA_QUERY = 1,
@@ -160,11 +162,11 @@ tn_rc ora_rows_fetch(struct ora_conn *c, struct ora_query *q, struct cells *to, 
                      bool *ret_end, tn_err *err);
 void ora_rows_close(struct ora_query *q); /* all but the statement */
 /* A value as the client library gave it. *scratch holds what it points to; freed by the caller. */
-tn_rc ora_cell(struct ora_conn *c, const dpiDataTypeInfo *type, const dpiData *data, size_t max,
-               tn_val *ret, char **scratch, tn_err *err);
+tn_rc ora_cell(const dpiDataTypeInfo *type, const dpiData *data, size_t max, tn_val *ret,
+               char **scratch, tn_err *err);
 
 /* ---- error.c ---- */
 /* What the library has just told in this thread. */
-tn_rc ora_error(struct ora_conn *c, tn_err *err);
+tn_rc ora_error(tn_err *err);
 /* …of a connection that could not be made: the step, and what to do. */
 tn_rc ora_refused(const struct ora_conf *conf, const dpiErrorInfo *info, tn_err *err);

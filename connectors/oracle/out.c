@@ -56,11 +56,11 @@ tn_rc ora_out_bind(struct ora_conn *c, struct ora_job *job, dpiStmt *stmt, tn_er
         dpiData *data = NULL;
         if (dpiConn_newVar(c->dpi, kinds[o->kind].type, kinds[o->kind].native, 1,
                            kinds[o->kind].size, 1, 0, NULL, &o->var, &data) != DPI_SUCCESS) {
-            return ora_error(c, err);
+            return ora_error(err);
         }
         o->data = data;
         if (dpiStmt_bindByName(stmt, o->name, (uint32_t)strlen(o->name), o->var) != DPI_SUCCESS) {
-            return ora_error(c, err);
+            return ora_error(err);
         }
     }
     return TN_OK;
@@ -92,11 +92,11 @@ static tn_rc take_cursor(struct ora_conn *c, struct ora_out *o, const dpiData *d
 static tn_rc take_value(struct ora_conn *c, struct ora_out *o, const dpiData *data, tn_err *err)
 {
     dpiDataTypeInfo type = {.oracleTypeNum = kinds[o->kind].type, .scale = -127};
-    size_t max = (size_t)c->inst->conf->max_result.n;
+    size_t max = (size_t)c->conf.max_result.n;
     char *scratch = NULL;
     tn_val v;
     tn_rc rc = cells_init(ora_host, &o->rows, 1, 0, err);
-    rc = rc == TN_OK ? ora_cell(c, &type, data, max, &v, &scratch, err) : rc;
+    rc = rc == TN_OK ? ora_cell(&type, data, max, &v, &scratch, err) : rc;
     rc = rc == TN_OK ? cells_put(ora_host, &o->rows, &v, err) : rc;
     free(scratch);
     return rc;
@@ -112,7 +112,7 @@ tn_rc ora_out_take(struct ora_conn *c, struct ora_job *job, bool returning, tn_e
         uint32_t n = 1;
         if (returning) { /* RETURNING … INTO: of no row nothing, of several only a block can tell */
             if (dpiVar_getReturnedData(o->var, 0, &n, &rows) != DPI_SUCCESS) {
-                return ora_error(c, err);
+                return ora_error(err);
             }
             data = n != 0 ? rows : &none;
         }

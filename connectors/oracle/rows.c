@@ -87,13 +87,13 @@ static tn_rc unknown_type(const dpiQueryInfo *info, tn_err *err)
                           info->name, what);
 }
 
-static tn_rc describe(struct ora_conn *c, struct ora_query *q, size_t *ret_width, tn_err *err)
+static tn_rc describe(struct ora_query *q, size_t *ret_width, tn_err *err)
 {
     tn_rc rc = TN_OK;
     for (uint32_t i = 0; rc == TN_OK && i < q->ncols; i++) {
         dpiQueryInfo info;
         if (dpiStmt_getQueryInfo(q->stmt, i + 1, &info) != DPI_SUCCESS) {
-            return ora_error(c, err);
+            return ora_error(err);
         }
         size_t t = type_index(info.typeInfo.oracleTypeNum);
         if (t == sizeof types / sizeof *types) {
@@ -111,19 +111,19 @@ tn_rc ora_rows_open(struct ora_conn *c, dpiStmt *stmt, struct ora_query *ret, tn
     struct ora_query q = {.stmt = stmt};
     size_t width = 1;
     if (dpiStmt_getNumQueryColumns(stmt, &q.ncols) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
-    tn_rc rc = cells_init(ora_host, &q.shape, q.ncols, (size_t)c->inst->conf->max_result.n, err);
+    tn_rc rc = cells_init(ora_host, &q.shape, q.ncols, (size_t)c->conf.max_result.n, err);
     q.cols = calloc((size_t)q.ncols + 1, sizeof *q.cols);
     if (rc == TN_OK && q.cols == NULL) {
         rc = ora_host->fail(err, TN_E_NOMEM, "no memory for the result");
     }
-    rc = rc == TN_OK ? describe(c, &q, &width, err) : rc;
-    uint32_t n = (uint32_t)c->inst->conf->array_size;
+    rc = rc == TN_OK ? describe(&q, &width, err) : rc;
+    uint32_t n = (uint32_t)c->conf.array_size;
     n = width * n > ARRAY_BYTES ? (uint32_t)(ARRAY_BYTES / width) : n;
     n = n < 1 ? 1 : n;
     if (rc == TN_OK && dpiStmt_setFetchArraySize(stmt, n) != DPI_SUCCESS) {
-        rc = ora_error(c, err);
+        rc = ora_error(err);
     }
     for (uint32_t i = 0; rc == TN_OK && i < q.ncols; i++) {
         struct ora_column *col = &q.cols[i];
@@ -131,7 +131,7 @@ tn_rc ora_rows_open(struct ora_conn *c, dpiStmt *stmt, struct ora_query *ret, tn
                 c->dpi, col->type.oracleTypeNum, types[type_index(col->type.oracleTypeNum)].native,
                 n, col->type.clientSizeInBytes, 1, 0, NULL, &col->var, &col->data) != DPI_SUCCESS ||
             dpiStmt_define(stmt, i + 1, col->var) != DPI_SUCCESS) {
-            rc = ora_error(c, err);
+            rc = ora_error(err);
         }
     }
     if (rc != TN_OK) {
@@ -206,20 +206,20 @@ static void text_value(tn_val *ret, const char *p, size_t n)
 }
 
 /* A large value, whole: a part of a character set of several bytes would need to know where its characters end. */
-static tn_rc large(struct ora_conn *c, const dpiDataTypeInfo *type, dpiLob *lob, size_t max,
-                   tn_val *ret, char **scratch, tn_err *err)
+static tn_rc large(const dpiDataTypeInfo *type, dpiLob *lob, size_t max, tn_val *ret,
+                   char **scratch, tn_err *err)
 {
     uint64_t size = 0, room = 0;
     bool binary = type->oracleTypeNum == DPI_ORACLE_TYPE_BLOB;
     if (dpiLob_getSize(lob, &size) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     if (size > max) {
         return ora_host->fail(err, TN_E_LIMIT, "a value of %llu is larger than max_result",
                               (unsigned long long)size);
     }
     if (dpiLob_getBufferSize(lob, size, &room) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     char *buf = malloc((size_t)room + 1);
     if (buf == NULL) {
@@ -228,7 +228,7 @@ static tn_rc large(struct ora_conn *c, const dpiDataTypeInfo *type, dpiLob *lob,
     }
     *scratch = buf;
     if (size != 0 && dpiLob_readBytes(lob, 1, size, buf, &room) != DPI_SUCCESS) {
-        return ora_error(c, err);
+        return ora_error(err);
     }
     room = size == 0 ? 0 : room;
     if (room > max || room > UINT32_MAX) {
@@ -256,8 +256,8 @@ static tn_rc months(const dpiIntervalYM *i, tn_val *ret, char **scratch, tn_err 
     return TN_OK;
 }
 
-tn_rc ora_cell(struct ora_conn *c, const dpiDataTypeInfo *type, const dpiData *data, size_t max,
-               tn_val *ret, char **scratch, tn_err *err)
+tn_rc ora_cell(const dpiDataTypeInfo *type, const dpiData *data, size_t max, tn_val *ret,
+               char **scratch, tn_err *err)
 {
     const dpiIntervalDS *s = &data->value.asIntervalDS;
     const char *text = NULL;
@@ -290,12 +290,12 @@ tn_rc ora_cell(struct ora_conn *c, const dpiDataTypeInfo *type, const dpiData *d
         return months(&data->value.asIntervalYM, ret, scratch, err);
     case DPI_NATIVE_TYPE_ROWID:
         if (dpiRowid_getStringValue(data->value.asRowid, &text, &n) != DPI_SUCCESS) {
-            return ora_error(c, err);
+            return ora_error(err);
         }
         *ret = (tn_val){.type = TN_T_STR, .n = n, .u.s = text};
         return TN_OK;
     case DPI_NATIVE_TYPE_LOB:
-        return large(c, type, data->value.asLOB, max, ret, scratch, err);
+        return large(type, data->value.asLOB, max, ret, scratch, err);
     default:
         break;
     }
@@ -322,7 +322,7 @@ static tn_rc take_row(struct ora_conn *c, struct ora_query *q, uint32_t row, str
     for (uint32_t i = 0; rc == TN_OK && i < q->ncols; i++) {
         tn_val v;
         char *scratch = NULL;
-        rc = ora_cell(c, &q->cols[i].type, &q->cols[i].data[row], q->shape.max, &v, &scratch, err);
+        rc = ora_cell(&q->cols[i].type, &q->cols[i].data[row], q->shape.max, &v, &scratch, err);
         rc = rc == TN_OK ? cells_put(ora_host, to, &v, err) : rc;
         free(scratch);
     }
@@ -345,7 +345,7 @@ tn_rc ora_rows_fetch(struct ora_conn *c, struct ora_query *q, struct cells *to, 
         uint32_t first = 0, n = 0;
         if (dpiStmt_fetchRows(q->stmt, want > UINT32_MAX ? UINT32_MAX : (uint32_t)want, &first, &n,
                               &more) != DPI_SUCCESS) {
-            return ora_error(c, err);
+            return ora_error(err);
         }
         for (uint32_t i = 0; rc == TN_OK && i < n; i++) {
             rc = take_row(c, q, first + i, to, err);

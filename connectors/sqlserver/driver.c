@@ -3,6 +3,7 @@
  * takes the names of authorities from nowhere else, a section of a configuration file that only this process has. */
 #include "sqlserver.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -102,11 +102,9 @@ tn_rc ss_error(struct ss_conn *c, SQLSMALLINT kind, SQLHANDLE handle, tn_err *er
         is_dead(c)) {
         rc = TN_E_UNAVAIL;
         flags = TN_ERR_CONN_BROKEN;
-    } else if (strcmp(state, "HYT00") == 0 || strcmp(state, "HYT01") == 0 || code == 20003) {
+    } else if (strcmp(state, "HYT00") == 0 || strcmp(state, "HYT01") == 0 ||
+               strcmp(state, "HY008") == 0 || code == 20003) {
         rc = TN_E_TIMEOUT;
-        flags = TN_ERR_CONN_BROKEN;
-    } else if (strcmp(state, "HY008") == 0) {
-        rc = atomic_load(&c->canceled) ? TN_E_CANCELED : TN_E_TIMEOUT;
         flags = TN_ERR_CONN_BROKEN;
     } else if (strcmp(state, "07002") == 0) {
         rc = TN_E_INVAL;

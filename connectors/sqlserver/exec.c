@@ -24,10 +24,10 @@ void ss_stmt_done(struct ss_conn *c)
 
 static tn_rc start(struct ss_conn *c, struct ss_job *job, tn_err *err)
 {
+    SQLULEN seconds = ss_seconds(job);
     ss_stmt_done(c);
     SQLSetStmtAttr(c->stmt, SQL_ATTR_QUERY_TIMEOUT,
-                   (SQLPOINTER)(job->seconds != 0 ? job->seconds + EXTRA_SECONDS : 0),
-                   SQL_IS_UINTEGER);
+                   (SQLPOINTER)(seconds != 0 ? seconds + EXTRA_SECONDS : 0), SQL_IS_UINTEGER);
     for (uint32_t i = 0; i < job->nparams; i++) {
         struct ss_param *p = &job->params[i];
         void *at = p->big != NULL ? p->big : (void *)&p->u;
@@ -104,8 +104,10 @@ static tn_rc read_result(struct ss_conn *c, struct ss_rows **into, tn_err *err)
     return rc;
 }
 
-tn_rc ss_exec(struct ss_conn *c, struct ss_job *job, tn_err *err)
+tn_rc ss_exec(void *conn, struct hand_job *base, tn_err *err)
 {
+    struct ss_conn *c = conn;
+    struct ss_job *job = (struct ss_job *)base;
     struct ss_rows **into = &job->rows;
     tn_rc rc = start(c, job, err);
     while (rc == TN_OK) {
@@ -135,8 +137,10 @@ tn_rc ss_exec(struct ss_conn *c, struct ss_job *job, tn_err *err)
     return rc;
 }
 
-tn_rc ss_stream_start(struct ss_conn *c, struct ss_job *job, tn_err *err)
+tn_rc ss_stream_start(void *conn, struct hand_job *base, tn_err *err)
 {
+    struct ss_conn *c = conn;
+    struct ss_job *job = (struct ss_job *)base;
     SQLSMALLINT n = 0;
     tn_rc rc = start(c, job, err);
     while (rc == TN_OK) {
@@ -158,8 +162,10 @@ tn_rc ss_stream_start(struct ss_conn *c, struct ss_job *job, tn_err *err)
     return rc;
 }
 
-tn_rc ss_stream_next(struct ss_conn *c, struct ss_job *job, tn_err *err)
+tn_rc ss_stream_next(void *conn, struct hand_job *base, tn_err *err)
 {
+    struct ss_conn *c = conn;
+    struct ss_job *job = (struct ss_job *)base;
     tn_rc rc = TN_OK;
     if (c->stream == NULL) { /* a statement without a result */
         job->end = true;

@@ -96,7 +96,6 @@ static tn_rc fill(struct ss_job *job, struct ss_conn *c, uint32_t method, tn_str
         t.sql = NULL;
         c->dirty = c->dirty || ss_leaves_state(job->sql, job->sql_len);
     }
-    job->work = method == SS_STREAM_START ? ss_stream_start : ss_exec;
     job->all = method == SS_QUERY_ALL;
     job->drop = method == SS_NON_QUERY || method == SS_CHECK;
     sql_text_finish(&t);
@@ -106,7 +105,6 @@ static tn_rc fill(struct ss_job *job, struct ss_conn *c, uint32_t method, tn_str
 static tn_rc next(struct ss_job *job, const tn_args *a)
 {
     int64_t size = a->npos > 0 && a->pos[0].type == TN_T_INT ? a->pos[0].u.i : 1000;
-    job->work = ss_stream_next;
     job->max = size > 0 && size <= 100000 ? (uint64_t)size : 1000;
     return TN_OK;
 }
@@ -133,18 +131,22 @@ static tn_rc prepare(struct ss_job *job, struct ss_conn *c, uint32_t method, con
 static tn_rc work(struct ss_conn *c, uint32_t method, const tn_args *args, uint64_t deadline_ns,
                   struct ss_job **ret, tn_err *err)
 {
-    struct ss_job *job = calloc(1, sizeof *job);
+    struct ss_job *job = ss_job_new(method == SS_STREAM_START  ? ss_stream_start
+                                    : method == SS_STREAM_NEXT ? ss_stream_next
+                                                               : ss_exec,
+                                    err);
     if (job == NULL) {
-        return ss_host->fail(err, TN_E_NOMEM, "no memory for the statement");
+        return TN_E_NOMEM;
     }
     tn_rc rc = prepare(job, c, method, args, err);
     if (rc != TN_OK) {
-        ss_job_free(job);
+        ss_job_free(&job->base);
         return rc;
     }
-    rc = ss_do(c, job, deadline_ns, ret, err);
+    rc = ss_do(c, job, deadline_ns, err);
     c->streaming = rc == TN_OK &&
-                   (method == SS_STREAM_START || (method == SS_STREAM_NEXT && !(*ret)->end));
+                   (method == SS_STREAM_START || (method == SS_STREAM_NEXT && !job->end));
+    *ret = rc == TN_OK ? job : NULL;
     return rc;
 }
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK       262144
 #define ARRAY_BYTES 262144
 #define ARRAY_ROWS  256
 #define PIECE       65536 /* of a large value */
@@ -136,39 +135,12 @@ void ss_rows_free(struct ss_rows *rows)
             free(rows->cols[i].lens);
         }
         free(rows->cols);
-        for (struct ss_chunk *k = rows->first, *after; k != NULL; k = after) {
-            after = k->next;
-            free(k);
-        }
+        chunks_finish(&rows->data);
         free(rows);
     }
 }
 
 /* ---- cells ------------------------------------------------------------------------------------------- */
-
-static char *room(struct ss_rows *rows, size_t need)
-{
-    struct ss_chunk *k = rows->last;
-    if (k == NULL || k->cap - k->n < need) {
-        size_t cap = need > CHUNK ? need : CHUNK;
-        k = malloc(sizeof *k + cap);
-        if (k == NULL) {
-            return NULL;
-        }
-        k->next = NULL;
-        k->n = 0;
-        k->cap = cap;
-        if (rows->last != NULL) {
-            rows->last->next = k;
-        } else {
-            rows->first = k;
-        }
-        rows->last = k;
-    }
-    char *at = k->data + k->n;
-    k->n += need;
-    return at;
-}
 
 static tn_rc keep(struct ss_conn *c, struct ss_rows *rows, const void *data, int64_t n, tn_err *err)
 {
@@ -179,7 +151,7 @@ static tn_rc keep(struct ss_conn *c, struct ss_rows *rows, const void *data, int
         return ss_host->fail(err, TN_E_LIMIT,
                              "the result is larger than max_result; use TOP or stream()");
     }
-    char *at = room(rows, need);
+    char *at = chunks_room(&rows->data, need);
     if (at == NULL) {
         return ss_host->fail(err, TN_E_NOMEM, "no memory for the result");
     }
@@ -362,7 +334,7 @@ static tn_rc emit_rows(const struct ss_rows *rows, tn_val *cells, tn_sink *sink)
 {
     tn_rc rc = TN_OK;
     uint32_t i = 0;
-    for (const struct ss_chunk *k = rows->first; rc == TN_OK && k != NULL; k = k->next) {
+    for (const struct chunk *k = rows->data.first; rc == TN_OK && k != NULL; k = k->next) {
         for (const char *at = k->data, *end = at + k->n; rc == TN_OK && at < end;) {
             int32_t len;
             memcpy(&len, at, sizeof len);

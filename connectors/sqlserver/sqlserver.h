@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the SQL Server connector share. */
 #pragma once
+#include "common/chunks.h"
+#include "common/hand.h"
 #include "common/net.h"
 #include "common/sql_text.h"
 #include "state.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <sql.h>
 #include <sqlext.h>
@@ -51,15 +51,10 @@ struct ss_col {
     SQLLEN *lens;
 };
 /* Rows in memory: cells one after the other as a length (-1: NULL) and bytes. */
-struct ss_chunk {
-    struct ss_chunk *next;
-    size_t n, cap;
-    char data[];
-};
 struct ss_rows {
     struct ss_col *cols;
     uint32_t ncols;
-    struct ss_chunk *first, *last;
+    struct chunks data;
     int64_t n;
     size_t bytes;
     struct ss_rows *next; /* the next result of the statement */
@@ -79,41 +74,30 @@ struct ss_param {
     void *big; /* owned; NULL: the value is in u */
 };
 
-struct ss_conn;
-/* A piece of work for the thread of a connection. It owns all it needs, because its caller may have gone. */
 struct ss_job {
-    tn_rc (*work)(struct ss_conn *c, struct ss_job *job, tn_err *err);
+    struct hand_job base;
     char *sql; /* owned; a connection string is wiped */
     size_t sql_len;
     struct ss_param *params;
     uint32_t nparams;
-    uint64_t max, seconds; /* rows wanted at most; for the driver's own time limits */
-    bool all, drop, end;   /* every result is kept; rows are only counted; the stream has ended */
-    struct ss_rows *rows;  /* what came of it */
+    uint64_t max;        /* rows wanted at most */
+    bool all, drop, end; /* every result is kept; rows are only counted; the stream has ended */
+    /* What came of it. */
+    struct ss_rows *rows;
     int64_t affected;
-    tn_rc rc;
-    tn_err err;
 };
 struct ss_conn {
-    struct ss *inst;
+    struct hand *hand;
     size_t max_result;
-    /* Between the caller and the thread, which both hold a reference. */
-    pthread_mutex_t mutex;
-    pthread_cond_t wake, back;
-    struct ss_job *job;
-    bool quit, abandoned, gone;
-    int refs;
-    pthread_t thread;
     /* Of the thread. */
     SQLHENV env;
     SQLHDBC dbc;
-    SQLHSTMT stmt;
+    SQLHSTMT stmt; /* there is one: the connection is open */
     bool open;
     struct ss_rows *stream; /* description of the open stream */
     uint32_t array;         /* rows bound at once */
     /* Of the caller. */
     bool streaming, broken, dirty, transaction;
-    atomic_bool working, canceled;
 };
 enum {
     SS_QUERY = 1,
@@ -128,18 +112,13 @@ enum {
 };
 extern const tn_host *ss_host;
 
-/* ---- hand.c ---- */
-tn_rc ss_conn_create(struct ss *inst, struct ss_conn **ret, tn_err *err);
-/* Runs a job in the connection's thread until the deadline; then the statement is canceled, and when that does not
- * help at once the job is left behind and the connection is broken. job is on the heap; *ret is NULL when it was left
- * behind, otherwise the caller frees it. */
-tn_rc ss_do(struct ss_conn *c, struct ss_job *job, uint64_t deadline_ns, struct ss_job **ret,
-            tn_err *err);
-/* Ends the thread, which says goodbye; waits for it only a moment. */
-void ss_conn_release(struct ss_conn *c);
-void ss_job_free(struct ss_job *job);
-
 /* ---- connect.c ---- */
+struct ss_job *ss_job_new(tn_rc (*work)(void *, struct hand_job *, tn_err *), tn_err *err);
+void ss_job_free(struct hand_job *job);
+/* Runs it in the connection's thread; TN_OK: it is the caller's again. */
+tn_rc ss_do(struct ss_conn *c, struct ss_job *job, uint64_t deadline_ns, tn_err *err);
+/* For time limits of the driver, which has whole seconds; 0: there is none. */
+SQLULEN ss_seconds(const struct ss_job *job);
 tn_rc ss_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err);
 void ss_close(void *inst, void *conn, uint32_t why);
 void ss_cancel(void *inst, void *conn);
@@ -152,10 +131,10 @@ tn_rc ss_connection_string(struct ss *inst, char **ret, size_t *ret_n, tn_err *e
 void ss_driver_load(void); /* once a process image, before threads */
 void ss_driver_detach(struct ss *inst);
 
-/* ---- exec.c ---- */
-tn_rc ss_exec(struct ss_conn *c, struct ss_job *job, tn_err *err);
-tn_rc ss_stream_start(struct ss_conn *c, struct ss_job *job, tn_err *err);
-tn_rc ss_stream_next(struct ss_conn *c, struct ss_job *job, tn_err *err);
+/* ---- exec.c: in the thread ---- */
+tn_rc ss_exec(void *conn, struct hand_job *job, tn_err *err);
+tn_rc ss_stream_start(void *conn, struct hand_job *job, tn_err *err);
+tn_rc ss_stream_next(void *conn, struct hand_job *job, tn_err *err);
 void ss_stmt_done(struct ss_conn *c); /* closes the statement */
 
 /* ---- bind.c ---- */
