@@ -66,10 +66,11 @@ PyObject *conn_raise(tn_rc rc, const tn_err *err)
 }
 
 /* The connector ran into the deadline of the call itself: that is the call's TaskTimeout, which the hub
- * sends at the same moment. */
-bool conn_call_is_over(uint64_t deadline_ns)
+ * sends at the same moment. Or the call was canceled, and the operation with it. */
+bool conn_call_is_over(tn_rc rc, uint64_t deadline_ns)
 {
-    if (clock_mono_ns() < deadline_ns || !_PyOS_IsMainThread()) {
+    bool late = rc == TN_E_TIMEOUT && clock_mono_ns() >= deadline_ns;
+    if (!_PyOS_IsMainThread() || (!late && !timeout_pending())) {
         return false;
     }
     for (int i = 0; i < 150 && !timeout_pending(); i++) { /* the grace is a second */
@@ -202,7 +203,7 @@ static PyObject *conn_take(PyObject *self, PyObject *unused)
     Py_BEGIN_ALLOW_THREADS rc = pool_acquire(c->pool, serial, where, 1, deadline_ns, &pc, &err);
     Py_END_ALLOW_THREADS if (rc != TN_OK)
     {
-        return rc == TN_E_TIMEOUT && conn_call_is_over(deadline_ns) ? NULL : conn_raise(rc, &err);
+        return conn_call_is_over(rc, deadline_ns) ? NULL : conn_raise(rc, &err);
     }
     struct conn *taken = (struct conn *)Py_TYPE(self)->tp_alloc(Py_TYPE(self), 0);
     if (taken == NULL) {

@@ -49,9 +49,9 @@ uint64_t conn_deadline(const struct task *t); /* CLOCK_MONOTONIC */
 void conn_where(char *out, size_t cap);
 /* Sets the exception that rc means, unless one is set; always NULL. */
 PyObject *conn_raise(tn_rc rc, const tn_err *err);
-/* An operation ended at the deadline of the call itself: then that is the call's TaskTimeout, which is
- * set. */
-bool conn_call_is_over(uint64_t deadline_ns);
+/* An operation failed with rc at the deadline of the call itself, or because the call shall end: then that is the
+ * call's TaskTimeout, which is set. */
+bool conn_call_is_over(tn_rc rc, uint64_t deadline_ns);
 
 /* ---- conn_method.c ---- */
 extern PyTypeObject conn_method_type;

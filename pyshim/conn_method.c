@@ -3,6 +3,7 @@
  * interpreter lock, describing the result. */
 #include "pyshim/conn.h"
 
+#include "kernel/base/err.h"
 #include "kernel/base/str.h"
 #include <string.h>
 
@@ -88,6 +89,9 @@ static tn_rc work(struct conn *c, const struct method *m, const tn_args *args, u
     *ret_pc = c->taken;
     tn_rc rc = c->taken != NULL ? TN_OK
                                 : pool_acquire(c->pool, owner, where, 0, deadline_ns, ret_pc, err);
+    if (rc == TN_OK && timeout_pending() && _PyOS_IsMainThread()) {
+        return err_set(err, TN_E_CANCELED, "the call shall end"); /* it waited for a connection */
+    }
     return rc == TN_OK ? pool_invoke(*ret_pc, m->row->id, args, deadline_ns, ret, err) : rc;
 }
 
@@ -131,7 +135,7 @@ static PyObject *invoke(struct conn *c, const struct method *m, const tn_args *a
             Py_SETREF(v, PyList_AsTuple(v));
         }
         pool_result_free(c->pool, &result);
-    } else if (rc != TN_E_TIMEOUT || !conn_call_is_over(deadline_ns)) {
+    } else if (!conn_call_is_over(rc, deadline_ns)) {
         conn_raise(rc, &err);
     }
     if (pc != NULL && c->taken == NULL) {

@@ -509,6 +509,16 @@ static tn_rc reopen(struct pool_conn *c, uint64_t deadline_ns, tn_err *err)
     return rc;
 }
 
+static tn_rc work(struct pool_conn *c, uint32_t method, const tn_args *args, uint64_t deadline_ns,
+                  tn_result *ret, tn_err *err)
+{
+    const struct pool *p = c->pool;
+    cancel_from_here(c);
+    tn_rc rc = p->ops->invoke(p->pi.inst, c->native, method, args, deadline_ns, ret, err);
+    cancel_to_here(c);
+    return rc;
+}
+
 tn_rc pool_invoke(struct pool_conn *c, uint32_t method, const tn_args *args, uint64_t deadline_ns,
                   tn_result *ret, tn_err *err)
 {
@@ -526,13 +536,13 @@ tn_rc pool_invoke(struct pool_conn *c, uint32_t method, const tn_args *args, uin
                        "connector `%s`: the connection of this transaction is lost", p->id);
     }
     deadline_ns = earlier(deadline_ns, limit);
-    tn_rc rc = p->ops->invoke(p->pi.inst, c->native, method, args, deadline_ns, ret, &why);
+    tn_rc rc = work(c, method, args, deadline_ns, ret, &why);
     if (rc != TN_OK && (why.flags & dead) == dead && c->fresh) {
         c->fresh = 0;
         rc = reopen(c, deadline_ns, &why);
         if (rc == TN_OK) {
             why = (tn_err)TN_ERR_INIT;
-            rc = p->ops->invoke(p->pi.inst, c->native, method, args, deadline_ns, ret, &why);
+            rc = work(c, method, args, deadline_ns, ret, &why);
         } else if (err != NULL) {
             *err = why; /* it names the connector already */
             return rc;

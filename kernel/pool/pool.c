@@ -46,6 +46,7 @@ tn_rc pools_create(const struct plug_registry *plugs, struct pools **ret, tn_err
     pthread_mutex_init(&ps->seats_lock, NULL);
     list_init(&ps->all);
     seats_open(ps);
+    cancel_own(ps);
     ps->plugs = plugs;
     ps->pid = getpid();
     *ret = ps;
@@ -74,9 +75,11 @@ void pools_own(struct pools *ps)
         struct pool *p = list_entry(it, struct pool, link);
         pthread_mutex_init(&p->lock, NULL);
         pthread_cond_init(&p->freed, NULL);
+        pthread_cond_init(&p->calm, NULL);
         list_init(&p->conns);
         p->n = p->waiting = 0;
     }
+    cancel_own(ps);
     ps->pid = pid;
     ps->epoch++;
 }
@@ -200,6 +203,7 @@ static tn_rc pool_new(struct pools *ps, const char *id, struct plug *plug, tn_st
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&p->freed, &attr);
+    pthread_cond_init(&p->calm, NULL);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&p->lock, NULL);
     *ret = p;
@@ -215,6 +219,7 @@ void pool_free(struct pool *p)
     }
     plug_detach(&p->pi);
     pthread_cond_destroy(&p->freed);
+    pthread_cond_destroy(&p->calm);
     pthread_mutex_destroy(&p->lock);
     explicit_bzero(p->config, p->nconfig);
     free(p->config);
@@ -327,6 +332,7 @@ void pools_destroy(struct pools *ps)
         return;
     }
     pools_own(ps);
+    cancel_finish(ps);
     for (struct list *l; (l = list_pop_front(&ps->all)) != NULL;) {
         pool_free(list_entry(l, struct pool, link));
     }

@@ -48,6 +48,9 @@ int pools_used(const struct pools *ps);
  * where) is told of each connection that was taken out for a transaction or stream and not given back. */
 void pools_end(struct pools *ps, uint64_t owner,
                void (*leaked)(void *user, const char *id, const char *where), void *user);
+/* Async-signal-safe: what the call does with connections at the moment shall end soon, with TN_E_CANCELED where the
+ * connector can be told. What it begins afterwards is not concerned, so that it can tidy up. */
+void pools_cancel(struct pools *ps);
 /* Closes what is idle for too long or too old, keeps `min`. Returns CLOCK_MONOTONIC ns at which to come
  * again, 0 = never. Only while no call runs. */
 uint64_t pools_sweep(struct pools *ps);

@@ -4,6 +4,7 @@
 #include "kernel/pool/pool.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -27,6 +28,9 @@ struct pool_conn {
     int64_t seat;
     struct list seat_link; /* pools->seated */
     uint64_t opened_ns, used_ns, expires_ns, leased_ns;
+    _Atomic uint64_t began_ns; /* the operation under way, 0: there is none */
+    uint64_t told_ns;          /* the last cancel that it was told of */
+    bool canceling;            /* it is being told */
     char where[POOL_WHERE_MAX];
 };
 
@@ -43,10 +47,10 @@ struct pool {
     struct plug_inst pi;
     const tn_connector_ops *ops;
     struct pool_settings s;
-    atomic_uint refs;         /* helpers and leases; grows from 0 only under all->lock */
-    _Atomic uint64_t used_ns; /* when the last of them ended */
-    pthread_mutex_t lock;     /* of everything below */
-    pthread_cond_t freed;
+    atomic_uint refs;           /* helpers and leases; grows from 0 only under all->lock */
+    _Atomic uint64_t used_ns;   /* when the last of them ended */
+    pthread_mutex_t lock;       /* of everything below */
+    pthread_cond_t freed, calm; /* a connection; no operation of one is being canceled */
     struct list conns;
     unsigned n, waiting;
     unsigned failures;   /* in a row */
@@ -68,6 +72,11 @@ struct pools {
     atomic_uint seekers; /* threads of this process that wait for a seat */
     _Atomic uint32_t
         *bells; /* shared by all workers: grow when a seat is given back; NULL: there are none */
+    /* cancel.c */
+    sem_t cancel;               /* posted by a signal handler */
+    _Atomic uint64_t cancel_ns; /* what began before shall end */
+    pthread_t listener;
+    atomic_bool listens, leaving;
 };
 
 /* After a script's own fork: connections of the parent are abandoned, locks are made new. */
@@ -76,6 +85,13 @@ void pools_own(struct pools *ps);
  * time, 0 = none. */
 uint64_t pool_trim(struct pool *p, uint64_t now, int all);
 void pool_free(struct pool *p);
+
+/* ---- cancel.c: operations of a call that shall end; any thread ------------------------------------------ */
+void cancel_own(struct pools *ps); /* in a new process, which has no such thread */
+void cancel_finish(struct pools *ps);
+/* Between these an operation of c can be canceled; its `native` must not change. p->lock is not held. */
+void cancel_from_here(struct pool_conn *c);
+void cancel_to_here(struct pool_conn *c);
 
 /* ---- seats.c: connections of all workers together (pool.max_total); any thread -------------------------- */
 void seats_open(struct pools *ps); /* in the zygote: workers inherit the file */

@@ -3,6 +3,7 @@
  * Everything here runs in signal handlers: raw system calls only. */
 #include "kernel/base/clock.h"
 #include "kernel/ipc/sock.h"
+#include "kernel/pool/pool.h"
 #include "kernel/worker/worker_int.h"
 #include <errno.h>
 #include <poll.h>
@@ -39,6 +40,9 @@ static void on_soft(int sig)
         if (at && (cancel || (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec >= at)) {
             self_->soft_hit = 1;
             self_->conf->lang->soft_timeout();
+            if (cancel && self_->conf->pools != NULL) {
+                pools_cancel(self_->conf->pools); /* at its deadline an operation ends by itself */
+            }
         }
     }
     errno = e;

@@ -33,9 +33,11 @@ static const tn_field fields[] = {
 static struct {
     atomic_int opened, closed, broken, resets, checks, alive, most;
     atomic_int open_rc, check_rc, reset_rc, invoke_rc, flags, nap_ms;
+    atomic_int endless, works, cancels, slow_cancel_ms; /* operations end when they are canceled */
 } d;
 struct native {
     int dirty;
+    atomic_bool stop;
 };
 static atomic_int *d_open, *d_most; /* of several processes; may be NULL */
 
@@ -101,6 +103,15 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (d.nap_ms != 0) {
         usleep((useconds_t)d.nap_ms * 1000);
     }
+    if (d.endless != 0) {
+        d.works++;
+        while (!n->stop) {
+            usleep(200);
+        }
+        n->stop = false;
+        d.works--;
+        return refuse(err, TN_E_CANCELED);
+    }
     if (d.invoke_rc != 0) {
         int rc = d.invoke_rc;
         refuse(err, rc);
@@ -124,6 +135,19 @@ static void on_free(void *inst, tn_result *r)
     (void)inst, (void)r;
 }
 
+static void on_cancel(void *inst, void *conn)
+{
+    (void)inst;
+    struct native *n = conn;
+    n->stop = true;
+    if (d.slow_cancel_ms !=
+        0) { /* the operation comes back first, and its connection must not go */
+        usleep((useconds_t)d.slow_cancel_ms * 1000);
+        n->dirty = 0;
+    }
+    d.cancels++;
+}
+
 static const tn_method methods[] = {{"work", "", "Works.", 1, 0}, {0}};
 static const tn_connector_ops ops = {.size = sizeof ops,
                                      .methods = methods,
@@ -133,7 +157,8 @@ static const tn_connector_ops ops = {.size = sizeof ops,
                                      .close = on_close,
                                      .invoke = on_invoke,
                                      .emit = on_emit,
-                                     .result_free = on_free};
+                                     .result_free = on_free,
+                                     .cancel = on_cancel};
 static struct plug plug = {.desc = {.kind = TN_KIND_CONNECTOR,
                                     .name = "double",
                                     .version = "1.0.0",
@@ -600,6 +625,64 @@ static void test_a_crowd_of_workers(void **state)
     stop();
 }
 
+/* What waits for a server. */
+static void *endless(void *arg)
+{
+    (void)arg;
+    tn_result r;
+    tn_err err = TN_ERR_INIT;
+    struct pool_conn *c = get(1, 0);
+    assert_int_equal(work(c, 1, &r, &err), TN_E_CANCELED);
+    c->broken = 1;
+    pool_put(c);
+    return NULL;
+}
+
+static void await(const atomic_int *what, int wanted)
+{
+    for (int i = 0; i < 5000 && *what != wanted; i++) {
+        usleep(1000);
+    }
+    assert_int_equal(*what, wanted);
+}
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    pools_cancel(ps);
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    pthread_t t[3];
+    tn_result r;
+    start("{\"pool\":{\"max\":4}}");
+    pools_cancel(ps); /* nobody works: nothing remembers it */
+    struct pool_conn *other = get(1, 0);
+    assert_int_equal(work(other, 1, &r, NULL), TN_OK);
+    d.endless = 1;
+    d.slow_cancel_ms = 20;
+    for (size_t i = 0; i < 3; i++) {
+        pthread_create(&t[i], NULL, endless, NULL);
+    }
+    await(&d.works, 3);
+    signal(SIGUSR1, on_signal);
+    raise(SIGUSR1);
+    for (size_t i = 0; i < 3; i++) {
+        pthread_join(t[i], NULL);
+    }
+    assert_int_equal(d.cancels, 3); /* each once, and not the one that rests */
+    assert_int_equal(d.broken, 3);
+    d.endless = 0;
+    assert_int_equal(work(other, 1, &r, NULL), TN_OK); /* what begins afterwards is not concerned */
+    assert_int_equal(d.cancels, 3);
+    pool_put(other);
+    pools_end(ps, 1, leaked, NULL);
+    signal(SIGUSR1, SIG_DFL);
+    stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +698,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_all_workers_together),
         cmocka_unit_test(test_a_crowd_of_workers),
+        cmocka_unit_test(test_cancel),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }
