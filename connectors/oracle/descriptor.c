@@ -4,7 +4,9 @@
 
 #include "common/grow.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXTRA_SECONDS 2 /* the client's own limit ends what a caller has left behind */
 
@@ -33,6 +35,24 @@ static tn_rc part(struct grow *g, const char *name, const char *field, const cha
     return TN_OK;
 }
 
+/* The client would say ORA-28759, and not which file of which folder. */
+static tn_rc wallet(const struct ora_conf *conf, tn_err *err)
+{
+    static const char *const files[] = {"cwallet.sso", "ewallet.pem"};
+    char path[4200];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", conf->wallet, files[i]);
+        if (access(path, R_OK) == 0) {
+            return TN_OK;
+        }
+    }
+    return ora_host->fail(
+        err, TN_E_CONFIG,
+        "wallet: %.200s has no cwallet.sso (orapki wallet create -auto_login) that workers may read; it must lie where they "
+        "may, in /opt for example",
+        conf->wallet);
+}
+
 static tn_rc security(struct grow *g, const struct ora_conf *conf, tn_err *err)
 {
     tn_rc rc = TN_OK;
@@ -40,6 +60,9 @@ static tn_rc security(struct grow *g, const struct ora_conf *conf, tn_err *err)
         return conf->wallet[0] == '\0'
                    ? TN_OK
                    : ora_host->fail(err, TN_E_CONFIG, "wallet: is for TLS, but tls is off");
+    }
+    if (conf->wallet[0] != '\0' && (rc = wallet(conf, err)) != TN_OK) {
+        return rc;
     }
     grow_printf(g, "(SECURITY=(SSL_SERVER_DN_MATCH=%s)", is(conf->tls, "on") ? "yes" : "no");
     rc = part(g, "MY_WALLET_DIRECTORY", "wallet", conf->wallet, err);
@@ -52,6 +75,13 @@ tn_rc ora_descriptor(const struct ora_conf *conf, int left_ms, char **ret, tn_er
     struct grow g = {.max = 65536};
     tn_rc rc = TN_OK;
     int seconds = left_ms < 0 ? 60 : (left_ms + 999) / 1000 + EXTRA_SECONDS;
+    if (conf->dsn[0] != '\0' && (!is(conf->tls, "off") || conf->wallet[0] != '\0')) {
+        return ora_host->fail(
+            err, TN_E_CONFIG,
+            "%s: a dsn says itself how to connect, so this would do nothing: leave it out and write (PROTOCOL=TCPS) and "
+            "(SECURITY=(SSL_SERVER_DN_MATCH=yes)(MY_WALLET_DIRECTORY=…)) into the dsn, or name host and database instead of it",
+            conf->wallet[0] != '\0' ? "wallet" : "tls");
+    }
     if (conf->dsn[0] != '\0') {
         grow_text(&g, conf->dsn);
     } else if (conf->sid[0] == '\0' && conf->database[0] == '\0') {

@@ -62,8 +62,8 @@ class Oracle:
         threading.Thread(target=accept, daemon=True).start()
 
     def fault(self, name: str, on: Optional[object] = True) -> None:
-        """`down`: nobody listens and all sessions are cut. `hang`: nobody answers. `tls`: the listener speaks TCPS only.
-        `refuse`: the listener answers with this number. False or None: no longer."""
+        """`down`: nobody listens and all sessions are cut. `hang`: nobody answers. `deaf`: nobody listens when
+        a statement shall stop. `tls`: the listener speaks TCPS only. `refuse`: it answers with this number. False or None: no longer."""
         path = os.path.join(self.dir, name)
         if name == 'down' and bool(on) == (self.socket is not None):
             self._listen(not on)
@@ -75,6 +75,14 @@ class Oracle:
             f.write(str(on))
         os.chmod(path + '.new', 0o644)
         os.rename(path + '.new', path)
+
+    def tls(self, name: str, authority: str) -> None:
+        """The listener speaks TCPS only, with a certificate for this name by this authority, which a wallet has to know."""
+        self.fault('tls', '%s %s' % (name, authority))
+
+    def busy(self) -> bool:
+        """Whether a statement is under way."""
+        return any(name.startswith('busy.') for name in os.listdir(self.dir))
 
     def password(self, text: str) -> None:
         """For sign-ins from now on."""

@@ -194,6 +194,8 @@ uint64_t now_ns(void);
 int interrupted(struct svc *svc);
 /* A call begins: a server that is gone or hangs shows itself. */
 int begin_call(struct svc *svc, struct error *e);
+void busy(const struct svc *svc,
+          bool on);                       /* a file tells the tests that a statement is under way */
 int nap(struct svc *svc, double seconds); /* 0, or the code that ended it */
 int end_work(struct svc *svc, struct error *e, bool keep);
 bool control(const struct server *server, const char *name, char *ret, size_t cap);

@@ -72,6 +72,21 @@ int nap(struct svc *svc, double seconds)
     return 0;
 }
 
+void busy(const struct svc *svc, bool on)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/busy.%d.%p", svc->server->folder, (int)getpid(),
+             (const void *)svc);
+    if (on) {
+        FILE *f = fopen(path, "we");
+        if (f != NULL) {
+            fclose(f);
+        }
+    } else {
+        unlink(path);
+    }
+}
+
 int begin_call(struct svc *svc, struct error *e)
 {
     int code = svc->server->gone ? 3114 : 0;
@@ -117,7 +132,37 @@ static bool easy(const char *text, char *host, size_t hcap, char *port, size_t p
     return strchr(text, '/') != NULL;
 }
 
-static int listener(struct server *s, struct error *e, const char *proto, const char *sid)
+/* `tls` holds the name in the server's certificate and its authority, whose text the wallet must hold: what Oracle's client
+ * would find out by a handshake. */
+static int handshake(struct server *s, struct error *e, const char *descriptor)
+{
+    char text[200] = "", name[100] = "", authority[100] = "", host[256] = "", match[8] = "no",
+         folder[256] = "", path[280], wallet[400] = "";
+    control(s, "tls", text, sizeof text);
+    if (sscanf(text, "%99s %99s", name, authority) != 2) {
+        return OK;
+    }
+    part(descriptor, "HOST", host, sizeof host);
+    part(descriptor, "SSL_SERVER_DN_MATCH", match, sizeof match);
+    if (part(descriptor, "MY_WALLET_DIRECTORY", folder, sizeof folder)) {
+        snprintf(path, sizeof path, "%s/cwallet.sso", folder);
+        FILE *f = fopen(path, "re");
+        if (f == NULL) {
+            return fail(e, 28759, "failure to open file");
+        }
+        wallet[fread(wallet, 1, sizeof wallet - 1, f)] = '\0';
+        fclose(f);
+    }
+    if (strstr(wallet, authority) == NULL) {
+        return fail(e, 29024, "Certificate validation failure");
+    }
+    return strcmp(match, "yes") == 0 && strcasecmp(host, name) != 0
+               ? fail(e, 29003, "SSL transport detected mismatched server certificate.")
+               : OK;
+}
+
+static int listener(struct server *s, struct error *e, const char *proto, const char *sid,
+                    const char *descriptor)
 {
     char text[64] = "";
     if (access(s->folder, F_OK) != 0 || control(s, "down", NULL, 0)) {
@@ -127,6 +172,9 @@ static int listener(struct server *s, struct error *e, const char *proto, const 
     if (tls != (strcasecmp(proto, "TCPS") == 0)) {
         return tls ? fail(e, 12547, "TNS:lost contact")
                    : fail(e, 28864, "SSL connection closed gracefully");
+    }
+    if (tls && handshake(s, e, descriptor) != OK) {
+        return FAILED;
     }
     if (control(s, "refuse", text, sizeof text)) {
         return fail(e, atoi(text), "as the test wants it");
@@ -172,7 +220,7 @@ OCI(int, OCIServerAttach, (void *handle, void *err, const char *dblink, int32_t 
         }
         nanosleep(&(struct timespec){0, STEP_NS}, NULL);
     }
-    return listener(s, err, proto, sid);
+    return listener(s, err, proto, sid, text);
 }
 
 OCI(int, OCIServerDetach, (void *server, void *err, uint32_t mode))
@@ -188,7 +236,7 @@ static int progress(void *arg)
     return atomic_load(&svc->stop) || (svc->deadline_ns != 0 && now_ns() > svc->deadline_ns);
 }
 
-static int busy(void *arg, int n)
+static int wait_lock(void *arg, int n)
 {
     nanosleep(&(struct timespec){0, STEP_NS}, NULL);
     return !progress(arg) && n < 5000;
@@ -212,7 +260,7 @@ OCI(int, OCISessionBegin, (void *handle, void *err, void *session, uint32_t cred
         return fail(err, 1034, "ORACLE not available: %s", sqlite3_errmsg(svc->db));
     }
     sqlite3_progress_handler(svc->db, 1000, progress, svc);
-    sqlite3_busy_handler(svc->db, busy, svc);
+    sqlite3_busy_handler(svc->db, wait_lock, svc);
     sql_functions(svc->db, svc);
     return OK;
 }
@@ -232,7 +280,7 @@ OCI(int, OCIBreak, (void *handle, void *err))
 {
     struct svc *svc = handle;
     (void)err;
-    atomic_store(&svc->stop, true);
+    atomic_store(&svc->stop, !control(svc->server, "deaf", NULL, 0));
     return OK;
 }
 

@@ -231,6 +231,7 @@ static void word(struct parse *w)
     if (is(p, n, "CAST") && *blanks(w->p) == '(' && w->ncasts < 32) {
         w->casts[w->ncasts++] = w->depth + 1;
         puts_(&w->out, "ORA_CAST");
+    } else if (is(p, n, "PURGE") && w->st->kind == S_DROP) { /* there is no recycle bin */
     } else if (is(p, n, "MINUS")) {
         puts_(&w->out, "EXCEPT");
     } else if (is(p, n, "INTO") &&

@@ -349,6 +349,7 @@ OCI(int, OCIStmtExecute,
     if (rc != OK || (mode & PARSE_ONLY)) {
         return rc;
     }
+    busy(svc, true);
     switch (st->kind) {
     case S_SELECT:
         rc = open_query(st, err);
@@ -371,6 +372,7 @@ OCI(int, OCIStmtExecute,
     default:
         rc = define_things(st, err);
     }
+    busy(svc, false);
     if (rc == OK && (mode & COMMIT_ON_SUCCESS) && st->nerrors == 0 && st->kind != S_SELECT) {
         rc = end_work(svc, err, true);
     }
