@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/mysql in scripts, against a real MariaDB, compared with mysqlclient where it matters."""
 
-import contextlib
 import datetime
 
 import pytest
 from peers.mariadb import PASSWORD, MariaDB
 from support.cases import (BREAKS, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines,
-                           FewConnections, FunctionIsSeen, Injection, Panel, PasswordChanges, Refusals, Threads, TlsNotOffered)
+                           FewConnections, FunctionIsSeen, Injection, Panel, Refusals, Threads, TwoServers)
 from support.connectors import add, on, peer
 from support.matrix import check_row, shows
 
@@ -21,13 +20,6 @@ def my(certs):
 @pytest.fixture(scope='module')
 def cid(server, my):
     return add(server.client(), 'mysql', my.config())
-
-
-@pytest.fixture(scope='module')
-def other(server, certs):
-    """A server with a certificate for another name, to be stopped and changed."""
-    with peer(MariaDB, certs, cert='wrong') as p:
-        yield p
 
 
 # One column of every type: its declaration, a value in SQL, and what a script sees (repr).
@@ -207,7 +199,7 @@ return [told, sums, first, bad, c.query('SELECT 1 AS v')]
     assert got[1] == [[100000, 5000050000]] * 2 and got[2] == 1 and got[3][2] == 1242 and got[4] == [{'v': 1}]
 
 
-class TestMySQL(Contract, Panel, FunctionIsSeen, Threads, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsNotOffered, ClientCertificate, Deadlines, Injection):
+class TestMySQL(Contract, Panel, FunctionIsSeen, Threads, FewConnections, TwoServers, Breaks, BadLines, Refusals, ClientCertificate, Deadlines, Injection):
     """What mysql shares with the other connectors."""
 
     type, fixture, make = 'mysql', 'my', MariaDB
@@ -228,23 +220,7 @@ class TestMySQL(Contract, Panel, FunctionIsSeen, Threads, FewConnections, Passwo
     contract = ['query=["SELECT 1 AS a, NULL AS b, x\'00\' AS c"]']
 
     def still_running(self, api, it):
-        return it.sql("SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT sleep%'").strip() != '0'
-
-    def with_tls(self, request, certs):
-        return contextlib.nullcontext(request.getfixturevalue('my'))
-
-    def with_wrong_name(self, request, certs):
-        return contextlib.nullcontext(request.getfixturevalue('other'))
-
-    @contextlib.contextmanager
-    def without_tls(self, request):
-        own = request.getfixturevalue('other')
-        own.stop()
-        own.certs = None
-        yield own.start()
-
-    def to_restart(self, request):
-        return contextlib.nullcontext(request.getfixturevalue('other'))
+        return it.sql("SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%SELECT sleep%' AND id <> connection_id()").strip() != '0'
 
     def tls_configs(self, own, ca):
         """Not `localhost`, which is a socket to libmariadb."""

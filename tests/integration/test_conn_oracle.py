@@ -2,7 +2,6 @@
 """connectors/oracle in scripts, over a stand-in for Oracle's client library; ORACLE_TEST_DSN (JSON of a connector's
 configuration) runs the cases that need no faults against a real server instead."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,12 +11,14 @@ from typing import Any
 
 import pytest
 from peers.oracle import PASSWORD, Oracle
-from support.connectors import INJECTION, add, not_addable, on, peer, refused, run
+from support.cases import Deadlines
+from support.connectors import INJECTION, add, hands, not_addable, on, peer, refused, run
 from support.matrix import check_row, shows
 from support.readme import script_of
+from support.real import ORACLE, real_server
 from support.server import BUILD, ROOT, wait_for
 
-REAL = os.environ.get('ORACLE_TEST_DSN')
+REAL = os.environ.get(ORACLE.variable)
 peer_only = pytest.mark.skipif(bool(REAL), reason='needs the stand-in')
 LIBRARY = os.path.join(BUILD, 'tests/peers/oracle/libclntsh.so')
 
@@ -28,16 +29,6 @@ def drop(*tables):
         told = tell(lambda: c.non_query('DROP TABLE ' + t))
         assert told is None or told[2] == 942, told
 '''
-
-
-class Real:
-    """A server of the user's."""
-
-    def __init__(self, dsn: str) -> None:
-        self.dsn = json.loads(dsn)
-
-    def config(self, **more: object) -> dict:
-        return {'host': '127.0.0.1', 'database': '', 'charset': 'utf8', **self.dsn, **more}
 
 
 @pytest.fixture(scope='module')
@@ -54,7 +45,8 @@ def library(server):
 @pytest.fixture(scope='module')
 def ora(request):
     if REAL:
-        yield Real(REAL)
+        with real_server(request.getfixturevalue('server'), ORACLE) as real:
+            yield real
         return
     with peer(Oracle, request.getfixturevalue('library')) as p:
         yield p
@@ -277,15 +269,27 @@ return out + [c.query('SELECT t, b, n FROM big WHERE id = 99') == [{'T': None, '
 ''') == [True] * 10 + [(3 + 4 + 6) * (1000 + 10923 + 70001)]
 
 
-def test_deadlines_stop_the_server_too(api, ora):
-    """The operation ends in time and the pool recovers."""
-    cid = add(api, 'oracle', ora.config(pool={'query': '400ms'}))
-    got = on(api, cid, '''
+class TestOracle(Deadlines):
+    """What oracle shares with the other connectors, with any server."""
+
+    type, fixture = 'oracle', 'ora'
+    ask, gives = "c.query('SELECT 1 AS v FROM dual')", [{'V': 1}]
+    endless = ['BEGIN DBMS_SESSION.SLEEP(20); END;']
+
+    def still_running(self, api, it):
+        if not REAL:
+            return it.busy()
+        return on(api, add(api, 'oracle', it.config()), "return c.query(\"SELECT count(*) AS n FROM v$session WHERE status = 'ACTIVE' AND username = USER"
+                  " AND sid <> SYS_CONTEXT('USERENV', 'SID')\")[0]['N'] != 0")
+
+    def test_a_deadline_among_many_rows(self, api, it):
+        """The server answers all the time, and it never ends."""
+        told, seconds, after = on(api, add(api, 'oracle', it.config(pool={'query': '400ms'})), '''
 t = time.monotonic()
-told = [tell(lambda: c.query('BEGIN DBMS_SESSION.SLEEP(20); END;')), tell(lambda: c.query(series % ('100000000', "'x'")))]
+told = tell(lambda: c.query(series % ('100000000', "'x'")))
 return [told, time.monotonic() - t, c.query('SELECT 1 AS v FROM dual')]
 ''', series=SERIES)
-    assert [t[0] for t in got[0]] == ['ConnTimeout'] * 2 and 'did not end in time' in got[0][0][1] and got[1] < 4 and got[2] == [{'V': 1}], got
+        assert told[0] == 'ConnTimeout' and 'did not end in time' in told[1] and seconds < 4 and after == self.gives, (told, seconds)
 
 
 def test_rows_as_arrays(api, cid):
@@ -368,12 +372,36 @@ return out + [tell(lambda: c.query('SELECT :x AS a FROM dual', {'x': 1, 'z': 2})
     ({'tls': 'yes'}, 'ConfigError', 'tls'),
     ({'tls': 'on'}, 'Denied', 'TLS: 127.0.0.1 port'),
     ({'wallet': '/opt/wallet'}, 'ConfigError', 'wallet: is for TLS, but tls is off'),
+    ({'tls': 'on', 'wallet': '/opt/nowhere'}, 'ConfigError', 'wallet: /opt/nowhere has no cwallet.sso'),
+    ({'tls': 'on', 'dsn': '127.0.0.1/tenon'}, 'ConfigError', 'tls: a dsn says itself how to connect'),
+    ({'tls': 'on', 'wallet': 'x)(y=z', 'dsn': '127.0.0.1/tenon'}, 'ConfigError', 'wallet: a dsn says itself how to connect'),
     ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
 ])
 def test_refused_with_the_step_that_failed(api, ora, change, kind, says):
     e = not_addable(api, 'oracle', ora.config(**change))
     assert e['exceptionType'] == kind and says in e['exception'], e
     assert PASSWORD not in str(e)
+
+
+@peer_only
+@shows('TLS', 'connect descriptor only: TCPS, wallet, name')
+def test_tls_of_the_descriptor(api, other, library):
+    """What the client library is told: TCPS, whom to trust, and whether the name counts. The handshake is its own, and never seen here."""
+    for name in ('ours', 'theirs'):
+        folder = os.path.join(os.path.dirname(library), 'wallet of ' + name)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, 'cwallet.sso'), 'w', encoding='ascii') as f:
+            f.write('authority-of-' + name)
+    ours, theirs = (os.path.join(os.path.dirname(library), 'wallet of ' + name) for name in ('ours', 'theirs'))
+    other.tls('localhost', 'authority-of-ours')
+    ask = "return c.query('SELECT 1 AS v FROM dual')"
+    assert on(api, add(api, 'oracle', other.config(host='localhost', tls='on', wallet=ours)), ask) == [{'V': 1}]
+    assert on(api, add(api, 'oracle', other.config(tls='any-name', wallet=ours)), ask) == [{'V': 1}]
+    for change, code in (({'tls': 'on', 'wallet': ours}, 'ORA-29003'), ({'tls': 'on', 'wallet': theirs, 'host': 'localhost'}, 'ORA-29024'), ({'tls': 'any-name'}, 'ORA-29024')):
+        e = not_addable(api, 'oracle', other.config(**change))
+        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and code in e['exception'], (change, e)
+    e = not_addable(api, 'oracle', other.config(pool={'connect': '2s'}))  # the server wants TLS, the connector does not
+    assert e['exceptionType'] == 'ConnUnavailable' and 'TCP: ' in e['exception'], e
 
 
 @peer_only
@@ -456,15 +484,18 @@ def test_what_a_listener_may_answer(api, other, code, kind):
 
 @peer_only
 def test_what_a_caller_left_behind_ends(api, server, other):
-    """The thread of a connection goes when the server comes back."""
-    threads = lambda: sum(len(os.listdir('/proc/%d/task' % p.pid)) for p in server.workers())
+    """The thread of a connection goes when the server comes back, and with a server that does not stop by the client's own limit."""
     ask = asker(api, add(api, 'oracle', other.config(pool={'query': '400ms'}), skipTest=True))
-    before = threads()
+    before = hands(server)
     ask()
     other.fault('hang')
     assert ask()[0] == 'ConnTimeout'
     other.fault('hang', None)
-    assert wait_for(lambda: threads() <= before, 15)
+    assert wait_for(lambda: hands(server) <= before, 15)
+    other.fault('deaf')
+    started = time.monotonic()
+    assert ask('BEGIN DBMS_SESSION.SLEEP(30); END;')[0] == 'ConnTimeout' and time.monotonic() - started < 2
+    assert other.busy() and wait_for(lambda: not other.busy() and hands(server) <= before, 15)
 
 
 def test_connections_of_many_calls(api, cid):

@@ -2,7 +2,6 @@
 """connectors/postgresql in scripts, against a real server, compared with psycopg2 where it matters."""
 
 import concurrent.futures
-import contextlib
 import datetime
 import urllib.error
 import urllib.request
@@ -10,7 +9,7 @@ import urllib.request
 import pytest
 from peers.postgresql import PASSWORD, PostgreSQL
 from support.cases import (NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines, FewConnections,
-                           FunctionIsSeen, Injection, Panel, PasswordChanges, Refusals, Threads)
+                           FunctionIsSeen, Injection, Panel, Refusals, Threads, TwoServers)
 from support.connectors import add, not_addable, on, peer
 from support.matrix import check_row, shows
 
@@ -226,7 +225,7 @@ def f(end=''):
     assert 'pool.min = 3 is more than pool.max_total = 2' in refused['exception']
 
 
-class TestPostgreSQL(Contract, Panel, Threads, FunctionIsSeen, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, ClientCertificate, Deadlines, Injection):
+class TestPostgreSQL(Contract, Panel, Threads, FunctionIsSeen, FewConnections, TwoServers, Breaks, BadLines, Refusals, ClientCertificate, Deadlines, Injection):
     """What postgresql shares with the other connectors."""
 
     type, fixture, make = 'postgresql', 'pg', PostgreSQL
@@ -248,10 +247,7 @@ class TestPostgreSQL(Contract, Panel, Threads, FunctionIsSeen, FewConnections, P
     contract = ['query=["SELECT 1 AS a, NULL AS b, \'x\'::bytea AS c"]']
 
     def still_running(self, api, it):
-        return it.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20)%' AND state = 'active'").strip() != '0'
-
-    def with_tls(self, request, certs):
-        return contextlib.nullcontext(request.getfixturevalue('pg'))
+        return it.psql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%SELECT pg_sleep(20)%' AND state = 'active' AND pid <> pg_backend_pid()").strip() != '0'
 
     def tls_configs(self, own, ca):
         yield from super().tls_configs(own, ca)

@@ -2,37 +2,27 @@
 """connectors/sqlserver in scripts, against our TDS peer; SQLSERVER_TEST_DSN (JSON of a connector's configuration) runs the
 cases that need no faults against a real server instead."""
 
-import contextlib
-import json
 import os
 
 import pytest
 from peers.proxy import Proxy
 from peers.tds import PASSWORD, TDS
 from support.cases import (GONE, LATE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, Contract, Deadlines, FewConnections,
-                           FunctionIsSeen, Injection, Panel, PasswordChanges, Readme, Refusals, Threads, TlsNotOffered)
-from support.connectors import add, not_addable, on, peer
+                           FunctionIsSeen, Injection, Panel, Readme, Refusals, Threads, TwoServers)
+from support.connectors import add, hands, not_addable, on, peer
 from support.matrix import check_row, shows
+from support.real import SQLSERVER, real_server
 from support.server import wait_for
 
-REAL = os.environ.get('SQLSERVER_TEST_DSN')
+REAL = os.environ.get(SQLSERVER.variable)
 peer_only = pytest.mark.skipif(bool(REAL), reason='needs the TDS peer')
 
 
-class Real:
-    """A server of the user's."""
-
-    def __init__(self, dsn: str) -> None:
-        self.dsn = json.loads(dsn)
-
-    def config(self, **more: object) -> dict:
-        return {'charset': 'utf8', **self.dsn, **more}
-
-
 @pytest.fixture(scope='module')
-def ms(certs):
+def ms(request, certs):
     if REAL:
-        yield Real(REAL)
+        with real_server(request.getfixturevalue('server'), SQLSERVER) as real:
+            yield real
         return
     with peer(TDS, certs) as p:
         yield p
@@ -41,13 +31,6 @@ def ms(certs):
 @pytest.fixture(scope='module')
 def cid(server, ms):
     return add(server.client(), 'sqlserver', ms.config())
-
-
-@pytest.fixture(scope='module')
-def other(server, certs):
-    """A server with a certificate for another name, to be stopped and changed; it insists on TLS."""
-    with peer(TDS, certs, cert='wrong') as p:
-        yield p
 
 
 # One column of every type: its declaration, a value in SQL, and what a script sees (repr).
@@ -260,14 +243,13 @@ return out + [c.query('SELECT CAST(? AS varbinary(max)) AS v', [b])[0]['v'] == b
 @peer_only
 def test_what_a_caller_left_behind_ends(api, server, ms):
     """The thread that hangs in the driver goes by the driver's own limit, soon after."""
-    threads = lambda: sum(len(os.listdir('/proc/%d/task' % p.pid)) for p in server.workers())
     with Proxy(ms.port) as proxy:
         cid = add(api, 'sqlserver', ms.config(port=proxy.port, pool={'query': '400ms'}), skipTest=True)
-        before = threads()
+        before = hands(server)
         on(api, cid, "return c.query('SELECT 1')")
         proxy.mode = 'black_hole'
         assert on(api, cid, "return tell(lambda: c.query(\"WAITFOR DELAY '00:00:01'\"))")[0] == 'ConnTimeout'
-        assert wait_for(lambda: threads() <= before, 15)
+        assert wait_for(lambda: hands(server) <= before, 15)
 
 
 class SQLServer:
@@ -311,7 +293,7 @@ c.non_query('INSERT INTO log SELECT * FROM item')
 
 
 @peer_only
-class TestTDS(SQLServer, Contract, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsNotOffered):
+class TestTDS(SQLServer, Contract, FewConnections, TwoServers, Breaks, BadLines, Refusals):
     """What needs the peer: faults, its certificates and its account."""
 
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'password': 'wrong'}, 'Denied', "sign-in: Login failed for user 'tenon'"),
@@ -323,22 +305,6 @@ class TestTDS(SQLServer, Contract, FewConnections, PasswordChanges, Breaks, BadL
     tls_ask, tls_gives, says_why = "c.query(\"SELECT N'\u6570' AS v\")", [{'v': '\u6570'}], 'certificate'
     gone_at_once = ready_at_once = False
     contract = ['query=["SELECT 1 AS a, NULL AS b, 0x00 AS c"]']
-
-    def with_tls(self, request, certs):
-        return contextlib.nullcontext(request.getfixturevalue('ms'))
-
-    def with_wrong_name(self, request, certs):
-        return contextlib.nullcontext(request.getfixturevalue('other'))
-
-    @contextlib.contextmanager
-    def without_tls(self, request):
-        own = request.getfixturevalue('other')
-        own.stop()
-        own.certs = None
-        yield own.start()
-
-    def to_restart(self, request):
-        return contextlib.nullcontext(request.getfixturevalue('other'))
 
     def tls_configs(self, own, ca):
         yield from super().tls_configs(own, ca)

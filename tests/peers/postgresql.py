@@ -47,13 +47,13 @@ class PostgreSQL(Peer):
             self.write('data/server.crt', pem)
             self.write('data/server.key', key)
             self.write('data/root.crt', self.certs.text('ca.pem'))
-            conf += ['ssl = on', 'ssl_ca_file = \'root.crt\'']
         self.write('data/postgresql.auto.conf', '\n'.join(conf) + '\n')
 
     def start(self) -> 'PostgreSQL':
         if not self.made:
             self._init()
-        self.spawn([os.path.join(self.bin, 'postgres'), '-D', self.path('data')])
+        tls = ['-c', 'ssl=on', '-c', 'ssl_ca_file=root.crt'] if self.certs else []
+        self.spawn([os.path.join(self.bin, 'postgres'), '-D', self.path('data'), *tls])
         self.wait_port()
         self.wait_answer(lambda: self.psql('SELECT 1'))
         if not self.made:

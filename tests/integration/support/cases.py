@@ -5,6 +5,7 @@ says there, as attributes, what differs: how its server is started, a small requ
 pytest runs the cases of the last base class first.
 """
 
+import contextlib
 import os
 import re
 import subprocess
@@ -242,6 +243,34 @@ return [told, time.monotonic() - t, %s]
         assert wait_for(lambda: not self.still_running(api, it))
 
 
+    @shows('faults', 'task canceled')
+    def test_cancel_stops_the_server_too(self, api, it):
+        """A task that is canceled while it waits for the server: it hears of it at once, may tidy up, and nothing goes on there."""
+        cid = add(api, self.type, it.config())
+        script = api.script('''
+@DFF.API('f', timeout=60)
+def f(cid, statement):
+    c = DFF.CONN(cid)
+    DFF.TASK.set_progress('begins')
+    try:
+        c.query(*statement)
+    except Exception as e:
+        print('swallowed', type(e).__name__)
+    finally:
+        print('tidied up with', %s)
+''' % self.ask)
+        for statement in self.endless:
+            func = api.add_async_api(script + '.f')
+            task = api.task_id(func, {'cid': cid, 'statement': statement if isinstance(statement, list) else [statement]})
+            assert wait_for(lambda: self.still_running(api, it), 20)
+            api.post('/tasks/%s/do/cancel' % task, {'graceSeconds': 15})
+            started = time.monotonic()
+            row = api.ended(task)
+            assert row['state'] == 'canceled' and time.monotonic() - started < 8, row
+            assert 'swallowed' not in row['logs'] and 'tidied up with ' + str(self.gives) in row['logs'], row['logs']
+            assert wait_for(lambda: not self.still_running(api, it))
+
+
 class Injection(Connector):
     """Texts that would become SQL if anybody pasted them into a statement (reliability X-01)."""
 
@@ -419,6 +448,32 @@ class TlsNotOffered(Tls):
             for mode in ('on', 'unverified'):
                 e = not_addable(api, self.type, own.config(tls=mode, tls_ca=certs.text('ca.pem')))
                 assert 'TLS: ' in e['exception'], e
+
+
+class TwoServers(PasswordChanges, TlsNotOffered):
+    """All cases on two servers, because starting one takes long: that of the module has TLS, `other` is stopped and changed."""
+
+    @pytest.fixture(scope='class')
+    def other(self, certs: Certs) -> Iterator[Any]:
+        """First it has a certificate for another name, then none."""
+        with peer(self.make, certs, cert='wrong') as own:
+            yield own
+
+    def with_tls(self, request: pytest.FixtureRequest, certs: Certs) -> ContextManager[Peer]:
+        return contextlib.nullcontext(request.getfixturevalue(self.fixture))
+
+    def with_wrong_name(self, request: pytest.FixtureRequest, certs: Certs) -> ContextManager[Peer]:
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    @contextlib.contextmanager
+    def without_tls(self, request: pytest.FixtureRequest) -> Iterator[Peer]:
+        own = request.getfixturevalue('other')
+        own.stop()
+        own.certs = None
+        yield own.start()
+
+    def to_restart(self, request: pytest.FixtureRequest) -> ContextManager[Peer]:
+        return contextlib.nullcontext(request.getfixturevalue('other'))
 
 
 class Contract(Connector):

@@ -2,6 +2,7 @@
 """What the tests of connectors share: stored connectors, code run in a script, refusals."""
 
 import contextlib
+import glob
 import uuid
 from typing import Any, Dict, Iterator, Optional
 
@@ -9,6 +10,7 @@ import pytest
 from peers.peer import Missing, Peer
 
 from .client import Client
+from .server import Server
 
 
 # Texts that would become SQL if anybody pasted them into a statement (reliability X-01).
@@ -71,6 +73,16 @@ def not_addable(api: Client, type_: str, config: Dict[str, Any]) -> Dict[str, An
     e = refused(api, 'POST', '/connectors/do/add', {'data': {'id': fresh(), 'type': type_, 'configJSON': config}})
     assert e['reason'] == 'EClientBadRequest.ConnectingToConnectorFailed', e
     return e['detail']
+
+
+def hands(server: Server) -> int:
+    """Threads of connections (connectors/common/hand) in all workers."""
+    n = 0
+    for worker in server.workers():
+        for path in glob.glob('/proc/%d/task/*/comm' % worker.pid):
+            with contextlib.suppress(OSError), open(path, encoding='ascii', errors='replace') as f:
+                n += f.read().strip() == 'hand'
+    return n
 
 
 @contextlib.contextmanager
