@@ -41,21 +41,6 @@ static void cancel_in(struct pool *p, uint64_t before)
     pthread_mutex_unlock(&p->lock);
 }
 
-static size_t hold(struct pools *ps, struct pool *each[POOL_POOLS_MAX])
-{
-    size_t n = 0;
-    pthread_mutex_lock(&ps->lock);
-    list_for_each(it, &ps->all) {
-        struct pool *p = list_entry(it, struct pool, link);
-        if (atomic_load(&p->refs) != 0) {
-            atomic_fetch_add(&p->refs, 1); /* it stays while we work on it */
-            each[n++] = p;
-        }
-    }
-    pthread_mutex_unlock(&ps->lock);
-    return n;
-}
-
 static void *listen(void *arg)
 {
     struct pools *ps = arg;
@@ -63,7 +48,7 @@ static void *listen(void *arg)
     while (sem_wait(&ps->cancel) != 0 || !atomic_load(&ps->leaving)) {
         uint64_t before = atomic_load(&ps->cancel_ns);
         struct pool *each[POOL_POOLS_MAX];
-        size_t n = hold(ps, each);
+        size_t n = pools_hold(ps, each);
         for (size_t i = 0; i < n; i++) {
             cancel_in(each[i], before);
             atomic_fetch_sub(&each[i]->refs, 1);
@@ -82,7 +67,8 @@ static void start(struct pools *ps)
         sigfillset(&all);
         pthread_attr_init(&attr);
         pthread_attr_setstacksize(&attr, STACK);
-        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the thread that runs the call */
+        pthread_sigmask(SIG_SETMASK, &all,
+                        &before); /* signals are for the thread that runs the call */
         int e = pthread_create(&ps->listener, &attr, listen, ps);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         pthread_attr_destroy(&attr);

@@ -162,16 +162,6 @@ static tn_rc configure(struct pool *p, struct plug *plug, int strict, tn_err *er
     return rc;
 }
 
-static char *copy_bytes(tn_str s)
-{
-    char *p = malloc(s.n + 1);
-    if (p != NULL) {
-        memcpy(p, s.n != 0 ? s.s : "", s.n);
-        p[s.n] = '\0';
-    }
-    return p;
-}
-
 static tn_rc pool_new(struct pools *ps, const char *id, struct plug *plug, tn_str config,
                       int strict, struct pool **ret, tn_err *err)
 {
@@ -182,7 +172,7 @@ static tn_rc pool_new(struct pools *ps, const char *id, struct plug *plug, tn_st
     pthread_condattr_t attr;
     p->id = str_dup(str_of(id));
     p->type = str_dup(str_of(plug->desc.name));
-    p->config = copy_bytes(config);
+    p->config = str_dup(config);
     p->nconfig = config.n;
     p->all = ps;
     p->ops = plug->ops;
@@ -293,6 +283,21 @@ int pools_used(const struct pools *ps)
     return atomic_load_explicit(&ps->n, memory_order_relaxed) != 0;
 }
 
+size_t pools_hold(struct pools *ps, struct pool *each[POOL_POOLS_MAX])
+{
+    size_t n = 0;
+    pthread_mutex_lock(&ps->lock);
+    list_for_each(it, &ps->all) {
+        struct pool *p = list_entry(it, struct pool, link);
+        if (atomic_load(&p->refs) != 0) {
+            atomic_fetch_add(&p->refs, 1);
+            each[n++] = p;
+        }
+    }
+    pthread_mutex_unlock(&ps->lock);
+    return n;
+}
+
 void pool_ref(struct pool *p)
 {
     atomic_fetch_add(&p->refs, 1);
@@ -321,7 +326,7 @@ uint64_t pools_sweep(struct pools *ps)
     }
     list_for_each(it, &ps->all) { /* no call runs, so nobody changes the list */
         uint64_t at = pool_trim(list_entry(it, struct pool, link), now, 0);
-        next = at != 0 && (next == 0 || at < next) ? at : next;
+        next = pool_earlier(next, at);
     }
     return next;
 }

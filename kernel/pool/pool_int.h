@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between the files of this folder. */
 #pragma once
+#include "kernel/base/clock.h"
 #include "kernel/pool/pool.h"
 
 #include <pthread.h>
@@ -85,6 +86,30 @@ void pools_own(struct pools *ps);
  * time, 0 = none. */
 uint64_t pool_trim(struct pool *p, uint64_t now, int all);
 void pool_free(struct pool *p);
+/* The pools that somebody uses, each with a reference more so that it stays; how many. */
+size_t pools_hold(struct pools *ps, struct pool *each[POOL_POOLS_MAX]);
+
+/* Of two deadlines the one that comes first; 0 = none. */
+static inline uint64_t pool_earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static inline uint64_t pool_ns(tn_dur d)
+{
+    return (uint64_t)d.ms * NS_PER_MS;
+}
+
+/* ---- conn.c: one connection, from opening to closing ------------------------------------------------ */
+/* A connection that belongs to nobody yet, or the breaker's error. p->lock is held, and released meanwhile.
+ * TN_OK and *ret = NULL: no seat is free. */
+tn_rc pool_conn_open(struct pool *p, uint64_t deadline_ns, struct pool_conn **ret, tn_err *err);
+/* May c, which was idle, be used? If not, it is closed. p->lock is held, and released meanwhile. */
+bool pool_conn_good(struct pool *p, struct pool_conn *c, uint64_t deadline_ns);
+/* Ends a lease by closing its connection. p->lock is not held. */
+void pool_conn_drop(struct pool_conn *c);
+/* A connection of the process that forked this one: it is not touched any more. */
+bool pool_conn_foreign(const struct pool_conn *c);
 
 /* ---- cancel.c: operations of a call that shall end; any thread ------------------------------------------ */
 void cancel_own(struct pools *ps); /* in a new process, which has no such thread */
@@ -98,9 +123,8 @@ void seats_open(struct pools *ps); /* in the zygote: workers inherit the file */
 void seats_close(struct pools *ps);
 bool seats_take(struct pool_conn *c); /* false: others have them all. No max_total: true */
 void seats_give(struct pool_conn *c);
-void seats_wait(
-    struct pool *p,
-    bool waits); /* tells the others that somebody waits here, or that nobody does any more */
+/* Tells the others that somebody waits here, or that nobody does any more. */
+void seats_wait(struct pool *p, bool waits);
 bool seats_wanted(const struct pool *p);    /* does somebody in another worker wait? */
 uint32_t seats_heard(const struct pool *p); /* to be asked for before a seat is looked for ... */
 /* ... which was in vain: sleeps until one is given back since, or until_ns (monotonic). */

@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SEATS                                                                                      \
-    1024 /* for a connector; as many as max_total allows. The byte behind them says that somebody waits. */
+/* For a connector; as many as max_total allows. The byte behind them says that somebody waits. */
+#define SEATS 1024
 
 #define POLL_NS       (100 * NS_PER_MS) /* who waits looks at least that often */
 #define POLL_BLIND_NS (4 * NS_PER_MS)   /* when no bell can ring */
