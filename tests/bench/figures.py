@@ -112,9 +112,7 @@ def replacement(tenon: Tenon, times: int) -> List[float]:
 
 def start_times(tenon: Tenon, scripts: int, times: int) -> List[float]:
     """Seconds from the start of the process to READY, with that many published scripts."""
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'apps', 'typical.py'),
-              encoding='utf-8') as f:
-        code = f.read()
+    code = tenon.code()
     client = tenon.sign_in()
     client.add_script_set('many')
     for i in range(scripts):

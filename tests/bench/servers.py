@@ -120,15 +120,20 @@ class Tenon(Server):
     path = '/api/v1/sync/sync-bench/simplified?x=1&y=2'
     options: List[str] = []
     app = 'typical'
+    apps = {'typical': '', 'computing': '\nimport time\nSTARTED = time.time()\n'}  # what is added to the typical script
 
     def launch(self) -> None:
         self.serve()
         self.wait_ready()
         self.client = self.sign_in()
-        with open(os.path.join(HERE, 'apps', self.app + '.py'), encoding='utf-8') as f:
-            script = self.client.script(f.read(), self.client.add_script_set('bench'), 'typical')
+        script = self.client.script(self.code(), self.client.add_script_set('bench'), 'typical')
         self.client.add_sync_api(script + '.add', {'x': 'INPUT_BY_CALLER', 'y': 'INPUT_BY_CALLER'},
                                  id='sync-bench', taskRecordLimit=0)
+
+    def code(self) -> str:
+        """The script that is published."""
+        with open(os.path.join(HERE, 'apps', 'typical.py'), encoding='utf-8') as f:
+            return f.read() + self.apps[self.app]
 
     def serve(self) -> None:
         """Only the process; a second one over the same data is possible after stop_process()."""
