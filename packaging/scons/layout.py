@@ -28,6 +28,10 @@ FUZZ_PARTS = {
                          'connectors/common/utf8.c') + ZONES, ('liblz4', 'libzstd')),
     'fuzz_mongodb': (('connectors/mongodb', 'connectors/common/label.c', 'connectors/common/net.c'), ('libmongoc-1.0', 'openssl', 'zlib', 'libzstd')),
     'fuzz_sql_text': (('connectors/common/sql_text.c', 'connectors/common/label.c'), ()),
+    'fuzz_form': (('auth/fixed_field/find.c',), ('libsodium',)),
+    'fuzz_sysdb': ((), ('sqlite3',)),
+    'fuzz_peers': (('plugins/http_common/text.c',), ()),
+    'fuzz_ak': (tuple('plugins/api_dff/%s.c' % part for part in ('ak_sign', 'md5', 'sha1', 'util')), ('libsodium',)),
     'fuzz_sqlserver': (('connectors/sqlserver/state.c',), ()),
 }
 

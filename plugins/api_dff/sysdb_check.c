@@ -7,12 +7,23 @@
 #include <string.h>
 #include <strings.h>
 
+#define DEPTH_MAX 64 /* parentheses within each other */
+
+/* Where a comma or a parenthesis is followed by the next table. */
+enum place {
+    ELSEWHERE,
+    TABLES /* the list behind FROM */,
+    CONDITION /* behind ON, until the next comma */
+};
+
 struct scan {
     tn_str sql;
     size_t at;
+    size_t depth;
+    unsigned char place[DEPTH_MAX]; /* of each open parenthesis */
 };
 
-/* Skips what says nothing: blanks and comments. */
+/* Skips what says nothing: blanks, comments, and the byte order mark that SQLite takes for a blank anywhere. */
 static void skip(struct scan *s)
 {
     const char *p = s->sql.s;
@@ -28,6 +39,8 @@ static void skip(struct scan *s)
         } else if (s->at + 1 < n && p[s->at] == '/' && p[s->at + 1] == '*') {
             const char *end = memmem(p + s->at + 2, n - s->at - 2, "*/", 2);
             s->at = end != NULL ? (size_t)(end - p) + 2 : n;
+        } else if (n - s->at >= 3 && memcmp(p + s->at, "\xef\xbb\xbf", 3) == 0) {
+            s->at += 3;
         } else {
             return;
         }
@@ -49,6 +62,12 @@ static tn_str quoted(struct scan *s)
     return text;
 }
 
+/* What SQLite's names are made of. */
+static bool in_word(unsigned char c)
+{
+    return isalnum(c) || c == '_' || c == '$' || c >= 0x80;
+}
+
 /* The next token: '\'' text, '"' quoted name, 'a' word, '\0' end, else the character. */
 static char next(struct scan *s, tn_str *ret)
 {
@@ -62,8 +81,7 @@ static char next(struct scan *s, tn_str *ret)
         return c == '\'' ? c : '"';
     }
     size_t from = s->at;
-    while (s->at < s->sql.n && (isalnum((unsigned char)s->sql.s[s->at]) || s->sql.s[s->at] == '_' ||
-                                (unsigned char)s->sql.s[s->at] >= 0x80)) {
+    while (c != '$' && s->at < s->sql.n && in_word((unsigned char)s->sql.s[s->at])) {
         s->at++;
     }
     if (s->at > from) {
@@ -84,17 +102,48 @@ static bool kernel_name(tn_str w)
     return w.n >= 3 && strncasecmp(w.s, "tn_", 3) == 0;
 }
 
-/* Whether a text in single quotes stands where SQLite takes it for the name of a table. */
-static bool names_table(char kind, tn_str before, bool in_from)
+/* Keeps track of lists of tables. False: too many parentheses. */
+static bool follow(struct scan *s, char kind, tn_str word)
 {
-    static const char *const words[] = {"FROM",  "JOIN", "INTO",   "UPDATE",
-                                        "TABLE", "ON",   "EXISTS", NULL};
-    for (size_t i = 0; kind == 'a' && words[i] != NULL; i++) {
-        if (word_is(before, words[i])) {
+    static const struct {
+        const char *word;
+        enum place place;
+    } words[] = {{"FROM", TABLES},
+                 {"JOIN", TABLES},
+                 {"ON", CONDITION},
+                 {"SELECT", ELSEWHERE},
+                 {"WHERE", ELSEWHERE}};
+    unsigned char *here = &s->place[s->depth];
+    if (kind == '(') {
+        if (++s->depth == DEPTH_MAX) {
+            return false;
+        }
+        here[1] = *here == TABLES ? TABLES : ELSEWHERE;
+    } else if (kind == ')' && s->depth > 0) {
+        s->depth--;
+    } else if (kind == ',' && *here == CONDITION) {
+        *here = TABLES;
+    }
+    for (size_t i = 0; kind == 'a' && i < sizeof words / sizeof *words; i++) {
+        if (word_is(word, words[i].word) && (words[i].place != CONDITION || *here == TABLES)) {
+            *here = (unsigned char)words[i].place;
+        }
+    }
+    return true;
+}
+
+/* Whether a text in single quotes that follows this token stands where SQLite takes it for the name of a table. */
+static bool names_table(const struct scan *s, char kind, tn_str word)
+{
+    static const char *const words[] = {"FROM",   "JOIN",    "INTO", "UPDATE",     "TABLE", "ON",
+                                        "EXISTS", "IN",      "VIEW", "REFERENCES", "TO",    "ABORT",
+                                        "IGNORE", "REPLACE", "FAIL", "ROLLBACK"};
+    for (size_t i = 0; kind == 'a' && i < sizeof words / sizeof *words; i++) {
+        if (word_is(word, words[i])) {
             return true;
         }
     }
-    return kind == '.' || (kind == ',' && in_from);
+    return kind == '.' || ((kind == ',' || kind == '(') && s->place[s->depth] == TABLES);
 }
 
 bool sysdb_check(tn_str sql, bool *ret_reads, tn_err *err)
@@ -104,11 +153,10 @@ bool sysdb_check(tn_str sql, bool *ret_reads, tn_err *err)
                                          "INSERT", "UPDATE", "DELETE",  "REPLACE",
                                          "CREATE", "ALTER",  "DROP",    NULL};
     static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "REPLACE", NULL};
-    struct scan s = {sql, 0};
+    struct scan s = {.sql = sql};
     tn_str word = TN_STR("");
     size_t first = 0;
-    bool ended = false, in_from = false;
-    char before;
+    bool ended = false;
     if (memchr(sql.s, '\0', sql.n) != NULL) {
         api.host->fail(err, TN_E_INVAL, "the SQL holds a NUL character outside of a parameter");
         return false;
@@ -124,8 +172,7 @@ bool sysdb_check(tn_str sql, bool *ret_reads, tn_err *err)
     }
     *ret_reads = first < 4;
     for (bool with = first == 3;;) {
-        tn_str last = word;
-        before = kind;
+        bool table = names_table(&s, kind, word);
         kind = next(&s, &word);
         if (kind == '\0') {
             return true;
@@ -135,16 +182,19 @@ bool sysdb_check(tn_str sql, bool *ret_reads, tn_err *err)
             return false;
         }
         ended = kind == ';';
+        if (kind != '\0' && strchr(":@#$", kind) != NULL) {
+            api.host->fail(err, TN_E_INVAL, "SYS_DB knows no parameters but ?, so no \"%c\"", kind);
+            return false;
+        }
+        if (!follow(&s, kind, word)) {
+            api.host->fail(err, TN_E_LIMIT, "SYS_DB takes at most %d open parentheses",
+                           DEPTH_MAX - 1);
+            return false;
+        }
         for (size_t i = 0; with && kind == 'a' && writes[i] != NULL; i++) {
             *ret_reads = *ret_reads && !word_is(word, writes[i]);
         }
-        bool name = kind == 'a' || kind == '"' ||
-                    (kind == '\'' && names_table(before, last, in_from));
-        if (kind == 'a') {
-            in_from = word_is(word, "FROM") || word_is(word, "JOIN") ||
-                      (in_from && !word_is(word, "WHERE") && !word_is(word, "SELECT"));
-        }
-        if (name && kernel_name(word)) {
+        if ((kind == 'a' || kind == '"' || (kind == '\'' && table)) && kernel_name(word)) {
             api.host->fail(err, TN_E_DENIED, "SYS_DB does not reach the table \"%.*s\"",
                            (int)(word.n < 64 ? word.n : 64), word.s);
             return false;

@@ -135,7 +135,12 @@ def test_transactions(db):
     'SELECT * FROM "TN_META"', 'SELECT * FROM `tn_session`', 'SELECT * FROM [tn_meta]', "SELECT * FROM 'tn_meta'",
     "SELECT * FROM wat_main_user, 'tn_meta'", 'DROP TABLE main.tn_meta', 'WITH x AS (SELECT 1) DELETE FROM tn_session',
     'CREATE TRIGGER t AFTER INSERT ON wat_main_user BEGIN DELETE FROM wat_main_user; END',
-    'CREATE VIRTUAL TABLE v USING fts5(a)', 'SELECT 1 /* ; */ ; PRAGMA x'])
+    'CREATE VIRTUAL TABLE v USING fts5(a)', 'SELECT 1 /* ; */ ; PRAGMA x',
+    # what SQLite takes for the name of a table although it looks otherwise
+    "SELECT * FROM ('tn_meta')", "SELECT * FROM (SELECT 1 WHERE 1), 'tn_meta'", "SELECT 'x' IN 'tn_meta'",
+    "UPDATE OR IGNORE 'tn_meta' SET value = ''", "SELECT 1 FROM wat_main_user a$WHERE, 'tn_meta'",
+    "SELECT 1 FROM wat_main_user JOIN wat_main_user b ON :WHERE, 'tn_meta'", 'SELECT * FROM \ufefftn_meta',
+    "SELECT 1 FROM wat_main_user JOIN wat_main_user b ON 1, 'tn_meta'", 'SELECT ' + '(' * 64 + '1' + ')' * 64])
 def test_refused(db, sql):
     """Nothing that opens files, changes the connection or reaches the kernel's tables."""
     for name in ('query', 'non_query'):
@@ -163,6 +168,8 @@ def test_texts_are_no_names(db):
     """Values may begin with tn_; comments and semicolons inside texts are texts."""
     assert db('query', sql="SELECT ? AS a, 'x; y -- z' AS b, \"id\" FROM wat_main_user WHERE id <> ? LIMIT 1",
               params=['tn_x', 'tn_y']).json() == [{'a': 'tn_x', 'b': 'x; y -- z', 'id': 'u-admin'}]
+    assert db('query', sql="SELECT a.id FROM wat_main_user AS a JOIN (SELECT max('tn_x', ?) AS n) AS b ON b.n IN ('tn_x', ?) AND a.id = ?",
+              params=['tn_w', 'tn_y', 'u-admin']).json() == [{'id': 'u-admin'}]
 
 
 def test_secrets_stay_sealed(db):
