@@ -14,6 +14,17 @@ static bool same(tn_str a, tn_str b)
     return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
 }
 
+/* No brackets; ASCII only, because two names that are no UTF-8 may become one. */
+static bool is_plain(tn_str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.s[i] == '[' || (unsigned char)name.s[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Every name is a plain key and occurs once. Beyond a few fields the tree finds out. */
 static bool is_flat(const tn_http_pair *pairs, size_t n)
 {
@@ -21,7 +32,7 @@ static bool is_flat(const tn_http_pair *pairs, size_t n)
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        if (pairs[i].name.n > 0 && memchr(pairs[i].name.s, '[', pairs[i].name.n) != NULL) {
+        if (!is_plain(pairs[i].name)) {
             return false;
         }
         for (size_t k = 0; k < i; k++) {
@@ -48,8 +59,13 @@ static json_t *tree_text(tn_str t)
 }
 
 /* The tree holds objects only; a container that was only ever pushed to or indexed becomes an array at
- * the end. Pushed members have keys that no field can have. */
-#define PUSH_MARK '\x01'
+ * the end. Pushed members have keys that no field can have: they are no UTF-8. */
+#define PUSH_MARK '\xff'
+
+static int set_new(json_t *object, const char *key, json_t *value_take)
+{
+    return json_object_set_new_nocheck(object, key, value_take);
+}
 
 static bool index_of(const char *key, unsigned *ret)
 {
@@ -76,17 +92,17 @@ static int put_value(json_t *object, const char *key, json_t *value)
     char mark[24];
     json_t *old = json_object_get(object, key);
     if (old == NULL) {
-        return json_object_set_new(object, key, value);
+        return set_new(object, key, value);
     }
     if (!json_is_object(old)) {
         json_t *list = json_object();
         push_key(list, mark, sizeof mark);
-        json_object_set(list, mark, old);
-        json_object_set_new(object, key, list);
+        set_new(list, mark, json_incref(old));
+        set_new(object, key, list);
         old = list;
     }
     push_key(old, mark, sizeof mark);
-    return json_object_set_new(old, mark, value);
+    return set_new(old, mark, value);
 }
 
 /* One field: walks or makes the containers of its brackets. */
@@ -113,11 +129,11 @@ static bool put_field(json_t *root, const tn_http_pair *pair)
         if (next != NULL && !json_is_object(next)) {
             json_t *list = json_object();
             push_key(list, mark, sizeof mark);
-            json_object_set(list, mark, next);
+            set_new(list, mark, json_incref(next));
             next = NULL;
-            json_object_set_new(at, p, list);
+            set_new(at, p, list);
         } else if (next == NULL) {
-            json_object_set_new(at, p, json_object());
+            set_new(at, p, json_object());
         }
         at = json_object_get(at, p);
         p = open + 1;
@@ -132,7 +148,7 @@ static bool put_field(json_t *root, const tn_http_pair *pair)
             push_key(at, mark, sizeof mark);
             p = mark;
             if (open != NULL) { /* "a[][b]": each time a new element */
-                json_object_set_new(at, mark, json_object());
+                set_new(at, mark, json_object());
                 at = json_object_get(at, mark);
                 p = open + 1;
                 close = strchr(open + 1, ']');
@@ -196,6 +212,21 @@ static void write_list(struct str *out, const json_t *object)
     add_lit(out, "]");
 }
 
+/* The name of a member of an object; pushed ones get a number that no field has. */
+static void write_key(struct str *out, const json_t *object, const char *key)
+{
+    char text[24];
+    if (key[0] == PUSH_MARK) {
+        unsigned n = (unsigned)strtoul(key + 1, NULL, 10);
+        do {
+            snprintf(text, sizeof text, "%u", n);
+            n += 2 * FORM_FIELDS_MAX; /* more than are pushed, so that two never meet */
+        } while (json_object_get(object, text) != NULL);
+        key = text;
+    }
+    add_quote(out, text_of(key));
+}
+
 static void write_node(struct str *out, const json_t *node, bool root)
 {
     const char *key;
@@ -214,7 +245,7 @@ static void write_node(struct str *out, const json_t *node, bool root)
     {
         str_puts(out, first ? "" : ",");
         first = false;
-        add_quote(out, text_of(key[0] == PUSH_MARK ? key + 1 : key));
+        write_key(out, node, key);
         add_lit(out, ":");
         write_node(out, value, false);
     }

@@ -359,6 +359,9 @@ static void forms_become_objects(void **state)
         {"a[b][c][d][e][f]=1", "{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":{\"f\":\"1\"}}}}}}"},
         {"%=1&%zz=2&%4=3", "{\"%\":\"1\",\"%zz\":\"2\",\"%4\":\"3\"}"},
         {"x=%ff&&", "{\"x\":\"\xef\xbf\xbd\"}"},
+        {"%ff=1&%fe=2", "{\"\xef\xbf\xbd\":[\"1\",\"2\"]}"}, /* no name stands there twice */
+        {"%01k=1&k=2&a[]=3&a[%0122]=4",
+         "{\"\\u0001k\":\"1\",\"k\":\"2\",\"a\":{\"21\":\"3\",\"\\u000122\":\"4\"}}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *v = form_parse(text_of(cases[i].in));
