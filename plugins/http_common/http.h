@@ -103,7 +103,7 @@ bool peers_trusted(const struct peers *p, const struct sockaddr *addr);
 /* The address as text, mapped IPv4 in its usual form; returns its length. */
 size_t peers_text(const struct sockaddr *addr, char ret[PEER_TEXT]);
 /* The client that a trusted proxy names in X-Forwarded-For: right-most address that is not a proxy
- * itself; absent when the list is empty or broken. */
+ * itself, or the last one before something that is no address; absent when there is none. */
 tn_str peers_forwarded(const struct peers *p, tn_str list);
 /* Connections that the configuration and the process' limit of open files allow. */
 uint32_t peers_connections(const struct http_conf *conf);

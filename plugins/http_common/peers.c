@@ -55,7 +55,7 @@ static bool key_parse(tn_str text, struct key *ret, bool *ret_v4)
 {
     char buf[64];
     struct in_addr v4;
-    if (text.n == 0 || text.n >= sizeof buf) {
+    if (text.n == 0 || text.n >= sizeof buf || memchr(text.s, '\0', text.n) != NULL) {
         return false;
     }
     memcpy(buf, text.s, text.n);
