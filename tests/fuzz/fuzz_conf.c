@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration text to a struct with a member of every type, by way of YAML. What was accepted must
- * obey the table; nothing may leak. */
+/* Configuration text to a struct with a member of every type, by way of YAML (files) and JSON (rows of the store). What was
+ * accepted must obey the table; nothing may leak. */
 #include "kernel/base/str.h"
 #include "kernel/conf/conf.h"
 
@@ -41,24 +41,20 @@ static void need(bool holds)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void bind(struct conf *c, struct conf_problems *p)
 {
     static const char *const prefixes[] = {"", "connector.x."};
-    struct conf c;
-    struct conf_problems p = {BUF_INIT(0), 0, 0};
-    conf_init(&c);
-    tn_rc rc = conf_read_text(&c, "fuzz", (tn_str){(const char *)data, size}, &p);
-    need((rc == TN_OK) == (p.errors == 0));
-    for (size_t i = 0; i < c.n; i++) {
-        need(c.items[i].key[0] != '\0' && c.items[i].value != NULL && c.items[i].where != NULL);
-        need(conf_get(&c, c.items[i].key) == &c.items[i]); /* keys are unique */
+    for (size_t i = 0; i < c->n; i++) {
+        char snake[256];
+        need(c->items[i].value != NULL && c->items[i].where != NULL);
+        need(conf_get(c, c->items[i].key) == &c->items[i]); /* keys are unique */
+        conf_snake(c->items[i].key, snake, sizeof snake);
     }
     for (size_t i = 0; i < 2; i++) {
         struct all a = {0};
-        unsigned before = p.errors;
-        rc = conf_bind(&c, prefixes[i], fields, &a, &p);
-        need((rc == TN_OK) == (p.errors == before));
+        unsigned before = p->errors;
+        tn_rc rc = conf_bind(c, prefixes[i], fields, &a, p);
+        need((rc == TN_OK) == (p->errors == before));
         if (rc == TN_OK) {
             need(a.count >= -10 && a.count <= 10 && a.ratio >= 0 && a.ratio <= 1);
             need(a.wait.ms >= 1 && a.wait.ms <= 60000 && a.size.n >= 0 && a.must != NULL);
@@ -67,8 +63,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         conf_free(fields, &a);
     }
-    need(p.text.len < 1 << 20);
+    need(p->text.len < 1 << 20);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const tn_str text = {(const char *)data, size};
+    struct conf yaml, json;
+    struct conf_problems p = {BUF_INIT(0), 0, 0};
+    tn_err err = TN_ERR_INIT;
+    conf_init(&yaml);
+    conf_init(&json);
+    tn_rc rc = conf_read_text(&yaml, "fuzz", text, &p);
+    need((rc == TN_OK) == (p.errors == 0));
+    for (size_t i = 0; i < yaml.n; i++) {
+        need(yaml.items[i].key[0] != '\0');
+    }
+    bind(&yaml, &p);
+    if (conf_read_json(&json, "fuzz", text, &err) == TN_OK) {
+        bind(&json, &p);
+    } else {
+        need(err.msg[0] != '\0');
+    }
     conf_problems_finish(&p);
-    conf_finish(&c);
+    conf_wipe(&json);
+    conf_finish(&yaml);
     return 0;
 }
