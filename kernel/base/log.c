@@ -125,3 +125,19 @@ void log_at(int level, const char *fmt, ...)
     log_vat(level, fmt, ap);
     va_end(ap);
 }
+
+void log_from(int level, const char *who, const char *fmt, va_list ap)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, fmt, ap);
+    log_at(level, "%s: %s", who, text);
+}
+
+void log_env(void *ctx, int level, const char *fmt, ...)
+{
+    va_list ap;
+    (void)ctx;
+    va_start(ap, fmt);
+    log_vat(level, fmt, ap);
+    va_end(ap);
+}

@@ -14,6 +14,8 @@ void log_level(int level);
 void log_form(const char *name, const char *journal);
 void log_at(int level, const char *fmt, ...) TN_PRINTF(2, 3);
 void log_vat(int level, const char *fmt, va_list ap);
+void log_from(int level, const char *who, const char *fmt, va_list ap); /* "who: text", 2 KiB of it */
+void log_env(void *ctx, int level, const char *fmt, ...) TN_PRINTF(3, 4); /* for tables that pass ctx */
 /* Registers a secret of at least 6 bytes; it and its JSON-escaped, URL-encoded and base64 forms
  * are replaced by ***** in every line. */
 void log_mask(tn_str secret);

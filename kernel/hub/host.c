@@ -18,12 +18,10 @@
 static void core_log(void *ctx, int32_t level, const char *fmt, ...)
 {
     const struct hub_plugin *hp = ctx;
-    char text[2048];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    log_from(level, hp->plug->desc.name, fmt, ap);
     va_end(ap);
-    log_at(level, "%s: %s", hp->plug->desc.name, text);
 }
 
 static void *core_alloc(void *ctx, size_t n)

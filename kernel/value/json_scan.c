@@ -47,23 +47,6 @@ static inline const char *skip_blank(const char *p, const char *end)
     return p;
 }
 
-static int hex4(const char *p, const char *end, uint32_t *ret)
-{
-    uint32_t v = 0;
-    if (end - p < 4) {
-        return -1;
-    }
-    for (int i = 0; i < 4; i++) {
-        int d = json_hex(p[i]);
-        if (d < 0) {
-            return -1;
-        }
-        v = v << 4 | (uint32_t)d;
-    }
-    *ret = v;
-    return 0;
-}
-
 /* s->p is behind a backslash. */
 static tn_rc scan_escape(struct scan *s)
 {
@@ -87,7 +70,7 @@ static tn_rc scan_escape(struct scan *s)
     default:
         return fail(s, s->p - 1, "this character cannot be escaped");
     }
-    if (hex4(s->p, s->end, &u) < 0) {
+    if (json_hex4(s->p, s->end, &u) < 0) {
         return fail(s, at, "\\u needs four hexadecimal digits");
     }
     s->p += 4;
@@ -95,7 +78,7 @@ static tn_rc scan_escape(struct scan *s)
         return TN_OK;
     }
     if (u > 0xdbff || s->end - s->p < 6 || s->p[0] != '\\' || s->p[1] != 'u' ||
-        hex4(s->p + 2, s->end, &low) < 0 || low < 0xdc00 || low > 0xdfff) {
+        json_hex4(s->p + 2, s->end, &low) < 0 || low < 0xdc00 || low > 0xdfff) {
         return fail(s, at, "half of a surrogate pair");
     }
     s->p += 6;

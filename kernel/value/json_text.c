@@ -116,7 +116,7 @@ static size_t put_utf8(uint32_t u, char out[4])
     return 4;
 }
 
-static int hex4(const char *p, const char *end, uint32_t *ret)
+int json_hex4(const char *p, const char *end, uint32_t *ret)
 {
     uint32_t v = 0;
     for (int i = 0; i < 4; i++) {
@@ -149,7 +149,7 @@ static size_t unescape(const char *p, const char *end, char out[4], size_t *ret_
         }
         return 1;
     }
-    if (hex4(p + 1, end, &u) < 0) {
+    if (json_hex4(p + 1, end, &u) < 0) {
         return 1;
     }
     if (u < 0xd800 || u > 0xdfff) {
@@ -157,7 +157,7 @@ static size_t unescape(const char *p, const char *end, char out[4], size_t *ret_
         return 5;
     }
     if (u <= 0xdbff && end - p >= 11 && p[5] == '\\' && p[6] == 'u' &&
-        hex4(p + 7, end, &low) == 0 && low >= 0xdc00 && low <= 0xdfff) {
+        json_hex4(p + 7, end, &low) == 0 && low >= 0xdc00 && low <= 0xdfff) {
         *ret_n = put_utf8(0x10000 + ((u - 0xd800) << 10 | (low - 0xdc00)), out);
         return 11;
     }

@@ -10,6 +10,8 @@ static inline int json_hex(char c)
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                   : -1;
 }
+/* The four digits of a \u escape; -1: there are not so many before end. */
+int json_hex4(const char *p, const char *end, uint32_t *ret);
 /* Bytes of the well-formed UTF-8 sequence at p (RFC 3629: nothing overlong, no surrogates, at most
  * U+10FFFF); 0 when it is none. */
 size_t json_utf8(const char *p, const char *end);

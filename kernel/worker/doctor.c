@@ -12,15 +12,6 @@
 
 #define PACKAGES "extra-python-packages"
 
-static void env_log(void *ctx, int level, const char *fmt, ...)
-{
-    va_list ap;
-    (void)ctx;
-    va_start(ap, fmt);
-    log_vat(level, fmt, ap);
-    va_end(ap);
-}
-
 /* Without settings the language knows no resource folder, and so makes none. */
 static const char *env_setting(void *ctx, const char *name)
 {
@@ -31,7 +22,7 @@ static const char *env_setting(void *ctx, const char *name)
 
 static void check_language(const struct lang_host *lang, const struct settings *s, struct buf *out)
 {
-    const struct lang_env env = {.log = env_log, .setting = env_setting};
+    const struct lang_env env = {.log = log_env, .setting = env_setting};
     tn_err err = TN_ERR_INIT;
     char folder[4096];
     struct stat st;

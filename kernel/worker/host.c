@@ -22,12 +22,10 @@ struct guest {
 static void guest_log(void *ctx, int32_t level, const char *fmt, ...)
 {
     const struct guest *g = ctx;
-    char text[2048];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    log_from(level, g->plug->desc.name, fmt, ap);
     va_end(ap);
-    log_at(level, "%s: %s", g->plug->desc.name, text);
 }
 
 static void *guest_alloc(void *ctx, size_t n)

@@ -154,15 +154,6 @@ static const char *env_setting(void *ctx, const char *name)
     return w->conf->setting ? w->conf->setting(w->conf->setting_ctx, name) : NULL;
 }
 
-static void env_log(void *ctx, int level, const char *fmt, ...)
-{
-    va_list ap;
-    (void)ctx;
-    va_start(ap, fmt);
-    log_vat(level, fmt, ap);
-    va_end(ap);
-}
-
 static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
 {
     if (ipc_page_map(pagefd, &w->page)) {
@@ -184,7 +175,7 @@ static tn_rc setup(struct worker *w, int pagefd, tn_err *err)
     w->env = (struct lang_env){.ctx = w,
                                .ask = channel_ask,
                                .print = reply_print,
-                               .log = env_log,
+                               .log = log_env,
                                .setting = env_setting,
                                .pools = w->conf->pools,
                                .limit = limits_explain,

@@ -130,15 +130,6 @@ static void serve(struct zygote *z)
 
 /* ---- start ------------------------------------------------------------------------------------------------ */
 
-static void env_log(void *ctx, int level, const char *fmt, ...)
-{
-    va_list ap;
-    (void)ctx;
-    va_start(ap, fmt);
-    log_vat(level, fmt, ap);
-    va_end(ap);
-}
-
 static const char *setting(void *ctx, const char *name)
 {
     return settings_dff(ctx, name);
@@ -220,7 +211,7 @@ static tn_rc prepare(struct zygote *z, tn_err *err)
     z->conf.jail = &z->jail;
     z->conf.log_level = settings_log_level(&z->settings);
     z->conf.result_max = (size_t)z->settings.worker_result.n;
-    z->env = (struct lang_env){.ctx = z, .log = env_log, .setting = env_setting};
+    z->env = (struct lang_env){.ctx = z, .log = log_env, .setting = env_setting};
     rc = prepare_jail(z, err);
     return rc ? rc : z->conf.lang->boot(&z->env, err);
 }

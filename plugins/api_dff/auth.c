@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX         api.host->ctx
-#define AUTH        api.host->auth
-#define SESSION_TTL 86400
+#define CTX  api.host->ctx
+#define AUTH api.host->auth
 
 json_t *sign_in_wait(int64_t seconds)
 {

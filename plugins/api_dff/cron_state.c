@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define CTX    api.host->ctx
-#define US     1000000ll
 #define ENTITY "cronJobState"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -9,7 +9,6 @@
 
 #define CTX      api.host->ctx
 #define SCHED    api.host->schedules
-#define US       1000000ll
 #define NEXT_MAX 100
 
 /* The row of :id; NULL: answered. */

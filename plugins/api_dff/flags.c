@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define CTX    api.host->ctx
-#define US     1000000ll
 #define ENTITY "temporaryFlag"
 #define PAUSE  "pauseCronJobs"
 

@@ -11,13 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CTX       api.host->ctx
-#define ENT       api.host->entities
-#define ENTITY    "signInGuard"
-#define HEAD      "gate-" /* of the ids, the rest is the key in hex */
-#define EVERY_NS  2000000000ull
-#define BATCH     256
-#define FORGET_MS (600 * 1000) /* as gate_slow.c does */
+#define CTX      api.host->ctx
+#define ENT      api.host->entities
+#define ENTITY   "signInGuard"
+#define HEAD     "gate-" /* of the ids, the rest is the key in hex */
+#define EVERY_NS 2000000000ull
+#define BATCH    256
 
 struct batch {
     size_t n;
@@ -131,7 +130,7 @@ static struct loaded *load(tn_err *err)
             .last_ms = json_integer_value(json_object_get(row, "lastMs")),
             .until_ms = json_integer_value(json_object_get(row, "waitUntilMs"))};
         int64_t gone;
-        if (api.host->wall_us() / 1000 - c.last_ms > FORGET_MS) {
+        if (api.host->wall_us() / 1000 - c.last_ms > SLOW_FORGET_S * 1000) {
             store_delete(NULL, ENTITY, "id", text_of(id), &gone, NULL);
         } else if (l != NULL && sscanf(id, HEAD "%16" SCNx64, &c.key) == 1) {
             l->counts[l->n++] = c;

@@ -16,7 +16,6 @@
 #define FREE_TRIES   10 /* failures of one address before it waits */
 #define KEEP_FROM    3  /* failures from which on a counter outlives a restart */
 #define LONGEST_S    30
-#define FORGET_S     600
 #define API_FAILURES 300 /* of one API in one window, all addresses */
 #define API_WINDOW_S 10
 #define TRUST_S      86400 /* how long a success keeps an address out of the API's count */
@@ -78,7 +77,7 @@ int64_t slow_wait(tn_str api_id, tn_str address, uint64_t now_ns)
 void slow_failed(tn_str api_id, tn_str address, uint64_t now_ns)
 {
     struct slot *one = slot_of(api_id, address);
-    if (now_ns - one->last_ns > FORGET_S * NS_PER_S) {
+    if (now_ns - one->last_ns > SLOW_FORGET_S * NS_PER_S) {
         one->failures = 0;
     }
     one->last_ns = now_ns;

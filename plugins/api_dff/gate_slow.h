@@ -4,6 +4,8 @@
 #pragma once
 #include "api.h"
 
+#define SLOW_FORGET_S 600 /* a counter that nothing was added to for so long is dropped */
+
 /* Seconds the caller has to wait, 0 = may try. */
 int64_t slow_wait(tn_str api_id, tn_str address, uint64_t now_ns);
 void slow_failed(tn_str api_id, tn_str address, uint64_t now_ns);

@@ -16,10 +16,9 @@
 #define BY_LOCALHOST  "builtin.byLocalhostAuthToken"
 #define BY_ACCESS_KEY "builtin.byAccessKey"
 
-#define TOKEN_MAX   4096
-#define SESSION_TTL 86400
-#define B64         sodium_base64_VARIANT_URLSAFE_NO_PADDING
-#define MAC         crypto_auth_hmacsha256_BYTES
+#define TOKEN_MAX 4096
+#define B64       sodium_base64_VARIANT_URLSAFE_NO_PADDING
+#define MAC       crypto_auth_hmacsha256_BYTES
 
 /* ---- roles ----------------------------------------------------------------------------------- */
 /* clang-format off */

@@ -3,6 +3,8 @@
 #pragma once
 #include "api.h"
 
+#define SESSION_TTL 86400 /* seconds that a sign-in lasts */
+
 /* A signed token for this user and session id; malloc, NULL on no memory. */
 char *token_make(const json_t *user, const char *xatid);
 /* Value for Set-Cookie: a signed xDFFAuthToken cookie, or its removal with token NULL; malloc. */
