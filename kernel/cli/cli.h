@@ -9,6 +9,7 @@ int cli_serve(int argc, char **argv);
 int cli_plugins(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_conn(int argc, char **argv);
+int cli_passwd(int argc, char **argv);
 
 /* ---- doctor: checks that no program of the platform makes itself; lines of kernel/base/finding.h ----- */
 struct settings;

@@ -242,7 +242,7 @@ int cli_doctor(int argc, char **argv)
             json = 1;
         } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
             printf(
-                "tenon doctor [--json] [--SETTING VALUE ...]\n\n"
+                "usage: tenon doctor [--json] [--SETTING VALUE ...]\n\n"
                 "Checks whether the platform can run here with these settings: configuration, data folder,\n"
                 "disk, ports, limits, time, the interpreter, every layer of the workers' isolation, plugins.\n"
                 "Run it as the user of the platform. Ends with 1 when something fails, else with 0.\n");

@@ -19,7 +19,7 @@ int cli_plugins(int argc, char **argv)
             mode = 1;
         } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
             printf(
-                "tenon plugins [--schema | --json] [--plugins FOLDERS]\n\n"
+                "usage: tenon plugins [--schema | --json] [--plugins FOLDERS]\n\n"
                 "Lists the plugins that were found and those that were refused with the reason.\n"
                 "--json, --schema: as JSON with the configuration schema of each.\n");
             return 0;

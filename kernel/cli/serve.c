@@ -36,7 +36,7 @@ int cli_serve(int argc, char **argv)
         } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
             struct buf b = BUF_INIT(1u << 20);
             conf_help(&b, settings_fields);
-            printf("tenon serve [-t] [--SETTING VALUE ...]\n\n"
+            printf("usage: tenon serve [-t] [--SETTING VALUE ...]\n\n"
                    "Runs the platform in the foreground. -t only checks the configuration.\n\n%s",
                    b.data ? b.data : "");
             buf_finish(&b);

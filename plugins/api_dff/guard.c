@@ -135,7 +135,8 @@ int64_t guard_enter(tn_str username, tn_str address, tn_err *err)
     return rc == TN_OK ? wait : -1;
 }
 
-void guard_success(tn_str username, tn_str address)
+/* The counter of a user name goes, and an address gets its attempt back. */
+static void forgive(tn_str username, const tn_str *address)
 {
     tn_err err = TN_ERR_INIT;
     struct counter c = {.id = ""};
@@ -147,13 +148,13 @@ void guard_success(tn_str username, tn_str address)
         if (rc == TN_OK && c.stored) {
             rc = store_delete(txn, "signInGuard", "id", text_of(c.id), NULL, &err);
         }
-        if (rc == TN_OK) {
-            rc = counter_read(txn, &c, "addr", address, &err);
-        }
-        if (rc == TN_OK && c.stored && c.failures > 0) {
-            c.failures--;
-            c.wait_until = 0;
-            rc = counter_write(txn, &c, &err);
+        if (rc == TN_OK && address != NULL) {
+            rc = counter_read(txn, &c, "addr", *address, &err);
+            if (rc == TN_OK && c.stored && c.failures > 0) {
+                c.failures--;
+                c.wait_until = 0;
+                rc = counter_write(txn, &c, &err);
+            }
         }
         if (rc == TN_OK) {
             rc = ENT->commit(CTX, txn, &err);
@@ -165,6 +166,16 @@ void guard_success(tn_str username, tn_str address)
     if (rc != TN_OK) {
         api.host->log(CTX, TN_LOG_WARNING, "sign-in counters: %s", err.msg);
     }
+}
+
+void guard_success(tn_str username, tn_str address)
+{
+    forgive(username, &address);
+}
+
+void guard_forget(tn_str username)
+{
+    forgive(username, NULL);
 }
 
 int64_t guard_wait(tn_str username)

@@ -10,6 +10,8 @@
 int64_t guard_enter(tn_str username, tn_str address, tn_err *err);
 /* The password was right: forget the user's failures and give the address its attempt back. */
 void guard_success(tn_str username, tn_str address);
+/* The user has a new password: nothing counts against the name any more. */
+void guard_forget(tn_str username);
 /* Seconds to wait after a failure that was just counted. */
 int64_t guard_wait(tn_str username);
 /* Pure part: the wait in ms after `failures` failures with this threshold. */

@@ -13,7 +13,6 @@
 
 /* How a request was authenticated. */
 #define BY_TOKEN      "builtin.byXAuthToken"
-#define BY_LOCALHOST  "builtin.byLocalhostAuthToken"
 #define BY_ACCESS_KEY "builtin.byAccessKey"
 
 #define TOKEN_MAX 4096

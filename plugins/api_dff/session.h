@@ -4,6 +4,7 @@
 #include "api.h"
 
 #define SESSION_TTL 86400 /* seconds that a sign-in lasts */
+#define BY_LOCALHOST "builtin.byLocalhostAuthToken" /* auth_type of the localhost token */
 
 /* A signed token for this user and session id; malloc, NULL on no memory. */
 char *token_make(const json_t *user, const char *xatid);

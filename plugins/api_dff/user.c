@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Users (spec 1.2): list with sessions, get, add, modify, delete. */
+#include "guard.h"
 #include "rows.h"
 #include "session.h"
 
@@ -197,21 +198,34 @@ static bool sa_refused(struct change *c, const json_t *old)
     return false;
 }
 
-static bool user_before_modify(struct change *c, const json_t *old, json_t *data)
+/* Who reads the localhost token owns the machine: he may give a forgotten administrator a new password. */
+static bool is_rescue(const struct change *c, const json_t *data)
 {
-    return !sa_refused(c, old) && user_fields(c, data, row_text(old, "id"));
+    return strcmp(c->r->user.auth_type, BY_LOCALHOST) == 0 && json_object_size(data) == 1 &&
+           json_object_get(data, "password") != NULL;
 }
 
-/* Who is disabled, gets another password or other rights has to sign in again. */
+static bool user_before_modify(struct change *c, const json_t *old, json_t *data)
+{
+    return (is_rescue(c, data) || !sa_refused(c, old)) && user_fields(c, data, row_text(old, "id"));
+}
+
+/* Who is disabled, gets another password or other rights has to sign in again; who gets a password may do so at once,
+ * however often the old one was tried. */
 static tn_rc user_modified(struct api_req *r, tn_err *err)
 {
-    (void)err;
     const json_t *data = json_object_get(r->body, "data");
     if (json_is_true(json_object_get(data, "isDisabled")) ||
         json_object_get(data, "passwordHash") || json_object_get(data, "roles") ||
         json_object_get(data, "customPrivileges")) {
         AUTH->session_drop(CTX, api_param(r, 0), (tn_str){NULL, 0}, (tn_str){NULL, 0});
     }
+    json_t *user = json_object_get(data, "passwordHash") ? user_load("id", api_param(r, 0), err)
+                                                         : NULL;
+    if (user != NULL) {
+        guard_forget(text_of(row_text(user, "username")));
+    }
+    json_decref(user);
     return TN_OK;
 }
 

@@ -2,10 +2,11 @@
 """tenon without a platform: serve -t, help, wrong use."""
 
 import os
+import re
 import subprocess
 from typing import Any, Dict, Optional
 
-from support.server import BUILD
+from support.server import BUILD, ROOT
 
 TENON = os.path.join(BUILD, 'bin', 'tenon')
 
@@ -59,3 +60,23 @@ def test_help_and_wrong_use() -> None:
     done = tenon('dance')
     assert done.returncode == 2 and '"dance" is no command' in done.stderr
     assert tenon('--version').stdout.startswith('tenon ')
+
+
+def test_every_command_explains_itself() -> None:
+    """help X is X --help, both on stdout with code 0, and begin the same way; a slip is told what was meant."""
+    for command in ('serve', 'doctor', 'plugins', 'conn', 'passwd'):
+        told = tenon(command, '--help')
+        assert told.returncode == 0 and told.stderr == '' and told.stdout.startswith('usage: tenon %s' % command), told
+        assert tenon('help', command).stdout == told.stdout
+        assert re.search(r'^  %s +\S' % command, tenon('help').stdout, re.M)
+    assert tenon('help', 'dance').returncode == 2
+    assert 'did you mean "doctor"?' in tenon('docter').stderr
+    done = tenon('version', '--frob')
+    assert done.returncode == 2 and '"--frob"' in done.stderr
+
+
+def test_the_manual_page_knows_every_command() -> None:
+    with open(os.path.join(ROOT, 'packaging', 'man', 'tenon.1'), encoding='utf-8') as f:
+        page = f.read()
+    commands = re.findall(r'^  (\w+) +\S', tenon('help').stdout, re.M)
+    assert len(commands) >= 7 and [c for c in commands if not re.search(r'^\.BR? %s\b|", " %s$' % (c, c), page, re.M)] == []

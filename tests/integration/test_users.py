@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users (spec 1.2)."""
 
+import os
+import subprocess
+
 from support.client import Client
 from support.people import PASSWORD, person, refused
-from support.server import Server
+from support.server import BUILD, Server
 
 ROW = {'seq', 'id', 'username', 'name', 'email', 'mobile', 'markers', 'roles', 'customPrivileges', 'isDisabled',
        'createTime', 'updateTime'}
+
+
+def sign_in(username: str, password: str) -> dict:
+    return {'captchaToken': 'any-0000', 'captcha': '0000', 'signIn': {'username': username, 'password': password}}
 
 
 def add(api: Client, username: str, **fields: object) -> str:
@@ -91,3 +98,43 @@ def test_filters(api: Client) -> None:
     assert api.get('/users/do/list', username='no_such_user') == []
     names = [u['username'] for u in api.get('/users/do/list', sort='-username')]
     assert names == sorted(names, reverse=True)
+
+
+def passwd(server: Server, *args: str, typed: str = '') -> 'subprocess.CompletedProcess[str]':
+    return subprocess.run([os.path.join(BUILD, 'bin', 'tenon'), 'passwd', *args, '--data', server.data, '--listen',
+                           '127.0.0.1:%d' % server.port], input=typed, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_forgotten_password_is_given_anew(new_server) -> None:
+    """By who reads the data folder: a lock is lifted, sessions end, the old password is nobody's."""
+    server = new_server().start()
+    before = server.client()
+    guesser = server.client(username=None)
+    for _ in range(10):
+        refused(guesser.post, 400, 'EUserPassword', '/auth/do/sign-in', sign_in('admin', 'a guess'))
+    refused(guesser.post, 401, 'EUserLocked', '/auth/do/sign-in', sign_in('admin', 'admin'))
+    done = passwd(server, typed='grüner Tee "7"\n')
+    assert (done.returncode, done.stdout) == (0, '') and 'password of admin is changed' in done.stderr, done
+    refused(before.get, 401, 'EUserAuth', '/auth/profile/do/get')
+    admin = server.client('admin', 'grüner Tee "7"')
+    refused(guesser.post, 400, 'EUserPassword', '/auth/do/sign-in', sign_in('admin', 'admin'))
+    assert 'grüner Tee' not in server.log() and 'grüner Tee' not in str(admin.get('/operation-records/do/list', noPage='true'))
+    add(admin, 'ann')
+    made = passwd(server, 'ann', '--generate')
+    assert made.returncode == 0 and len(made.stdout.strip()) == 20
+    server.client('ann', made.stdout.strip())
+
+
+def test_a_new_password_takes_more_than_a_session(server: Server, api: Client) -> None:
+    """The administrator's row stays out of reach of everybody's tokens, and of all but the password for the operator."""
+    refused(api.post, 403, 'EBizCondition.adminUserCannotBeModified', '/users/u-admin/do/modify', {'data': {'password': 'x'}})
+    with open(os.path.join(server.data, 'localhost-auth-token'), encoding='ascii') as f:
+        header = {'X-Localhost-Auth-Token': f.read().strip()}
+    for data in ({'name': 'x'}, {'password': 'x', 'isDisabled': True}, {'password': 'x', 'roles': ['user']}):
+        answer = server.client(username=None).request('POST', '/api/v1/users/u-admin/do/modify', json={'data': data}, headers=header)
+        assert answer.status_code == 403, data
+    for args, typed, code, what in (((), '\n', 1, 'no password was given'), (('nobody',), 'x\n', 1, 'no user "nobody"'),
+                                    (('--frob',), 'x\n', 2, '--frob'), ((), 'x' * 300 + '\n', 1, 'password')):
+        done = passwd(server, *args, typed=typed)
+        assert done.returncode == code and what in done.stderr, done
+    server.client()  # still the same
