@@ -244,7 +244,7 @@ int timeout_init(void);
 void timeout_begin(void);
 void timeout_end(void);
 bool timeout_pending(void);
-void timeout_soft(void);
+void timeout_soft(int canceled);
 void timeout_dump(int fd);
 
 /* ---- connectors (conn.c, conn_in.c, conn_out.c) ---- */

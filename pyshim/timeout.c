@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The soft deadline: a signal in the worker becomes TaskTimeout in the script's main thread. */
+/* The soft deadline, or a cancel: a signal in the worker becomes TaskTimeout in the script's main thread. */
 #include "pyshim/shim.h"
 
 #include <signal.h>
@@ -11,7 +11,7 @@
  * is one nobody sends; scripts keep SIGALRM and the rest for themselves. */
 #define TRIP_SIGNAL (SIGRTMAX - 3)
 
-static volatile sig_atomic_t expired, running;
+static volatile sig_atomic_t expired, canceled_, running;
 
 /* Not every build of every version exports it. Elsewhere faulthandler, which has it inside, answers a
  * signal that we raise; it writes to a descriptor that was fixed at the start. */
@@ -27,7 +27,9 @@ static PyObject *on_trip(PyObject *self, PyObject *args)
     }
     expired = 0;
     PyErr_SetString(shim.timeout_type,
-                    "Task execution takes too much time and has been interrupted by force");
+                    canceled_
+                        ? "Task was cancelled and has been interrupted by force"
+                        : "Task execution takes too much time and has been interrupted by force");
     return NULL;
 }
 
@@ -82,8 +84,9 @@ bool timeout_pending(void)
     return expired != 0;
 }
 
-void timeout_soft(void)
+void timeout_soft(int canceled)
 {
+    canceled_ = canceled;
     expired = 1;
 #if PY_VERSION_HEX >= 0x030A0000
     PyErr_SetInterruptEx(TRIP_SIGNAL);

@@ -296,6 +296,7 @@ static int take_reply(struct link *l, const unsigned char *frame, size_t n)
     l->peak = r.peak_bytes;
     l->first_peak = l->first_peak ? l->first_peak : r.peak_bytes;
     uint64_t now = clock_mono_ns();
+    const char *why = c->cancel ? "its call was cancelled" : "its call had run out of time";
     o.end_us = broker_wall(l->b, now);
     pop_head(l, now);
     learn_cost(l->b, c, r.cost_us);
@@ -304,7 +305,7 @@ static int take_reply(struct link *l, const unsigned char *frame, size_t n)
     if (r.status == TN_CALL_TIMEOUT) {
         /* An exception out of nowhere may have left anything half done, threads and processes too. */
         l->answered = 1;
-        link_kill(l, "its call had run out of time");
+        link_kill(l, why);
     }
     return 0;
 }

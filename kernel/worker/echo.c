@@ -243,8 +243,9 @@ static void echo_run(const struct lang_call *call, struct lang_reply *r)
     }
 }
 
-static void echo_soft_timeout(void)
+static void echo_soft_timeout(int canceled)
 {
+    (void)canceled;
     soft_ = 1;
 }
 

@@ -65,9 +65,9 @@ struct lang_host {
     void (*run)(const struct lang_call *call, struct lang_reply *reply);
     /* Worker: no call is there, it will sleep. Lets threads run that scripts left behind. May be NULL. */
     void (*idle)(void);
-    /* Async-signal-safe: the soft deadline of the running call has passed; raise TaskTimeout. Only
+    /* Async-signal-safe: the soft deadline of the running call has passed, or it is canceled; raise TaskTimeout. Only
      * called while run() is on the stack. */
-    void (*soft_timeout)(void);
+    void (*soft_timeout)(int canceled);
     /* Async-signal-safe: write the stacks of all threads to fd. */
     void (*dump_stacks)(int fd);
     void (*finish)(void); /* worker leaves in an orderly way */

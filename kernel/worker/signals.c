@@ -39,7 +39,7 @@ static void on_soft(int sig)
         int cancel = atomic_load(&self_->page->cancel) == self_->seq;
         if (at && (cancel || (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec >= at)) {
             self_->soft_hit = 1;
-            self_->conf->lang->soft_timeout();
+            self_->conf->lang->soft_timeout(cancel);
             if (cancel && self_->conf->pools != NULL) {
                 pools_cancel(self_->conf->pools); /* at its deadline an operation ends by itself */
             }

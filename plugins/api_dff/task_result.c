@@ -16,7 +16,8 @@ static const struct {
     [TN_TASK_TIMEOUT] = {"timeout", TN_CALL_TIMEOUT, "timeout"},
     [TN_TASK_EXPIRED] = {"expired", TN_CALL_EXPIRED, "expire"},
     [TN_TASK_SKIPPED] = {"skipped", TN_CALL_SKIPPED, "skip"},
-    [TN_TASK_CANCELED] = {"canceled", TN_CALL_CANCELED, "canceled"},
+    /* TN_CALL_CANCELED is the platform's doing and says nothing about the function */
+    [TN_TASK_CANCELED] = {"canceled", TN_CALL_FAILURE, "canceled"},
     [TN_TASK_DEAD] = {"dead", TN_CALL_FAILURE, "failure"},
 };
 

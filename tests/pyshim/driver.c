@@ -49,7 +49,7 @@ static void on_alarm(int sig)
         st.stacks_fd = memfd_create("stacks", MFD_CLOEXEC);
         lang_python.dump_stacks(st.stacks_fd);
     }
-    lang_python.soft_timeout();
+    lang_python.soft_timeout(0);
 }
 
 static const char *const statuses[] = {"SUCCESS", "FAILURE", "TIMEOUT", "EXPIRED", "SKIPPED"};
