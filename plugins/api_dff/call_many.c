@@ -43,7 +43,10 @@ static bool read_calls(const tn_http_req *req, tn_str *ret, struct call_refusal 
     for (uint32_t i = 0; i < n; i++) {
         if (text_is(m[i].key, "calls")) {
             *ret = json_inside(m[i].value);
-            return (m[i].kind == TN_JSON_ARRAY && ret->n > 0) ||
+            if (m[i].kind == TN_JSON_ARRAY && ret->n == 0) {
+                return bad_body(why, "Field `calls` value `[]` is not valid. (minLength = 1)");
+            }
+            return m[i].kind == TN_JSON_ARRAY ||
                    call_refuse_field(why, "calls", m[i].value, "array");
         }
     }

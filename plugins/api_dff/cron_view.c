@@ -43,6 +43,19 @@ static json_t *next_runs(struct api_req *r, tn_str expr, tn_str zone)
     return list;
 }
 
+/* Why a job has no next run, null when it has. */
+static json_t *no_run(const struct cron_job *j, const struct snap_func *f, tn_str expr, int64_t now,
+                      const json_t *runs)
+{
+    return json_array_size(runs) > 0
+               ? json_null()
+               : json_string(f == NULL     ? "its function does not exist"
+                             : j->disabled ? "it is disabled"
+                             : j->expires_us != 0 && j->expires_us <= now ? "it has expired"
+                             : expr.n == 0                                ? "it has no expression"
+                                           : "no date matches its expression");
+}
+
 static json_t *zone_json(tn_str zone)
 {
     return zone.n > 0 ? json_stringn(zone.s, zone.n) : json_string(api_setting("TIMEZONE", "UTC"));
@@ -70,6 +83,8 @@ static void next_run(struct api_req *r)
                                  "cronExpr", expr.s, expr.n, "timezone", zone_json(j.timezone),
                                  "isActive", runs, "nextRuns",
                                  runs ? next_runs(r, expr, j.timezone) : json_array());
+        json_object_set_new(data, "noRunReason",
+                            no_run(&j, f, expr, now, json_object_get(data, "nextRuns")));
         json_object_set_new(data, "id", json_stringn(j.id.s, j.id.n));
         cron_state_row(data);
         json_object_del(data, "id");

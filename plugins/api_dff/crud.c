@@ -17,10 +17,11 @@ void crud_no_such(struct api_req *r, const char *label, tn_str id)
 void crud_fail(struct api_req *r, const struct crud *crud, const json_t *data, const tn_err *err)
 {
     bool id_taken = err->rc == TN_E_CONFLICT && strcmp(err->state, "id") == 0;
-    if (id_taken && crud->dup_sub != NULL) {
-        const char *id = json_string_value(json_object_get(data, "id"));
-        api_fail(r, EBizCondition, crud->dup_sub, NULL, "ID of %s already exists: %s", crud->label,
-                 id != NULL ? id : "");
+    const char *id = json_string_value(json_object_get(data, "id"));
+    if (id_taken) {
+        api_fail(r, crud->dup_sub != NULL ? EBizCondition : EClientDuplicated,
+                 crud->dup_sub != NULL ? crud->dup_sub : "id", NULL, "ID of %s already exists: %s",
+                 crud->label, id != NULL ? id : "");
     } else {
         api_fail_err(r, err);
     }

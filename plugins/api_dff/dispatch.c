@@ -107,8 +107,12 @@ void api_fail_err(struct api_req *r, const tn_err *err)
         api_fail(r, EClientNotFound, NULL, NULL, "%s", err->msg);
         return;
     case TN_E_CONFLICT:
-        api_fail(r, EClientDuplicated, err->state[0] != '\0' ? err->state : NULL, NULL, "%s",
-                 err->msg);
+        if (err->state[0] != '\0') { /* a column; the message is the data base's, with its path */
+            api_fail(r, EClientDuplicated, err->state, NULL,
+                     "There is a row with this `%s` already", err->state);
+        } else {
+            api_fail(r, EClientDuplicated, NULL, NULL, "%s", err->msg);
+        }
         return;
     case TN_E_INVAL:
         api_fail(r, EClientBadRequest, NULL, NULL, "%s", err->msg);
@@ -151,8 +155,9 @@ static void req_free(void *user)
     free(r);
 }
 
-/* The body as JSON (spec 0.4); NULL when it is not readable. An absent body is an empty object. */
-static json_t *body_parse(const tn_http_req *req)
+/* The body as JSON (spec 0.4); NULL when it is no JSON, or, with the reason in err, JSON that we cannot hold. An absent body
+ * is an empty object. */
+static json_t *body_parse(const tn_http_req *req, tn_err *err)
 {
     tn_str text = {(const char *)req->body, req->body_len};
     tn_str type = tn_http_header(req, "content-type");
@@ -169,7 +174,26 @@ static json_t *body_parse(const tn_http_req *req)
     if (api.host->json->scan(text, &kind, NULL, 0, &n, NULL) != TN_OK) {
         return NULL;
     }
-    return json_loadb(text.s, text.n, 0, NULL);
+    json_error_t why = {.position = 0};
+    json_t *body = json_loadb(text.s, text.n, 0, &why);
+    if (body == NULL) {
+        const char *near = strstr(why.text, " near "); /* what follows repeats the body */
+        size_t len = near != NULL ? (size_t)(near - why.text) : strlen(why.text);
+        api.host->fail(err, TN_E_INVAL, "Not usable at byte %d: %.*s", why.position, (int)len,
+                       why.text);
+    }
+    return body;
+}
+
+/* curl -d sends JSON as a form unless told otherwise, and then every field is missing. */
+static const char *type_hint(const tn_http_req *req)
+{
+    tn_str type = tn_http_header(req, "content-type");
+    const char *text = (const char *)req->body;
+    bool looks = req->body_len > 0 && text != NULL && (text[0] == '{' || text[0] == '[');
+    return looks && type.n > 0 && !text_has(type, "json")
+               ? " JSON needs the header Content-Type: application/json."
+               : "";
 }
 
 static bool validate(struct api_req *r)
@@ -184,9 +208,12 @@ static bool validate(struct api_req *r)
     if (r->route->body == NULL && (r->route->flags & API_ANY_BODY) == 0) {
         return true;
     }
-    json_t *body = body_parse(r->http);
+    tn_err err = TN_ERR_INIT;
+    json_t *body = body_parse(r->http, &err);
     if (body == NULL) {
-        api_fail(r, EClientBadRequest, NULL, NULL, "Invalid request body");
+        api_fail(r, EClientBadRequest, NULL,
+                 err.msg[0] != '\0' ? json_pack("{s:s}", "message", err.msg) : NULL,
+                 "Invalid request body");
         return false;
     }
     if ((r->route->flags & API_ANY_BODY) != 0) {
@@ -200,8 +227,8 @@ static bool validate(struct api_req *r)
     }
     json_decref(body);
     if (r->body == NULL) {
-        api_fail(r, EClientBadRequest, NULL, json_pack("{s:s}", "message", why),
-                 "Invalid request body");
+        api_fail(r, EClientBadRequest, NULL,
+                 json_pack("{s:s+}", "message", why, type_hint(r->http)), "Invalid request body");
     }
     return r->body != NULL;
 }

@@ -231,6 +231,24 @@ static void root_get(struct api_req *r)
     send_plain(r, 302, "/client-app", "/client-app");
 }
 
+/* For whoever opens the address in a browser; the web console will take its place. */
+static void welcome(struct api_req *r)
+{
+    struct api_stamp s;
+    struct str b = {0};
+    api_stamp_as(&s, r->http, r->trace);
+    str_puts(
+        &b,
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tenon</title></head><body>"
+        "<h1>Tenon is running</h1><p>This version has no web console: it is used over HTTP, with curl or the "
+        "SDKs of DataFlux Func. README.md shows how; whoever has signed in finds every route in the OpenAPI "
+        "document at /api.</p><ul>"
+        "<li><a href=\"/api/v1/func-api-list\">/api/v1/func-api-list</a> APIs that are shown to everybody</li>"
+        "<li><a href=\"/api/v1/system-info\">/api/v1/system-info</a> version and limits</li>"
+        "<li><a href=\"/healthz\">/healthz</a></li></ul></body></html>\n");
+    api_send(r->http, &s, 200, "text/html; charset=utf-8", &b, NULL);
+}
+
 static void root_head(struct api_req *r)
 {
     send_plain(r, 200, "OK", NULL);
@@ -283,6 +301,8 @@ static const struct field behavior_query[] = {
 
 const struct api_route index_routes[] = {
     {"GET", "/", "public", "Leads to the console", root_get, NULL, NULL, NULL, 0},
+    {"GET", "/client-app", "public", "Says that the platform runs, to people with a browser", welcome,
+     NULL, NULL, NULL, 0},
     {"HEAD", "/", "public", "Answers OK to probes", root_head, NULL, NULL, NULL, 0},
     {"GET", "/api/v1/image-info", "public", "Build identity", image_info, NULL, NULL, NULL, 0},
     {"GET", "/api/v1/system-info", "public", "Version, limits and settings", system_info, NULL,

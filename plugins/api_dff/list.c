@@ -92,7 +92,12 @@ static bool sort_read(struct api_req *r, const struct list_spec *l, char store[S
         }
         if (name.n > 0) {
             if (known == NULL || *ret_n == SORT_MAX) {
-                return refuse(r, "sort", one, "in = names this list can be sorted by");
+                char names[256] = "in =";
+                for (const char *const *s = l->sort; s != NULL && *s != NULL; s++) {
+                    size_t used = strlen(names);
+                    snprintf(names + used, sizeof names - used, " %s", *s);
+                }
+                return refuse(r, "sort", one, names);
             }
             snprintf(store[*ret_n], 64, "%s%s", desc ? "-" : "", known);
             sort[*ret_n] = store[*ret_n];

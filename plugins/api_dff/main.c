@@ -132,7 +132,7 @@ static void refuse(void *inst, tn_http_req *req, uint32_t status, const char *te
                          : status >= 500                ? ESysWebServer
                                                         : EClientBadRequest;
     api_error(req, code, NULL, (tn_str){NULL, 0}, "%s",
-              status == 413  ? "Request body is too large"
+              status == 413  ? "Request body is too large (setting body_max)"
               : text != NULL ? text
                              : "Invalid request");
 }

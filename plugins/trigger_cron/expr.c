@@ -115,8 +115,8 @@ static tn_rc value(const struct parse *p, tn_str s, uint32_t *ret)
             }
         }
     }
-    return refuse(p, "\"%.*s\" is neither a number within %u..%u%s", (int)(s.n < 40 ? s.n : 40),
-                  s.s, r->min, r->max, r->names != NULL ? " nor a name of three letters" : "");
+    return refuse(p, "\"%.*s\" is no number within %u..%u%s", (int)(s.n < 40 ? s.n : 40), s.s,
+                  r->min, r->max, r->names != NULL ? " and no name of three letters" : "");
 }
 
 /* "low-high", "low-high/step", "low/step", "*" "/step". */

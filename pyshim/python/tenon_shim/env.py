@@ -45,7 +45,13 @@ class Env:
         if kind == "password":
             _hide(text)
         cast = _CASTS.get(kind)
-        return text if cast is None else cast(text)
+        try:
+            return text if cast is None else cast(text)
+        except ValueError as e:
+            # the class stays the one that scripts know; json's wants more than a text
+            named = "environment variable `%s` (%s): %s" % (id, kind, e)
+            e.args = (named,)
+            raise
 
     def keys(self) -> list:
         """Ids of all variables."""
