@@ -41,7 +41,8 @@ static tn_rc start(struct ss_conn *c, struct ss_job *job, tn_err *err)
     return SQL_SUCCEEDED(rc) || rc == SQL_NO_DATA ? TN_OK : failed(c, err);
 }
 
-/* Up to max rows, an array at a time. */
+/* Up to max rows, an array at a time. A whole result is bounded by max_result; of a stream that ends a piece early, and only a
+ * single row can be too large. */
 static tn_rc fetch(struct ss_conn *c, struct ss_rows *from, struct ss_rows *to, uint64_t max,
                    bool *ret_end, tn_err *err)
 {
@@ -49,7 +50,8 @@ static tn_rc fetch(struct ss_conn *c, struct ss_rows *from, struct ss_rows *to, 
     tn_rc rc = TN_OK;
     *ret_end = false;
     SQLSetStmtAttr(c->stmt, SQL_ATTR_ROWS_FETCHED_PTR, &got, 0);
-    while (rc == TN_OK && (uint64_t)to->n < max) {
+    while (rc == TN_OK && (uint64_t)to->n < max &&
+           (max == UINT64_MAX || to->bytes <= c->max_result / 2)) {
         SQLRETURN r = SQLFetch(c->stmt);
         if (r == SQL_NO_DATA) {
             *ret_end = true;

@@ -24,6 +24,9 @@ static const tn_field fields[] = {
     {TN_FIELD(struct ss_conf, tls_ca), .max = 200000,
      .doc = "Certificates of the authorities to trust, as PEM text or the path of a file; default "
             "those of the system."},
+    {TN_FIELD(struct ss_conf, tls_cert), .max = 200000,
+     .doc = "Refused: SQL Server asks no client for a certificate, and FreeTDS cannot show one."},
+    {TN_FIELD(struct ss_conf, tls_key), .doc = "Refused like tls_cert."},
     {TN_FIELD(struct ss_conf, application), .dflt = "tenon", .min = 1, .max = 127,
      .doc = "program_name in sys.dm_exec_sessions."},
     {TN_FIELD(struct ss_conf, driver), .dflt = "FreeTDS", .min = 1, .max = 255,
@@ -68,9 +71,16 @@ static tn_rc on_load(const tn_host *host, tn_err *err)
 static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
 {
     struct ss *s = inst;
-    (void)err;
     s->conf = conf;
     s->ca_fd = -1;
+    bool cert = s->conf->tls_cert != NULL && s->conf->tls_cert[0] != '\0';
+    if (cert || (s->conf->tls_key.s != NULL && s->conf->tls_key.s[0] != '\0')) {
+        return ss_host->fail(
+            err, TN_E_CONFIG,
+            "%s: SQL Server asks no client for a certificate, and FreeTDS cannot show one; leave it out and sign in with "
+            "user and password",
+            cert ? "tls_cert" : "tls_key");
+    }
     return TN_OK;
 }
 
@@ -121,8 +131,9 @@ static tn_rc prepare(struct ss_job *job, struct ss_conn *c, uint32_t method, con
     if (method == SS_CHECK) {
         return fill(job, c, method, TN_STR("SELECT 1"), NULL, err);
     }
-    if (a->npos < 1 || a->pos[0].type != TN_T_STR) {
-        return ss_host->fail(err, TN_E_INVAL, "the statement must be text");
+    if (a->npos < 1 || a->pos[0].type != TN_T_STR ||
+        memchr(a->pos[0].u.s, '\0', a->pos[0].n) != NULL) {
+        return ss_host->fail(err, TN_E_INVAL, "the statement must be text without NUL");
     }
     return fill(job, c, method, (tn_str){a->pos[0].u.s, a->pos[0].n},
                 a->npos > 1 ? &a->pos[1] : NULL, err);

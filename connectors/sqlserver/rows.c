@@ -231,6 +231,16 @@ static tn_rc keep_value(struct ss_conn *c, struct ss_rows *rows, const struct ss
     }
 }
 
+/* Of a text that goes on: behind its last byte, which has the NUL of the driver behind it. NULs in the text do not count. */
+static size_t end_of_piece(const char *buf, size_t n, size_t cap)
+{
+    size_t end = cap;
+    while (end > n && buf[end - 1] != '\0') {
+        end--;
+    }
+    return end > n ? end - 1 : n;
+}
+
 /* A value without a bound, in pieces. */
 static tn_rc keep_late(struct ss_conn *c, struct ss_rows *rows, const struct ss_col *col,
                        uint32_t i, tn_err *err)
@@ -241,6 +251,7 @@ static tn_rc keep_late(struct ss_conn *c, struct ss_rows *rows, const struct ss_
     tn_rc rc = TN_OK;
     while (rc == TN_OK && buf != NULL) {
         SQLLEN len = 0;
+        memset(buf + n, 0xff, cap - n); /* shows where a piece ends that does not say so */
         SQLRETURN got = SQLGetData(c->stmt, (SQLUSMALLINT)(i + 1), col->ctype, buf + n,
                                    (SQLLEN)(cap - n), &len);
         if (got == SQL_NO_DATA) {
@@ -256,7 +267,7 @@ static tn_rc keep_late(struct ss_conn *c, struct ss_rows *rows, const struct ss_
             rc = keep_value(c, rows, col, buf, len == SQL_NULL_DATA ? len : (SQLLEN)n, err);
             break;
         }
-        n = tail != 0 ? n + strlen(buf + n) : cap;
+        n = tail != 0 ? end_of_piece(buf, n, cap) : cap;
         if (n > c->max_result) {
             rc = ss_host->fail(err, TN_E_LIMIT, "a value is larger than max_result");
             break;
@@ -281,12 +292,14 @@ tn_rc ss_rows_add(struct ss_conn *c, struct ss_rows *from, struct ss_rows *to, u
     tn_rc rc = TN_OK;
     for (uint32_t k = 0; rc == TN_OK && k < from->ncols; k++) {
         const struct ss_col *col = &from->cols[k];
+        SQLLEN text = col->ctype == SQL_C_CHAR ? 1 : 0; /* a NUL takes a place */
         if (col->late) {
             rc = keep_late(c, to, col, k, err);
-        } else if (col->lens[i] != SQL_NULL_DATA && col->lens[i] > col->width) {
+        } else if (col->lens[i] != SQL_NULL_DATA &&
+                   (col->lens[i] < 0 || col->lens[i] > col->width - text)) {
             rc = ss_host->fail(err, TN_E_REMOTE,
                                "column %s: the driver described %lld bytes and gave %lld",
-                               col->name, (long long)col->width, (long long)col->lens[i]);
+                               col->name, (long long)(col->width - text), (long long)col->lens[i]);
         } else {
             rc = keep_value(c, to, col, col->cells + (size_t)col->width * i, col->lens[i], err);
         }

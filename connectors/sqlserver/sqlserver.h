@@ -13,9 +13,9 @@
 #include <tenon/tenon.h>
 
 struct ss_conf {
-    const char *host, *user, *database, *charset, *application, *driver, *tls, *tls_ca;
+    const char *host, *user, *database, *charset, *application, *driver, *tls, *tls_ca, *tls_cert;
     int64_t port;
-    tn_secret password;
+    tn_secret password, tls_key;
     bool read_only;
     tn_bytes max_result;
 };

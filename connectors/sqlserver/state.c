@@ -66,6 +66,9 @@ bool ss_leaves_state(const char *sql, size_t n)
     const char *p = sql, *end = sql + n;
     int words = 0, updates = 0, sets = 0;
     while (p < end) {
+        if ((*p == '[' || *p == '"') && end - p > 1 && p[1] == '#') {
+            return true; /* a temporary table whose name is quoted */
+        }
         const char *after = skip(p, end);
         if (after != p) {
             p = after;

@@ -130,7 +130,7 @@ c.non_query('DROP TABLE IF EXISTS u')
 c.non_query('CREATE TABLE u (id int PRIMARY KEY)')
 c.non_query('INSERT INTO u VALUES (1)')
 return [tell(lambda: c.query('SELECT * FROM nowhere')), tell(lambda: c.query('SELEKT 1 FROM')), tell(lambda: c.non_query('INSERT INTO u VALUES (?)', [1])),
-        tell(lambda: c.query('')), c.query('SELECT 1 AS still')[0]['still'], c.non_query('SELECT 1'), c.query('UPDATE u SET id = 2'), c.non_query('UPDATE u SET id = 3 WHERE id = 9'),
+        tell(lambda: c.query('SELECT 1 \0 AS a')), c.query('SELECT 1 AS still')[0]['still'], c.non_query('SELECT 1'), c.query('UPDATE u SET id = 2'), c.non_query('UPDATE u SET id = 3 WHERE id = 9'),
         tell(lambda: c.query("SELECT CAST('x' AS int)")), tell(lambda: c.query('SELECT CAST(300 AS tinyint)'))]
 ''')
     assert [(g[0], g[2]) for g in got[:3]] == [('QueryError', 208), ('QueryError', got[1][2]), ('ConflictError', 2627)] and got[1][2] in (102, 156, 2812)
@@ -213,11 +213,13 @@ for args in ((sql,), (p, [5000])):
         n += 1
         s += row['i']
     sums.append([n, s])
+wide = [len(r['v']) for r in c.stream("WITH s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 20) SELECT REPLICATE(CAST('x' AS varchar(max)), 100000) AS v FROM s", size=1000)]
 first = next(iter(c.stream(sql)))['i']
 bad = tell(lambda: list(c.stream('SELECT 1 AS a; SELECT * FROM nowhere')))
-return [told, sums, first, bad, list(c.stream('UPDATE vals SET c0 = 1 WHERE 1 = 0')), c.query('SELECT 1 AS v')]
+return [told, sums, first, bad, list(c.stream('UPDATE vals SET c0 = 1 WHERE 1 = 0')), c.query('SELECT 1 AS v'), wide == [100000] * 20]
 ''', series=SERIES)
     assert [t[0] for t in got[0]] == ['LimitExceeded'] * 3 and 'max_result' in got[0][0][1]
+    assert got.pop()
     assert got[1] == [[5000, 12502500]] * 2 and got[2] == 1 and got[3][2] == 208 and got[4:] == [[], [{'v': 1}]]
 
 
@@ -229,9 +231,11 @@ for text in ('\\u6570', '\\U0001f600', 'a\\u00e9\\u6570'):
     for n in (21845, 21846, 70001):
         t = text * n
         out.append(c.query('SELECT CAST(? AS nvarchar(max)) AS v, 1 AS i', [t])[0] == {'v': t, 'i': 1})
+for t in ('a\\0b' * 30000, '\\0' * 70000, '\\0\u6570' * 40000 + '\\0'):
+    out.append(c.query('SELECT CAST(? AS nvarchar(max)) AS v, 1 AS i', [t])[0] == {'v': t, 'i': 1})
 b = bytes(range(256)) * 1000
 return out + [c.query('SELECT CAST(? AS varbinary(max)) AS v', [b])[0]['v'] == b]
-''') == [True] * 10
+''') == [True] * 13
 
 
 # ---- TLS and sign-in --------------------------------------------------------------------------------------
@@ -299,6 +303,7 @@ class TestTDS(SQLServer, Contract, FewConnections, TwoServers, Breaks, BadLines,
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'password': 'wrong'}, 'Denied', "sign-in: Login failed for user 'tenon'"),
                 ({'password': 'x};UID={sa};PWD={y'}, 'ConfigError', 'password: FreeTDS takes no text with'), ({'user': 'x};SERVER={y'}, 'ConfigError', 'user: FreeTDS'),
                 ({'user': 'nobody'}, 'Denied', 'sign-in: Login failed'), ({'database': 'nowhere'}, 'ConfigError', 'nowhere'),
+                ({'tls_cert': 'x'}, 'ConfigError', 'tls_cert: SQL Server asks no client for a certificate'), ({'tls_key': 'x'}, 'ConfigError', 'tls_key: SQL Server asks'),
                 ({'driver': 'No Such Driver'}, 'ConfigError', 'driver: '), ({'driver': '{x'}, 'ConfigError', 'driver: ')]
     fetch = 'len(c.query(%r, [n]))' % (SERIES % ('?', "'x'"))
     large = 2000
