@@ -21,9 +21,9 @@ static tn_rc part(struct grow *g, const char *name, const char *field, const cha
 {
     for (const char *p = value; *p != '\0'; p++) {
         if ((unsigned char)*p < ' ' || strchr("()=\"'\\", *p) != NULL) {
-            return ora_host->fail(err, TN_E_CONFIG,
-                                  "%s: a connect descriptor has no place for the character %.1s",
-                                  field, *p < ' ' ? "(control)" : p);
+            return ora_host->fail(
+                err, TN_E_CONFIG, "%s: a connect descriptor has no place for %s%.1s", field,
+                *p < ' ' ? "control characters" : "the character ", *p < ' ' ? "" : p);
         }
     }
     if (value[0] != '\0') {

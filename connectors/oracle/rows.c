@@ -14,7 +14,8 @@
 #define LATE_WIDTH                                                                                 \
     4096 /* what a large value is counted as: only its locator or its first piece is in the array */
 
-#define STREAM_ROWS 16 /* taken from the array between looks at the size of a piece */
+#define DAYS_MAX    100000000 /* in microseconds they fit 64 bit */
+#define STREAM_ROWS 16        /* taken from the array between looks at the size of a piece */
 
 struct ora_column {
     dpiVar *var;
@@ -282,6 +283,11 @@ tn_rc ora_cell(const dpiDataTypeInfo *type, const dpiData *data, size_t max, tn_
     case DPI_NATIVE_TYPE_TIMESTAMP:
         return moment(type, &data->value.asTimestamp, ret, err);
     case DPI_NATIVE_TYPE_INTERVAL_DS:
+        if (abs(s->days) > DAYS_MAX) {
+            return ora_host->fail(
+                err, TN_E_REMOTE,
+                "an interval of %d days is too long; select it with EXTRACT or as text", s->days);
+        }
         *ret = (tn_val){.type = TN_T_SPAN};
         ret->u.i = ((s->days * 24ll + s->hours) * 3600 + s->minutes * 60ll + s->seconds) * 1000000 +
                    s->fseconds / 1000;

@@ -130,7 +130,7 @@ out.append([c.query('SELECT CAST(? AS ' + t + ') AS v FROM dual', [v])[0]['V'] =
     (datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.timezone.utc), 'TIMESTAMP WITH TIME ZONE'), (datetime.timedelta(hours=-3), 'INTERVAL DAY TO SECOND'))])
 out.append([c.query('SELECT ? AS v FROM dual', [v])[0]['V'] == v for v in ('x' * 4000, 'a\u6570\U0001f600', b'\x00\xff', 1.5, 1e300, -1e-200, 2**40, 2**63 - 1, -2**63, 2**70, True, datetime.datetime(1, 1, 1),
     datetime.datetime(2026, 1, 2, 3, 4, 5), datetime.datetime(2026, 1, 2, 3, 4, 5, 6), datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.timezone.utc), decimal.Decimal('12.50'), decimal.Decimal('-1E+3'),
-    decimal.Decimal('1e-9'), decimal.Decimal('0.00'), decimal.Decimal('-' + '9' * 38), datetime.timedelta(days=400, microseconds=1), None)])
+    decimal.Decimal('1e-9'), decimal.Decimal('0.00'), decimal.Decimal('-' + '9' * 38), datetime.timedelta(days=400, microseconds=1), datetime.timedelta(days=-99999999, microseconds=-1), None)])
 out.append([c.query('SELECT ? AS v FROM dual', [v])[0]['V'] == w for v, w in (('', None), (0.1, decimal.Decimal('0.1')), (1 / 3, decimal.Decimal('0.3333333333333333')), (datetime.date(2026, 1, 2), datetime.datetime(2026, 1, 2)), (datetime.time(3, 4), datetime.timedelta(hours=3, minutes=4)))])
 out.append([(tell(f) or [None])[0] for f in (lambda: c.query('SELECT ?, ? FROM dual', [1]), lambda: c.query('SELECT ? FROM dual', [decimal.Decimal('NaN')]),
     lambda: c.query('SELECT ? FROM dual', [decimal.Decimal('1' * 41)]), lambda: c.query('SELECT :1 FROM dual'), lambda: c.query('SELECT ? FROM dual', [{}]))])
@@ -173,11 +173,13 @@ c.non_query('CREATE TABLE u (id NUMBER(10) PRIMARY KEY)')
 c.non_query('INSERT INTO u VALUES (1)')
 return [tell(lambda: c.query('SELECT * FROM nowhere')), tell(lambda: c.query('SELEKT 1 FROM')), tell(lambda: c.non_query('INSERT INTO u VALUES (?)', [1])),
         tell(lambda: c.query('')), c.query('SELECT 1 AS still FROM dual')[0]['STILL'], c.non_query('SELECT 1 FROM dual'), c.query('UPDATE u SET id = 2'), c.non_query('UPDATE u SET id = 3 WHERE id = 9'),
-        tell(lambda: c.query("SELECT CAST('x' AS NUMBER) AS v FROM dual")), tell(lambda: c.query('SELECT nope FROM u')), c.non_query('CREATE TABLE u2 (x NUMBER)'), drop('u2')]
+        tell(lambda: c.query("SELECT CAST('x' AS NUMBER) AS v FROM dual")), tell(lambda: c.query('SELECT nope FROM u')), c.non_query('CREATE TABLE u2 (x NUMBER)'), drop('u2'),
+        tell(lambda: c.query("SELECT CAST('999999999 00:00:00' AS INTERVAL DAY(9) TO SECOND) AS v FROM dual"))]
 ''')
     assert [(g[0], g[2]) for g in got[:3]] == [('QueryError', 942), ('QueryError', 900), ('ConflictError', 1)], got
     assert 'ORA-00942: ' in got[0][1] and got[0][1][-1] != '\n' and got[3][0] == 'InvalidArgument'
     assert got[4] == 1 and got[5] == 0 and got[6] == [] and got[7] == 0 and got[8][2] == 1722 and got[9][2] == 904 and got[10] == 0, got
+    assert 'an interval of 999999999 days is too long' in got[12][1], got[12]
 
 
 def test_transactions(api, cid):
