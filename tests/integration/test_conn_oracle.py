@@ -58,7 +58,7 @@ def cid(server, ora):
 
 
 @pytest.fixture
-def other(library):
+def changing(library):
     """A server to be stopped and changed."""
     with peer(Oracle, library) as p:
         yield p
@@ -387,7 +387,7 @@ def test_refused_with_the_step_that_failed(api, ora, change, kind, says):
 
 @peer_only
 @shows('TLS', 'connect descriptor only: TCPS, wallet, name')
-def test_tls_of_the_descriptor(api, other, library):
+def test_tls_of_the_descriptor(api, changing, library):
     """What the client library is told: TCPS, whom to trust, and whether the name counts. The handshake is its own, and never seen here."""
     for name in ('ours', 'theirs'):
         folder = os.path.join(os.path.dirname(library), 'wallet of ' + name)
@@ -395,14 +395,14 @@ def test_tls_of_the_descriptor(api, other, library):
         with open(os.path.join(folder, 'cwallet.sso'), 'w', encoding='ascii') as f:
             f.write('authority-of-' + name)
     ours, theirs = (os.path.join(os.path.dirname(library), 'wallet of ' + name) for name in ('ours', 'theirs'))
-    other.tls('localhost', 'authority-of-ours')
+    changing.tls('localhost', 'authority-of-ours')
     ask = "return c.query('SELECT 1 AS v FROM dual')"
-    assert on(api, add(api, 'oracle', other.config(host='localhost', tls='on', wallet=ours)), ask) == [{'V': 1}]
-    assert on(api, add(api, 'oracle', other.config(tls='any-name', wallet=ours)), ask) == [{'V': 1}]
+    assert on(api, add(api, 'oracle', changing.config(host='localhost', tls='on', wallet=ours)), ask) == [{'V': 1}]
+    assert on(api, add(api, 'oracle', changing.config(tls='any-name', wallet=ours)), ask) == [{'V': 1}]
     for change, code in (({'tls': 'on', 'wallet': ours}, 'ORA-29003'), ({'tls': 'on', 'wallet': theirs, 'host': 'localhost'}, 'ORA-29024'), ({'tls': 'any-name'}, 'ORA-29024')):
-        e = not_addable(api, 'oracle', other.config(**change))
+        e = not_addable(api, 'oracle', changing.config(**change))
         assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and code in e['exception'], (change, e)
-    e = not_addable(api, 'oracle', other.config(pool={'connect': '2s'}))  # the server wants TLS, the connector does not
+    e = not_addable(api, 'oracle', changing.config(pool={'connect': '2s'}))  # the server wants TLS, the connector does not
     assert e['exceptionType'] == 'ConnUnavailable' and 'TCP: ' in e['exception'], e
 
 
@@ -448,56 +448,56 @@ def asker(api: Any, cid: str) -> Any:
 
 @peer_only
 @shows('faults', 'server gone', 'server hangs', 'server restarted', 'password changed')
-def test_a_server_that_goes_hangs_and_changes(api, cid, other):
+def test_a_server_that_goes_hangs_and_changes(api, cid, changing):
     """In the middle of a call and between calls; the pool recovers, the connectors of others are unaffected."""
-    mine = add(api, 'oracle', other.config(pool={'query': '700ms', 'connect': '700ms'}))
+    mine = add(api, 'oracle', changing.config(pool={'query': '700ms', 'connect': '700ms'}))
     ask = asker(api, mine)
     assert ask() == [{'V': 1}]
-    timer = threading.Timer(0.3, other.fault, ('down',))
+    timer = threading.Timer(0.3, changing.fault, ('down',))
     timer.start()
     told = ask('BEGIN DBMS_SESSION.SLEEP(10); END;')
     timer.join()
     assert told[0] == 'ConnUnavailable' and told[2] == 3113 and 'ORA-03113' in told[1], told
     assert wait_for(lambda: ask()[0] == 'ConnUnavailable') and 'ORA-12541' in ask()[1], ask()
     assert on(api, cid, "return c.query('SELECT 1 AS v FROM dual')") == [{'V': 1}]
-    other.fault('down', None)
+    changing.fault('down', None)
     assert wait_for(lambda: ask() == [{'V': 1}])
-    other.fault('hang')
+    changing.fault('hang')
     started = time.monotonic()
     assert ask()[0] == 'ConnTimeout' and ask()[0] == 'ConnTimeout' and time.monotonic() - started < 8
-    other.fault('hang', None)
+    changing.fault('hang', None)
     assert wait_for(lambda: ask() == [{'V': 1}])
-    other.password('another')
-    other.fault('down')
+    changing.password('another')
+    changing.fault('down')
     assert wait_for(lambda: ask()[0] == 'ConnUnavailable')
-    other.fault('down', None)
+    changing.fault('down', None)
     assert wait_for(lambda: ask()[0] == 'Denied')
-    api.post('/connectors/%s/do/modify' % mine, {'data': {'configJSON': other.config(password='another')}})
+    api.post('/connectors/%s/do/modify' % mine, {'data': {'configJSON': changing.config(password='another')}})
     assert ask() == [{'V': 1}]
 
 
 @peer_only
 @pytest.mark.parametrize('code, kind', [(12170, 'ConnTimeout'), (12516, 'LimitExceeded'), (28000, 'Denied'), (1033, 'ConnUnavailable'), (28759, 'Denied'), (99999, 'ConnUnavailable')])
-def test_what_a_listener_may_answer(api, other, code, kind):
-    other.fault('refuse', code)
-    e = not_addable(api, 'oracle', other.config())
+def test_what_a_listener_may_answer(api, changing, code, kind):
+    changing.fault('refuse', code)
+    e = not_addable(api, 'oracle', changing.config())
     assert e['exceptionType'] == kind and 'ORA-%05d' % code in e['exception'], e
 
 
 @peer_only
-def test_what_a_caller_left_behind_ends(api, server, other):
+def test_what_a_caller_left_behind_ends(api, server, changing):
     """The thread of a connection goes when the server comes back, and with a server that does not stop by the client's own limit."""
-    ask = asker(api, add(api, 'oracle', other.config(pool={'query': '400ms'}), skipTest=True))
+    ask = asker(api, add(api, 'oracle', changing.config(pool={'query': '400ms'}), skipTest=True))
     before = hands(server)
     ask()
-    other.fault('hang')
+    changing.fault('hang')
     assert ask()[0] == 'ConnTimeout'
-    other.fault('hang', None)
+    changing.fault('hang', None)
     assert wait_for(lambda: hands(server) <= before, 15)
-    other.fault('deaf')
+    changing.fault('deaf')
     started = time.monotonic()
     assert ask('BEGIN DBMS_SESSION.SLEEP(30); END;')[0] == 'ConnTimeout' and time.monotonic() - started < 2
-    assert other.busy() and wait_for(lambda: not other.busy() and hands(server) <= before, 15)
+    assert changing.busy() and wait_for(lambda: not changing.busy() and hands(server) <= before, 15)
 
 
 def test_connections_of_many_calls(api, cid):
