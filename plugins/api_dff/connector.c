@@ -67,9 +67,16 @@ bool connector_type_known(const char *type)
 static const struct {
     const char *plain, *cipher;
 } secrets[] = {
-    {"password", "passwordCipher"},         {"secretKey", "secretKeyCipher"},
-    {"guanceAPIKey", "guanceAPIKeyCipher"}, {"tlsKey", "tlsKeyCipher"},
-    {"tls_key", "tls_keyCipher"},           {"secret_key", "secret_keyCipher"},
+    {"password", "passwordCipher"},
+    {"secretKey", "secretKeyCipher"},
+    {"guanceAPIKey", "guanceAPIKeyCipher"},
+    {"tlsKey", "tlsKeyCipher"},
+    {"tls_key", "tls_keyCipher"},
+    {"secret_key", "secret_keyCipher"},
+    {"authSecret", "authSecretCipher"},
+    {"auth_secret", "auth_secretCipher"},
+    {"proxyPassword", "proxyPasswordCipher"},
+    {"proxy_password", "proxy_passwordCipher"},
 };
 #define NSECRETS (sizeof secrets / sizeof *secrets)
 

@@ -8,8 +8,8 @@ import re
 import subprocess
 
 import pytest
-from support.connectors import INJECTION, add, fresh, on, refused, run
-from support.server import BUILD
+from support.connectors import add, fresh, refused, run
+from support.server import BUILD, ROOT
 
 
 @pytest.fixture(scope='module')
@@ -153,56 +153,6 @@ def f(id):
     assert 'all 2 connections of this worker are in use' in got[0][1] and 'pool.max' in got[0][1]
 
 
-def test_sqlite_transactions(api, lite):
-    """commit, rollback, and a transaction that the script forgot."""
-    code = '''
-@DFF.API('f')
-def f(id, how):
-    c = DFF.CONN(id)
-    c.non_query('CREATE TABLE IF NOT EXISTS t (x)')
-    t = c.start_trans()
-    n = c.trans_non_query(t, 'INSERT INTO t VALUES (?)', [how])
-    seen = c.trans_query(t, 'SELECT count(*) AS n FROM t WHERE x = ?', [how])[0]['n']
-    if how == 'commit':
-        c.commit(t)
-    elif how == 'rollback':
-        c.rollback(t)
-    c.rollback(None)
-    if how != 'forget':
-        try:
-            c.trans_query(t, 'SELECT 1')
-        except RuntimeError as e:
-            return [n, seen, str(e)]
-    return [n, seen]
-'''
-    api_id = api.function(code, 'f', {'id': 'INPUT_BY_CALLER', 'how': 'INPUT_BY_CALLER'})
-    for how in ('commit', 'rollback', 'forget'):
-        got = api.result(api_id, id=lite, how=how)
-        assert got[:2] == [1, 1] and (how == 'forget' or 'has ended' in got[2])
-    rows = run(api, '''
-@DFF.API('f')
-def f(id):
-    return DFF.CONN(id).query('SELECT x FROM t')
-''', id=lite)
-    assert rows == [{'x': 'commit'}]
-
-
-def test_injection_into_sqlite(api, lite):
-    """Hostile texts come back as they went in (reliability X-01; the servers of SQL have theirs in their own files)."""
-    got = on(api, lite, '''
-c.script('DROP TABLE IF EXISTS victim; CREATE TABLE victim (n INTEGER, v TEXT, b BLOB)')
-for i, t in enumerate(texts):
-    c.non_query('INSERT INTO victim VALUES (?, ?, ?)', [i, t, t.encode()])
-same = [(r['v'], r['b'].decode()) for r in c.query('SELECT v, b FROM victim ORDER BY n')] == [(t, t) for t in texts]
-each = [c.query('SELECT ? AS v, count(*) AS n FROM victim WHERE v = ?', [t, t])[0] for t in texts]
-for i, t in enumerate(texts):
-    c.non_query('UPDATE victim SET v = ? WHERE v = ? AND n = ?', [t + t, t, i])
-twice = [r['v'] for r in c.query('SELECT v FROM victim ORDER BY n')] == [t + t for t in texts]
-return [same, [r['v'] for r in each] == texts and {r['n'] for r in each} == {1}, twice, c.query('SELECT count(*) AS n FROM victim')[0]['n']]
-''', texts=INJECTION)
-    assert got == [True, True, True, len(INJECTION)]
-
-
 def test_scripts_keep_connectors(api):
     """save, query, delete by scripts; a change counts for the next call of every worker."""
     cid = fresh('s')
@@ -253,6 +203,35 @@ def test_rows_never_show_secrets(api, server):
     api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': {'password': ''}}})
     api.get('/connectors/%s/do/delete' % cid)
     assert refused(api, 'GET', '/connectors/%s/do/test' % cid)['reason'] == 'EClientNotFound'
+
+
+# Every field of a connector that is a secret in its C code (the types that have more than a password).
+SECRETS = {'clickhouse': {'host': 'h'}, 'elasticsearch': {'host': 'h'}, 'http': {}, 'influxdb': {'host': 'h'}, 'kafka': {'servers': 'h:1'}, 'memcached': {'servers': 'h:1'},
+           'mongodb': {'host': 'h'}, 'mqtt': {'host': 'h'}, 'mysql': {'host': 'h', 'user': 'u', 'password': 'p', 'database': 'd', 'charset': 'utf8'}, 'nsq': {'servers': 'h:1'},
+           'postgresql': {'host': 'h', 'user': 'u', 'password': 'p', 'database': 'd', 'charset': 'utf8'}, 'redis': {'host': 'h'}}
+
+
+def secret_fields(type_):
+    """Names of the members of type tn_secret in the sources of a connector."""
+    parts = [os.path.join(ROOT, 'connectors', type_)] + [os.path.join(ROOT, 'connectors/common')] * (type_ in ('http', 'influxdb', 'elasticsearch'))
+    text = ''
+    for folder in parts:
+        for name in os.listdir(folder):
+            if name.endswith('.h'):
+                with open(os.path.join(folder, name), encoding='utf-8') as f:
+                    text += f.read()
+    return {name.strip() for line in re.findall(r'^    tn_secret ([a-z_, ]+);', text, re.M) for name in line.split(',')}
+
+
+@pytest.mark.parametrize('type_', SECRETS)
+def test_every_secret_is_sealed(api, type_):
+    """Whatever field is one, under both of its names: a list of names in another place would miss the next one."""
+    names = secret_fields(type_)
+    assert names
+    for name in names:
+        for written in {name, re.sub(r'_(.)', lambda m: m.group(1).upper(), name)}:
+            cid = add(api, type_, {**SECRETS[type_], written: 'open sesame'}, skipTest=True)
+            assert 'open sesame' not in str(api.get('/connectors/do/list', id=cid)), (type_, written)
 
 
 def test_from_the_command_line(api, server, mem):
