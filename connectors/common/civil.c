@@ -45,12 +45,19 @@ int64_t civil_days(int64_t y, int64_t m, int64_t d)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-/* "2026-01-31"; years 1 to 9999 (Python's), others stay text. */
+static int64_t month_length(int64_t y, int64_t m)
+{
+    static const uint8_t length[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return length[m - 1] + (m == 2 && y % 4 == 0 && (y % 100 != 0 || y % 400 == 0));
+}
+
+/* "2026-01-31"; years 1 to 9999 (Python's) and days that there are, others stay text: some servers store 31 February. */
 int civil_read_date(const char **pp, const char *end, int64_t *ret_days)
 {
     int64_t y = civil_digits(pp, end), m, d;
     if (y < 1 || y > 9999 || !civil_take(pp, end, '-') || (m = civil_digits(pp, end)) < 1 ||
-        m > 12 || !civil_take(pp, end, '-') || (d = civil_digits(pp, end)) < 1 || d > 31) {
+        m > 12 || !civil_take(pp, end, '-') || (d = civil_digits(pp, end)) < 1 ||
+        d > month_length(y, m)) {
         return 0;
     }
     *ret_days = civil_days(y, m, d);
@@ -62,7 +69,7 @@ int civil_read_clock(const char **pp, const char *end, int64_t *ret_us)
 {
     int64_t h = civil_digits(pp, end), m, s;
     if (h < 0 || h > 1000000000 || !civil_take(pp, end, ':') || (m = civil_digits(pp, end)) < 0 ||
-        m > 99 || !civil_take(pp, end, ':') || (s = civil_digits(pp, end)) < 0 || s > 99) {
+        m > 59 || !civil_take(pp, end, ':') || (s = civil_digits(pp, end)) < 0 || s > 60) {
         return 0;
     }
     *ret_us = ((h * 60 + m) * 60 + s) * 1000000;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parameters: every value is bound by SQLite itself, none ever becomes part of the SQL text. */
+#include "common/civil.h"
 #include "sqlite.h"
 
 #include <stdio.h>
@@ -13,18 +14,13 @@ static const char *type_name(unsigned type)
     return type < TN_T_TYPES ? names[type] : "unknown";
 }
 
-/* "YYYY-MM-DD" of a day number (proleptic Gregorian); SQLite's own date functions read it. */
+/* "YYYY-MM-DD"; SQLite's own date functions read it. */
 static int date_text(char *out, size_t cap, int64_t days)
 {
-    int64_t z = days + 719468;
-    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
-    int64_t doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153;
-    int64_t d = doy - (153 * mp + 2) / 5 + 1, m = mp < 10 ? mp + 3 : mp - 9;
-    return snprintf(out, cap, "%04lld-%02d-%02d", (long long)(yoe + era * 400 + (m <= 2)), (int)m,
-                    (int)d);
+    int64_t y;
+    int m, d;
+    civil_date(days, &y, &m, &d);
+    return snprintf(out, cap, "%04lld-%02d-%02d", (long long)y, m, d);
 }
 
 static int bind_time(sqlite3_stmt *stmt, int i, const tn_val *v)
@@ -57,9 +53,11 @@ static int bind_date(sqlite3_stmt *stmt, int i, const tn_val *v)
 }
 
 /* The caller's memory outlives the statement's run, and bindings are cleared after it: no
- * copies. */
-static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v, tn_err *err)
+ * copies, unless the statement is read piece by piece (keep). */
+static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v, bool keep,
+                      tn_err *err)
 {
+    const sqlite3_destructor_type life = keep ? SQLITE_TRANSIENT : SQLITE_STATIC;
     int code;
     switch (v->type) {
     case TN_T_NULL:
@@ -76,11 +74,10 @@ static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v
         break;
     case TN_T_STR:
     case TN_T_DECIMAL:
-        code = sqlite3_bind_text64(stmt, i, v->u.s ? v->u.s : "", v->n, SQLITE_STATIC, SQLITE_UTF8);
+        code = sqlite3_bind_text64(stmt, i, v->u.s ? v->u.s : "", v->n, life, SQLITE_UTF8);
         break;
     case TN_T_BYTES:
-        code = sqlite3_bind_blob64(stmt, i, v->u.b ? v->u.b : (const uint8_t *)"", v->n,
-                                   SQLITE_STATIC);
+        code = sqlite3_bind_blob64(stmt, i, v->u.b ? v->u.b : (const uint8_t *)"", v->n, life);
         break;
     case TN_T_TIME:
         code = bind_time(stmt, i, v);
@@ -100,24 +97,37 @@ static tn_rc bind_one(struct conn *c, sqlite3_stmt *stmt, int i, const tn_val *v
     return code == SQLITE_OK ? TN_OK : sq_error(c, code, "binding a parameter", err);
 }
 
-static tn_rc bind_list(struct conn *c, sqlite3_stmt *stmt, const tn_val *items, uint32_t n,
-                       tn_err *err)
+static tn_rc check_count(sqlite3_stmt *stmt, uint32_t n, tn_err *err)
 {
     int want = sqlite3_bind_parameter_count(stmt);
-    if ((uint32_t)want != n) {
-        return sq_fail(err, TN_E_INVAL, "sqlite: the statement has %d parameters, %u were given",
-                       want, n);
-    }
-    for (int i = 1; i <= want; i++) {
-        tn_rc rc = bind_one(c, stmt, i, &items[i - 1], err);
-        if (rc) {
-            return rc;
-        }
-    }
-    return TN_OK;
+    return (uint32_t)want == n
+               ? TN_OK
+               : sq_fail(err, TN_E_INVAL, "sqlite: the statement has %d parameters, %u were given",
+                         want, n);
 }
 
-static tn_rc bind_map(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, tn_err *err)
+static tn_rc bind_list(struct conn *c, sqlite3_stmt *stmt, const tn_val *items, uint32_t n,
+                       bool keep, tn_err *err)
+{
+    tn_rc rc = check_count(stmt, n, err);
+    for (uint32_t i = 0; rc == TN_OK && i < n; i++) {
+        rc = bind_one(c, stmt, (int)i + 1, &items[i], keep, err);
+    }
+    return rc;
+}
+
+tn_rc sq_bind_each(struct conn *c, sqlite3_stmt *stmt, const tn_val *const *values, uint32_t n,
+                   bool keep, tn_err *err)
+{
+    tn_rc rc = check_count(stmt, n, err);
+    for (uint32_t i = 0; rc == TN_OK && i < n; i++) {
+        rc = bind_one(c, stmt, (int)i + 1, values[i], keep, err);
+    }
+    return rc;
+}
+
+static tn_rc bind_map(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, bool keep,
+                      tn_err *err)
 {
     int want = sqlite3_bind_parameter_count(stmt);
     for (int i = 1; i <= want; i++) {
@@ -134,7 +144,7 @@ static tn_rc bind_map(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, 
             return sq_fail(err, TN_E_INVAL, "sqlite: no value is given for parameter %s (%d)",
                            name ? name : "?", i);
         }
-        tn_rc rc = bind_one(c, stmt, i, v, err);
+        tn_rc rc = bind_one(c, stmt, i, v, keep, err);
         if (rc) {
             return rc;
         }
@@ -143,16 +153,16 @@ static tn_rc bind_map(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, 
 }
 
 /* A list is positional, a map names its parameters (:name), a scalar is a list of one. */
-tn_rc sq_bind(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, tn_err *err)
+tn_rc sq_bind(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, bool keep, tn_err *err)
 {
     if (!params || params->type == TN_T_NULL) {
-        return bind_list(c, stmt, NULL, 0, err);
+        return bind_list(c, stmt, NULL, 0, keep, err);
     }
     if (params->type == TN_T_LIST) {
-        return bind_list(c, stmt, params->u.list, params->n, err);
+        return bind_list(c, stmt, params->u.list, params->n, keep, err);
     }
     if (params->type == TN_T_MAP) {
-        return bind_map(c, stmt, params, err);
+        return bind_map(c, stmt, params, keep, err);
     }
-    return bind_list(c, stmt, params, 1, err);
+    return bind_list(c, stmt, params, 1, keep, err);
 }

@@ -110,8 +110,8 @@ static int on_authorize(void *user, int action, const char *a, const char *b, co
     (void)db;
     (void)trigger;
     switch (action) {
-    case SQLITE_ATTACH: /* VACUUM attaches an unnamed file; no other statement may */
-        return c->attaching || (a && a[0] == '\0') ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_ATTACH: /* VACUUM attaches an unnamed file while it runs; no other statement may */
+        return c->attaching || (!c->preparing && a && a[0] == '\0') ? SQLITE_OK : SQLITE_DENY;
     case SQLITE_PRAGMA:
         for (size_t i = 0; i < sizeof pragmas / sizeof pragmas[0]; i++) {
             if (sqlite3_stricmp(a, pragmas[i].name) == 0) {
@@ -188,6 +188,7 @@ static tn_rc open_db(struct conn *c, tn_err *err)
 
 static void close_db(struct conn *c)
 {
+    sq_stream_end(c);
     for (unsigned i = 0; i < c->ncached; i++) {
         sqlite3_finalize(c->cache[i].stmt);
         free(c->cache[i].sql);
@@ -204,6 +205,7 @@ tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret
         return sq_fail(err, TN_E_NOMEM, "sqlite %s: no memory for a connection", conf->path);
     }
     c->conf = conf;
+    c->begun = 1;
     sq_arm(c, deadline_ns);
     tn_rc rc = open_db(c, err);
     if (rc) {
@@ -267,9 +269,29 @@ tn_rc sq_attach(struct conn *c, tn_str name, tn_str path, tn_err *err)
     return rc;
 }
 
+/* A file that was replaced under its name (a backup was put back) would be written to although nobody sees it any more. The
+ * first operation after reset() looks; a handle that is never reset keeps its file. */
+tn_rc sq_same_file(struct conn *c, tn_err *err)
+{
+    int moved = 0;
+    if (c->begun) {
+        return TN_OK;
+    }
+    c->begun = 1;
+    if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
+        !moved) {
+        return TN_OK;
+    }
+    close_db(c);
+    return open_db(c, err);
+}
+
 tn_rc sq_reset(struct conn *c, tn_err *err)
 {
+    c->begun = 0;
     sq_arm(c, 0);
+    sq_stream_end(c);
+    sqlite3_set_last_insert_rowid(c->db, 0);
     if (!sqlite3_get_autocommit(c->db)) {
         int code = sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
         if (code != SQLITE_OK && !sqlite3_get_autocommit(c->db)) {

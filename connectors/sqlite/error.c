@@ -131,6 +131,16 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
     full = (full & 0xff) == (code & 0xff) ? full : code;
     const char *text = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
     int os = db ? sqlite3_system_errno(db) : 0;
+    if ((full & 0xff) == SQLITE_BUSY && (c->timed_out || atomic_load(&c->canceled))) {
+        tn_rc rc = c->timed_out ? TN_E_TIMEOUT : TN_E_CANCELED;
+        report(err, rc, TN_ERR_RETRY, full,
+               "sqlite %s: %s: another connection held the lock until %s", c->conf->path, doing,
+               c->timed_out ? "the deadline passed" : "it was canceled");
+        if (err) {
+            snprintf(err->state, sizeof err->state, "55P03");
+        }
+        return rc;
+    }
     if ((full & 0xff) == SQLITE_INTERRUPT) {
         return c->timed_out
                    ? sq_fail(err, TN_E_TIMEOUT, "sqlite %s: %s: the deadline passed", c->conf->path,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running statements: the statement cache, results in memory, scripts. */
+#include "common/sql_text.h"
 #include "common/utf8.h"
 #include "sqlite.h"
 
@@ -27,13 +28,22 @@ struct table {
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
+int sq_prepare(struct conn *c, const char *sql, size_t n, unsigned flags, sqlite3_stmt **ret,
+               const char **ret_tail)
+{
+    c->preparing = 1;
+    int code = sqlite3_prepare_v3(c->db, sql, (int)n, flags, ret, ret_tail);
+    c->preparing = 0;
+    return code;
+}
+
 /* Only blanks and comments may follow the first statement. */
 static tn_rc check_tail(struct conn *c, const char *tail, const char *end, tn_err *err)
 {
     while (tail < end) {
         sqlite3_stmt *more = NULL;
         const char *next = NULL;
-        int code = sqlite3_prepare_v2(c->db, tail, (int)(end - tail), &more, &next);
+        int code = sq_prepare(c, tail, (size_t)(end - tail), 0, &more, &next);
         sqlite3_finalize(more);
         if (code != SQLITE_OK || more) {
             return sq_fail(err, TN_E_INVAL,
@@ -54,8 +64,7 @@ static tn_rc compile(struct conn *c, tn_str sql, sqlite3_stmt **ret, tn_err *err
     if (sql.n > INT_MAX - 1 || memchr(sql.s, '\0', sql.n)) {
         return sq_fail(err, TN_E_INVAL, "sqlite: the SQL text is too long or has a NUL character");
     }
-    int code = sqlite3_prepare_v3(c->db, sql.s, (int)sql.n, SQLITE_PREPARE_PERSISTENT, &stmt,
-                                  &tail);
+    int code = sq_prepare(c, sql.s, sql.n, SQLITE_PREPARE_PERSISTENT, &stmt, &tail);
     if (code != SQLITE_OK) {
         return sq_error(c, code, "preparing", err);
     }
@@ -110,6 +119,46 @@ static void release(sqlite3_stmt *stmt)
 {
     sqlite3_reset(stmt);
     sqlite3_clear_bindings(stmt);
+}
+
+/* Lists and dicts among the values, and ??, belong to the language of all SQL connectors; the rest is SQLite's own. */
+static bool is_common(tn_str sql, const tn_val *params)
+{
+    if (!params || params->type == TN_T_NULL || params->type == TN_T_MAP) {
+        return false;
+    }
+    for (uint32_t i = 0; params->type == TN_T_LIST && i < params->n; i++) {
+        if (params->u.list[i].type == TN_T_LIST || params->u.list[i].type == TN_T_MAP) {
+            return true;
+        }
+    }
+    return (params->type != TN_T_LIST || params->n != 0) && memmem(sql.s, sql.n, "??", 2);
+}
+
+/* A statement with its values, ready to be stepped through. */
+static tn_rc ready(struct conn *c, tn_str sql, const tn_val *params, bool keep, sqlite3_stmt **ret,
+                   tn_err *err)
+{
+    static const struct sql_dialect dialect = {.quote = '"'};
+    static const tn_host host = {.size = sizeof host, .fail = sq_fail};
+    struct sql_text t = {.sql = NULL};
+    bool common = is_common(sql, params);
+    tn_rc rc = common ? sql_translate(&host, &dialect, sql, params, &t, err) : TN_OK;
+    if (rc) {
+        return rc;
+    }
+    rc = prepare(c, common ? (tn_str){t.sql + t.label, t.n - t.label} : sql, ret, err);
+    if (rc == TN_OK) {
+        rc = common ? sq_bind_each(c, *ret, t.binds, t.nbinds, keep, err)
+                    : sq_bind(c, *ret, params, keep, err);
+        if (rc) {
+            release(*ret);
+        }
+    }
+    if (common) {
+        sql_text_finish(&t);
+    }
+    return rc;
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -256,18 +305,14 @@ static int64_t changed_since(struct conn *c, sqlite3_int64 before)
     return sqlite3_total_changes64(c->db) == before ? 0 : sqlite3_changes64(c->db);
 }
 
-tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **ret, tn_err *err)
+/* Steps until `size` rows are there (0: all). *ret_done: there are no more. */
+static tn_rc take_rows(struct conn *c, sqlite3_stmt *stmt, int64_t size, struct table *t,
+                       bool *ret_done, tn_err *err)
 {
-    sqlite3_stmt *stmt;
-    int code;
-    tn_rc rc = prepare(c, sql, &stmt, err);
-    if (rc) {
-        return rc;
-    }
-    struct table *t = calloc(1, sizeof *t);
-    sqlite3_int64 before = sqlite3_total_changes64(c->db);
-    rc = t ? sq_bind(c, stmt, params, err) : no_memory(err);
-    while (rc == TN_OK && (code = sqlite3_step(stmt)) != SQLITE_DONE) {
+    int code = SQLITE_ROW;
+    tn_rc rc = TN_OK;
+    while (rc == TN_OK && (size == 0 || t->nrows < size) &&
+           (code = sqlite3_step(stmt)) != SQLITE_DONE) {
         if (code != SQLITE_ROW) {
             rc = sq_error(c, code, "query", err);
         } else {
@@ -279,6 +324,21 @@ tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **
     if (rc == TN_OK && !t->cols) {
         rc = take_columns(t, stmt, err);
     }
+    *ret_done = code == SQLITE_DONE;
+    return rc;
+}
+
+tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **ret, tn_err *err)
+{
+    sqlite3_stmt *stmt;
+    bool done;
+    tn_rc rc = ready(c, sql, params, false, &stmt, err);
+    if (rc) {
+        return rc;
+    }
+    struct table *t = calloc(1, sizeof *t);
+    sqlite3_int64 before = sqlite3_total_changes64(c->db);
+    rc = t ? take_rows(c, stmt, 0, t, &done, err) : no_memory(err);
     release(stmt);
     if (rc) {
         sq_table_free(t);
@@ -288,6 +348,42 @@ tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **
     t->affected = t->ncols ? -1 : changed_since(c, before);
     *ret = t;
     return TN_OK;
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+tn_rc sq_stream_start(struct conn *c, tn_str sql, const tn_val *params, tn_err *err)
+{
+    return ready(c, sql, params, true, &c->stream, err);
+}
+
+tn_rc sq_stream_next(struct conn *c, int64_t size, struct table **ret, tn_err *err)
+{
+    struct table *t = calloc(1, sizeof *t);
+    bool done = true;
+    tn_rc rc = t ? TN_OK : no_memory(err);
+    if (rc == TN_OK && c->stream) {
+        rc = take_rows(c, c->stream, size, t, &done, err);
+        if (rc || done) {
+            sq_stream_end(c);
+        }
+    }
+    if (rc) {
+        sq_table_free(t);
+        return rc;
+    }
+    type_columns(t);
+    t->affected = -1;
+    *ret = t;
+    return TN_OK;
+}
+
+void sq_stream_end(struct conn *c)
+{
+    if (c->stream) {
+        release(c->stream);
+        c->stream = NULL;
+    }
 }
 
 tn_rc sq_emit(const struct table *t, tn_sink *sink)
@@ -304,18 +400,15 @@ tn_rc sq_emit(const struct table *t, tn_sink *sink)
 tn_rc sq_exec(struct conn *c, tn_str sql, const tn_val *params, int64_t *ret_affected, tn_err *err)
 {
     sqlite3_stmt *stmt;
-    int code = SQLITE_DONE;
-    tn_rc rc = prepare(c, sql, &stmt, err);
+    int code;
+    tn_rc rc = ready(c, sql, params, false, &stmt, err);
     if (rc) {
         return rc;
     }
     sqlite3_int64 before = sqlite3_total_changes64(c->db);
-    rc = sq_bind(c, stmt, params, err);
-    if (rc == TN_OK) {
-        while ((code = sqlite3_step(stmt)) == SQLITE_ROW) { /* rows of RETURNING are not wanted */
-        }
-        rc = code == SQLITE_DONE ? TN_OK : sq_error(c, code, "statement", err);
+    while ((code = sqlite3_step(stmt)) == SQLITE_ROW) { /* rows of RETURNING are not wanted */
     }
+    rc = code == SQLITE_DONE ? TN_OK : sq_error(c, code, "statement", err);
     release(stmt);
     if (rc == TN_OK) {
         *ret_affected = changed_since(c, before);
@@ -336,7 +429,7 @@ tn_rc sq_script(struct conn *c, tn_str sql, int64_t *ret_affected, tn_err *err)
         const char *tail = NULL;
         char doing[48];
         snprintf(doing, sizeof doing, "statement %d of the script", ++count);
-        int code = sqlite3_prepare_v2(c->db, p, (int)(end - p), &stmt, &tail);
+        int code = sq_prepare(c, p, (size_t)(end - p), 0, &stmt, &tail);
         while (code == SQLITE_OK && stmt && (code = sqlite3_step(stmt)) == SQLITE_ROW) {
             code = SQLITE_OK;
         }

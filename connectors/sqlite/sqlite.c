@@ -34,12 +34,25 @@ static const tn_field fields[] = {
     {.name = NULL},
 };
 
-enum { QUERY = 1, NON_QUERY, SCRIPT, BACKUP, ATTACH, BEGIN, COMMIT, ROLLBACK };
+enum {
+    QUERY = 1,
+    NON_QUERY,
+    SCRIPT,
+    BACKUP,
+    ATTACH, /* up to here the first argument is a text */
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    STREAM_START,
+    STREAM_NEXT,
+    CHECK
+};
 
 static const tn_method methods[] = {
     {"query", "sql:str, params:list=[]",
-     "Runs one statement with bound parameters (? or :name) and returns its rows as a list of "
-     "dicts; a statement without a result gives an empty list.",
+     "Runs one statement with bound parameters (? or :name; ?? for names, lists and dicts as with all "
+     "SQL connectors) and returns its rows as a list of dicts; a statement without a result gives an "
+     "empty list.",
      QUERY, 0},
     {"non_query", "sql:str, params:list=[]",
      "Runs one statement with bound parameters and returns the number of rows it changed.",
@@ -58,6 +71,10 @@ static const tn_method methods[] = {
     {"begin", "", "Starts a write transaction (BEGIN IMMEDIATE).", BEGIN, 0},
     {"commit", "", "Ends the transaction and keeps its changes.", COMMIT, 0},
     {"rollback", "", "Ends the transaction, if there is one, and drops its changes.", ROLLBACK, 0},
+    {"stream_start", "sql:str, params:list=[]", "Starts reading a result piece by piece.",
+     STREAM_START, 0},
+    {"stream_next", "size:int=1000", "The next rows; an empty list at the end.", STREAM_NEXT, 0},
+    {"check", "", "Reads the file.", CHECK, 0},
     {.name = NULL},
 };
 
@@ -74,6 +91,10 @@ static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
 static tn_rc on_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
 {
     struct conn *c;
+    if (deadline_ns != 0 && sq_now_ns() >= deadline_ns) { /* opening may need no step that looks */
+        return sq_fail(err, TN_E_TIMEOUT, "sqlite %s: no time is left to open it",
+                       ((struct instance *)inst)->conf->path);
+    }
     tn_rc rc = sq_open(((struct instance *)inst)->conf, deadline_ns, &c, err);
     if (rc == TN_OK) {
         *ret_conn = c;
@@ -93,17 +114,24 @@ static tn_rc usable(const struct conn *c, tn_err *err)
     return TN_OK;
 }
 
+static tn_rc read_schema(struct conn *c, tn_err *err)
+{
+    struct table *t = NULL;
+    tn_rc rc = sq_query(c, TN_STR("SELECT count(*) FROM sqlite_schema"), NULL, &t, err);
+    sq_table_free(t);
+    return rc;
+}
+
 static tn_rc on_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
 {
     struct conn *c = conn;
-    struct table *t = NULL;
     (void)inst;
     tn_rc rc = usable(c, err);
     if (rc == TN_OK) {
         sq_arm(c, deadline_ns);
-        rc = sq_query(c, TN_STR("SELECT count(*) FROM sqlite_schema"), NULL, &t, err);
+        rc = sq_same_file(c, err);
+        rc = rc ? rc : read_schema(c, err);
     }
-    sq_table_free(t);
     return rc;
 }
 
@@ -162,6 +190,25 @@ static tn_rc run(struct conn *c, uint32_t method, const tn_args *args, void **re
     int64_t number = 0;
     struct table *t = NULL;
     tn_rc rc = TN_OK;
+    if (method == CHECK) {
+        rc = read_schema(c, err);
+        *ret_native = NULL;
+        return rc;
+    }
+    if (c->stream && method != STREAM_NEXT) {
+        return sq_fail(err, TN_E_INVAL, "sqlite: a stream is open on this connection");
+    }
+    if (method == STREAM_START) {
+        rc = text_argument(args, 0, "sql", &sql, err);
+        return rc ? rc : sq_stream_start(c, sql, argument(args, 1, "params"), err);
+    }
+    if (method == STREAM_NEXT) {
+        const tn_val *size = argument(args, 0, "size");
+        int64_t n = size && size->type == TN_T_INT ? size->u.i : 0;
+        rc = sq_stream_next(c, n > 0 && n <= 100000 ? n : 1000, &t, err);
+        *ret_native = t;
+        return rc;
+    }
     if (method <= ATTACH) {
         static const char *const first[] = {[QUERY] = "sql",
                                             [NON_QUERY] = "sql",
@@ -233,7 +280,8 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
         return sq_fail(err, TN_E_TIMEOUT, "sqlite %s: the deadline had passed before the start",
                        c->conf->path);
     }
-    rc = run(c, method, args, &native, err);
+    rc = sq_same_file(c, err);
+    rc = rc ? rc : run(c, method, args, &native, err);
     if (rc == TN_OK) {
         *ret = (tn_result){native, method, 0};
     }
@@ -245,7 +293,7 @@ static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
     tn_val v = {.type = TN_T_INT};
     (void)inst;
     (void)err; /* only the sink can fail, and it knows why */
-    if (r->method == QUERY) {
+    if (r->method == QUERY || r->method == STREAM_NEXT) {
         return sq_emit(r->native, sink);
     }
     if (r->method >= ATTACH) {
@@ -259,7 +307,7 @@ static tn_rc on_emit(void *inst, const tn_result *r, tn_sink *sink, tn_err *err)
 static void on_result_free(void *inst, tn_result *r)
 {
     (void)inst;
-    if (r->method == QUERY) {
+    if (r->method == QUERY || r->method == STREAM_NEXT) {
         sq_table_free(r->native);
     } else {
         free(r->native);
@@ -282,6 +330,6 @@ static const tn_connector_ops ops = {
 
 TN_PLUGIN(.kind = TN_KIND_CONNECTOR, .flags = TN_P_THREAD_SAFE, .name = "sqlite",
           .version = "1.0.0", .summary = "SQLite 3 database files",
-          .caps = TN_CAP_QUERY | TN_CAP_TXN | TN_CAP_CANCEL | TN_CAP_STORE, .config = fields,
-          .conf_size = sizeof(struct config), .inst_size = sizeof(struct instance),
-          .attach = on_attach, .ops = &ops)
+          .caps = TN_CAP_QUERY | TN_CAP_TXN | TN_CAP_CANCEL | TN_CAP_STREAM | TN_CAP_STORE,
+          .config = fields, .conf_size = sizeof(struct config),
+          .inst_size = sizeof(struct instance), .attach = on_attach, .ops = &ops)

@@ -39,9 +39,12 @@ struct conn {
     uint64_t tick;
     uint64_t deadline_ns;
     atomic_int canceled;
-    int timed_out; /* why the running statement was interrupted */
-    int attaching; /* attach() is running: the authorizer lets it pass */
-    int attached;  /* there are further files, so reset() opens the handle anew */
+    int timed_out;        /* why the running statement was interrupted */
+    int attaching;        /* attach() is running: the authorizer lets it pass */
+    int preparing;        /* a statement of a caller is looked at, not yet run */
+    sqlite3_stmt *stream; /* is being read; one of the cache */
+    int begun;            /* something was asked since the file was last looked at */
+    int attached;         /* there are further files, so reset() opens the handle anew */
 };
 
 /* error.c */
@@ -53,6 +56,8 @@ tn_rc sq_error_db(struct conn *c, sqlite3 *db, int code, const char *doing, tn_e
 /* conn.c */
 tn_rc sq_open(const struct config *conf, uint64_t deadline_ns, struct conn **ret, tn_err *err);
 tn_rc sq_reset(struct conn *c, tn_err *err);
+tn_rc sq_same_file(struct conn *c,
+                   tn_err *err); /* before an operation: reopens what was replaced */
 void sq_close(struct conn *c);
 tn_rc sq_attach(struct conn *c, tn_str name, tn_str path, tn_err *err);
 int sq_expired(struct conn *c);                    /* the deadline passed or somebody canceled */
@@ -61,14 +66,23 @@ uint64_t sq_now_ns(void);
 
 /* query.c */
 struct table; /* a result in memory */
+/* sqlite3_prepare_v3() for statements of callers. */
+int sq_prepare(struct conn *c, const char *sql, size_t n, unsigned flags, sqlite3_stmt **ret,
+               const char **ret_tail);
 tn_rc sq_query(struct conn *c, tn_str sql, const tn_val *params, struct table **ret, tn_err *err);
 tn_rc sq_exec(struct conn *c, tn_str sql, const tn_val *params, int64_t *ret_affected, tn_err *err);
 tn_rc sq_script(struct conn *c, tn_str sql, int64_t *ret_affected, tn_err *err);
+/* Rows piece by piece: of at most `size`, none at the end. Nothing else runs on the connection until sq_stream_end(). */
+tn_rc sq_stream_start(struct conn *c, tn_str sql, const tn_val *params, tn_err *err);
+tn_rc sq_stream_next(struct conn *c, int64_t size, struct table **ret, tn_err *err);
+void sq_stream_end(struct conn *c);
 tn_rc sq_emit(const struct table *t, tn_sink *sink);
 void sq_table_free(struct table *t);
 
 /* backup.c */
 tn_rc sq_backup(struct conn *c, tn_str path, int64_t *ret_pages, tn_err *err);
 
-/* bind.c */
-tn_rc sq_bind(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, tn_err *err);
+/* bind.c: keep: the values are copied, because the statement outlives them. */
+tn_rc sq_bind(struct conn *c, sqlite3_stmt *stmt, const tn_val *params, bool keep, tn_err *err);
+tn_rc sq_bind_each(struct conn *c, sqlite3_stmt *stmt, const tn_val *const *values, uint32_t n,
+                   bool keep, tn_err *err);

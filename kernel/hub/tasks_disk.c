@@ -40,7 +40,8 @@ void tk_complain(struct tasks *t, const char *what, const char *why)
 tn_rc tk_refusal(struct tasks *t, tn_rc rc, tn_err *err)
 {
     size_t i = 0, last = sizeof refusals / sizeof refusals[0] - 1;
-    if (rc != TN_E_REMOTE && rc != TN_E_UNAVAIL && rc != TN_E_DENIED) {
+    if (rc != TN_E_REMOTE && rc != TN_E_UNAVAIL && rc != TN_E_DENIED &&
+        strcmp(err->state, "55P03") != 0) { /* a lock that outlasted the deadline */
         return rc;
     }
     tk_complain(t, "accepting", err->msg);
