@@ -149,6 +149,16 @@ tn_rc aws4_sign(const tn_host *host, const struct aws4 *keys, const char *method
     int64_t seconds = wall_us / 1000000, days = seconds / 86400, y;
     int m, d, left = (int)(seconds % 86400);
     struct grow text = {0};
+    const char *const plain[] = {keys->key_id, keys->region, keys->service};
+    for (size_t i = 0; i < 3; i++) {
+        if (!http_plain((tn_str){plain[i], strlen(plain[i])})) {
+            return host->fail(err, TN_E_CONFIG,
+                              "%s of auth aws has a line break or another control character",
+                              i == 0   ? "user"
+                              : i == 1 ? "region"
+                                       : "service");
+        }
+    }
     civil_date(days, &y, &m, &d);
     snprintf(day, sizeof day, "%04d%02d%02d", (int)y % 10000, m % 100, d % 100);
     snprintf(date, sizeof date, "%sT%02d%02d%02dZ", day, left / 3600, left / 60 % 60, left % 60);

@@ -38,7 +38,11 @@ void http_detach(void)
 
 tn_rc http_open(const tn_host *host, const struct http_conf *conf, struct http **ret, tn_err *err)
 {
-    struct http *h = calloc(1, sizeof *h);
+    tn_rc rc = http_check_conf(host, conf, err);
+    struct http *h = rc == TN_OK ? calloc(1, sizeof *h) : NULL;
+    if (rc != TN_OK) {
+        return rc;
+    }
     if (h == NULL) {
         return host->fail(err, TN_E_NOMEM, "no memory for a connection");
     }
@@ -112,6 +116,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
     struct grow *to = &h->reply->headers;
     if (len >= 5 && memcmp(p, "HTTP/", 5) == 0) {
         grow_clear(to);
+        h->lines = 0;
         return len;
     }
     if (len <= 2) {
@@ -120,8 +125,12 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
         h->headers_done = status >= 200;
         return len;
     }
-    if (colon == NULL) {
-        return len;
+    if (++h->lines > HTTP_LINES_MAX) {
+        h->stop = HTTP_STOP_HEADERS;
+        return 0;
+    }
+    if (colon == NULL || !http_token((tn_str){p, (size_t)(colon - p)})) {
+        return len; /* the rest of a folded line, or no header at all */
     }
     size_t name = (size_t)(colon - p), from = name + 1, end = len;
     while (from < end && (p[from] == ' ' || p[from] == '\t')) {
@@ -227,8 +236,9 @@ static tn_rc take_url(struct http *h, CURLU *u, tn_err *err)
     size_t n = strlen(name), v6 = name[0] == '[' && n > 2;
     snprintf(h->host_name, sizeof h->host_name, "%.*s", (int)(n - 2 * v6), name + v6);
     h->port = (uint16_t)atoi(port);
-    if (given(conf->tls_server_name) && is_host(h->host_name, conf->host) &&
-        strcmp(scheme, "https") == 0) {
+    h->renamed = given(conf->tls_server_name) && is_host(h->host_name, conf->host) &&
+                 strcmp(scheme, "https") == 0;
+    if (h->renamed) {
         curl_url_set(u, CURLUPART_HOST, conf->tls_server_name, 0);
     }
 undo:
@@ -259,7 +269,7 @@ static tn_rc look_up(struct http *h, const char *url_host, uint64_t deadline_ns,
         h->looked_until_ns = now + LOOKED_NS;
     }
     grow_clear(&h->own);
-    grow_printf(&h->own, "%s:%u:", url_host, h->port);
+    grow_printf(&h->own, "+%s:%u:", url_host, h->port); /* +: libcurl forgets it after a while */
     for (uint32_t i = 0; i < h->addrs.n; i++) {
         const struct sockaddr *a = (const struct sockaddr *)&h->addrs.addr[i];
         char text[80];
@@ -310,8 +320,8 @@ static tn_rc put_headers(struct http *h, tn_err *err)
     grow_clear(&h->own);
     for (const char *p = given_headers != NULL ? given_headers->s : NULL;
          p != NULL && *p != '\0';) {
-        own_auth |= strncasecmp(p, "authorization", 13) == 0;
-        own_agent |= strncasecmp(p, "user-agent", 10) == 0;
+        own_auth |= http_named(p, "authorization");
+        own_agent |= http_named(p, "user-agent");
         p = strstr(p, "\r\n") + 2;
     }
     if (given_headers != NULL && given_headers->n != 0) {
@@ -345,17 +355,18 @@ static tn_rc put_pem(struct http *h, const char *what, const char *text, CURLopt
     if (!given(text)) {
         return TN_OK;
     }
-    if (strncmp(text, "-----BEGIN", 10) == 0) {
+    if (strstr(text, "-----BEGIN") != NULL) { /* some tools put words before it */
         struct curl_blob b = {(void *)text, strlen(text), CURL_BLOB_NOCOPY};
         curl_easy_setopt(h->easy, blob, &b);
         return TN_OK;
     }
     if (access(text, R_OK) != 0) {
+        int secret = strcmp(what, "tls_key") == 0; /* it may be a key that lacks its first line */
         return h->host->fail(
             err, TN_E_CONFIG,
             "%s: the file %.200s cannot be read; workers see little of the file system: put "
             "the PEM text itself there",
-            what, text);
+            what, secret ? "named there" : text);
     }
     curl_easy_setopt(h->easy, file, text);
     return TN_OK;
@@ -365,6 +376,7 @@ static tn_rc put_tls(struct http *h, tn_err *err)
 {
     const struct http_conf *conf = h->conf;
     h->any_tls = strcmp(conf->tls, "unverified") == 0;
+    curl_easy_setopt(h->easy, CURLOPT_KEYPASSWD, ""); /* else OpenSSL asks a terminal for one */
     curl_easy_setopt(h->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(h->easy, CURLOPT_SSL_VERIFYPEER, h->any_tls ? 0L : 1L);
     curl_easy_setopt(h->easy, CURLOPT_SSL_VERIFYHOST, h->any_tls ? 0L : 2L);
@@ -408,8 +420,10 @@ tn_rc http_prepare(struct http *h, const char *url, uint64_t deadline_ns, tn_err
     curl_easy_reset(e);
     h->private_ok = (h->req->flags & HTTP_BLOCK_PRIVATE) == 0;
     if (rc == TN_OK && curl_url_set(u, CURLUPART_URL, url, CURLU_URLENCODE) != CURLUE_OK) {
-        rc = h->host->fail(err, TN_E_INVAL,
-                           "`%.200s` is not a URL; it begins with http:// or https://", url);
+        char shown[200];
+        http_shown(url, shown, sizeof shown);
+        rc = h->host->fail(err, TN_E_INVAL, "`%s` is not a URL; it begins with http:// or https://",
+                           shown);
     }
     rc = rc == TN_OK ? take_url(h, u, err) : rc;
     if (rc == TN_OK && proxied && !h->private_ok) {
@@ -439,6 +453,11 @@ tn_rc http_prepare(struct http *h, const char *url, uint64_t deadline_ns, tn_err
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_PROXY, proxied ? h->conf->proxy : "");
     curl_easy_setopt(e, CURLOPT_NOPROXY, "");
+    if (proxied && given(h->conf->proxy_user)) {
+        const char *password = h->conf->proxy_password.s;
+        curl_easy_setopt(e, CURLOPT_PROXYUSERNAME, h->conf->proxy_user);
+        curl_easy_setopt(e, CURLOPT_PROXYPASSWORD, password != NULL ? password : "");
+    }
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT,
                      1L); /* a look-up of the proxy that is late is left behind */
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);

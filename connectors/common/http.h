@@ -15,7 +15,8 @@ struct http_conf {
     tn_secret tls_key;
     const char *auth, *user;
     tn_secret password;
-    const char *proxy, *application;
+    const char *proxy, *proxy_user, *application;
+    tn_secret proxy_password;
     tn_dur connect_timeout;
     tn_bytes max_result;
 };
@@ -45,8 +46,9 @@ struct http_conf {
         {HTTP_FIELD(S, m, user), .max = 256, .doc = "User name."},                                  \
         {HTTP_FIELD(S, m, password), .doc = "Password, or the token or key that auth speaks of."},  \
         {HTTP_FIELD(S, m, proxy), .max = 1000,                                                      \
-         .doc = "Proxy as http://[user:password@]host:port; those of the environment are not "      \
-                "used."},                                                                           \
+         .doc = "Proxy as http://host:port; those of the environment are not used."},               \
+        {HTTP_FIELD(S, m, proxy_user), .max = 256, .doc = "User name at the proxy."},               \
+        {HTTP_FIELD(S, m, proxy_password), .doc = "Password at the proxy."},                        \
         {HTTP_FIELD(S, m, application), .dflt = "tenon", .min = 1, .max = 200,                      \
          .doc = "What requests say in User-Agent."},                                                \
         {HTTP_FIELD(S, m, connect_timeout), .dflt = "10s", .min = 1, .max = 300000,                 \
@@ -119,6 +121,20 @@ void http_stop(struct http *h);
 /* ---- http_text.c ---- */
 /* One header into req->headers. TN_E_INVAL: name or value cannot stand in a header. */
 tn_rc http_header(const tn_host *host, struct grow *to, tn_str name, tn_str value, tn_err *err);
+/* Can it be the name of a header (RFC 9110, 5.6.2); the value of one: no line break, no control? */
+int http_token(tn_str name);
+int http_plain(tn_str value);
+/* Does this line of headers ("Name: value…", "Name;") have that name? */
+int http_named(const char *line, const char *name);
+/* TN_E_CONFIG: a setting cannot stand in a header, or a secret would not be kept (http_open() asks). */
+tn_rc http_check_conf(const tn_host *host, const struct http_conf *conf, tn_err *err);
+/* TN_E_CONFIG: it is no name and no address but, say, a URL. */
+tn_rc http_check_host(const tn_host *host, const char *name, tn_err *err);
+/* Is the answer that of a server that speaks TLS to somebody who does not? */
+int http_wants_tls(const struct http_reply *r);
+#define HTTP_WANTS_TLS "TLS: the server speaks TLS on this port; set protocol to https"
+/* A URL for people: without user, password and query, where secrets stand. */
+void http_shown(const char *url, char *to, size_t cap);
 /* The value of a header (name in lower case), NULL when there is none; the first of several. */
 const char *http_find(const struct http_reply *r, const char *name);
 /* Percent-encoding of RFC 3986: all but unreserved characters and those of `keep`. */

@@ -55,8 +55,11 @@ static tn_rc stopped(struct http *h, tn_err *err)
             "the answer of %.200s is larger than max_result (%lld bytes); ask for less at a time",
             h->host_name, (long long)h->conf->max_result.n);
     case HTTP_STOP_HEADERS:
-        return h->host->fail(err, TN_E_LIMIT, "the headers of the answer are larger than %d bytes",
-                             HTTP_HEADERS_MAX);
+        return h->host->fail(
+            err, TN_E_LIMIT,
+            "the headers of the answer are larger than %d bytes, more than %d lines, or one of them is "
+            "larger than libcurl takes (100 KB)",
+            HTTP_HEADERS_MAX, HTTP_LINES_MAX);
     case HTTP_STOP_PRIVATE:
         return h->host->fail(
             err, TN_E_DENIED,
@@ -120,9 +123,15 @@ tn_rc http_failed(struct http *h, int late, tn_err *err)
     tn_rc rc = TN_OK;
     if (atomic_load(&h->canceled)) {
         rc = h->host->fail(err, TN_E_CANCELED, "the request was told to stop");
-    } else if (h->stop != HTTP_STOP_NONE) {
+    }
+    if (rc == TN_OK && h->stop == HTTP_STOP_NONE && !late && h->connected && !h->headers_done &&
+        (h->code == CURLE_OUT_OF_MEMORY || (int)h->code == 100)) { /* 100: its name since 8.6 */
+        h->stop = HTTP_STOP_HEADERS;
+    }
+    if (rc == TN_OK && h->stop != HTTP_STOP_NONE) {
         return stopped(h, err);
-    } else if (late) {
+    }
+    if (rc == TN_OK && late) {
         rc = late_where(h, err);
     }
     for (size_t i = 0; rc == TN_OK && i < sizeof plain / sizeof *plain; i++) {

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #define HTTP_HEADERS_MAX 262144 /* bytes of headers of one answer */
+#define HTTP_LINES_MAX   2000   /* lines of them */
 #define HTTP_PULL_HIGH   262144 /* a streamed body that nobody reads is held back beyond this */
 
 /* Why libcurl was told to give up, which its own code does not say. */
@@ -28,7 +29,8 @@ struct http {
     size_t in_off, sent;
     atomic_bool working, canceled;
     bool active, pull, paused, done, connected, private_ok, any_tls;
-    bool headers_done;
+    bool headers_done, renamed; /* the URL that libcurl has bears tls_server_name */
+    uint32_t lines;             /* of the headers */
     int stop;
     CURLcode code;
     char what[CURL_ERROR_SIZE];

@@ -2,6 +2,7 @@
 /* HTTP requests: waiting within a deadline, redirects, answers whole or in pieces. */
 #include "common/http_inner.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -58,7 +59,7 @@ static tn_rc drive(struct http *h, int body, uint64_t deadline_ns, tn_err *err)
         CURLMcode code = curl_multi_perform(h->multi, &running);
         take_messages(h);
         if (code != CURLM_OK) {
-            h->code = CURLE_OUT_OF_MEMORY;
+            h->stop = HTTP_STOP_MEMORY;
             return http_failed(h, 0, err);
         }
         if (atomic_load(&h->canceled) || (h->done && h->code != CURLE_OK)) {
@@ -95,20 +96,51 @@ static int same_origin(const char *a, const char *b)
     return n != 0 && n == m && strncasecmp(a, b, n) == 0;
 }
 
+/* Where a redirect leads. libcurl may know the server by the name of its certificate only (tls_server_name): what leads there
+ * leads to host. */
+static tn_rc target(const struct http *h, const char *to, struct grow *ret)
+{
+    CURLU *u = h->renamed ? curl_url() : NULL;
+    char *name = NULL, *whole = NULL, own[sizeof h->host_name + 2];
+    snprintf(own, sizeof own, strchr(h->host_name, ':') != NULL ? "[%s]" : "%s", h->host_name);
+    if (u != NULL && curl_url_set(u, CURLUPART_URL, to, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_HOST, &name, 0) == CURLUE_OK &&
+        strcasecmp(name, h->conf->tls_server_name) == 0 &&
+        curl_url_set(u, CURLUPART_HOST, own, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
+        to = whole;
+    }
+    grow_text(ret, to);
+    curl_free(name);
+    curl_free(whole);
+    curl_url_cleanup(u);
+    return ret->rc;
+}
+
+/* What the name of a header says about it. */
+static int is_secret(const char *line)
+{
+    static const char *const names[] = {"authorization", "cookie", "proxy-authorization"},
+                             *const ends[] = {"-key", "-token", "-secret"};
+    size_t n = strcspn(line, ":;");
+    for (size_t i = 0; i < 3; i++) {
+        size_t len = strlen(ends[i]);
+        if (http_named(line, names[i]) ||
+            (n > len && strncasecmp(line + n - len, ends[i], len) == 0)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Headers without credentials: another host gets none of ours. */
 static void strip(struct http *h)
 {
-    static const char *const secret[] = {
-        "authorization:", "cookie:", "x-api-key:", "proxy-authorization:"};
     struct grow kept = {0};
     const struct grow *all = h->request.headers;
     for (const char *p = all != NULL ? all->s : NULL, *end; p != NULL && *p != '\0'; p = end) {
-        int drop = 0;
         end = strstr(p, "\r\n") + 2;
-        for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) {
-            drop |= strncasecmp(p, secret[i], strlen(secret[i])) == 0;
-        }
-        if (!drop) {
+        if (!is_secret(p)) {
             grow_put(&kept, p, (size_t)(end - p));
         }
     }
@@ -124,12 +156,20 @@ static int redirected(struct http *h, struct grow *url, tn_rc *ret_rc, tn_err *e
     long status = h->reply->status;
     const char *to = NULL;
     struct http_req *req = &h->request;
+    struct grow there = {0};
     if ((status != 301 && status != 302 && status != 303 && status != 307 && status != 308) ||
         req->redirects == 0 || curl_easy_getinfo(h->easy, CURLINFO_REDIRECT_URL, &to) != CURLE_OK ||
         to == NULL) {
         return 0;
     }
+    if (target(h, to, &there) != TN_OK) {
+        *ret_rc = h->host->fail(err, TN_E_NOMEM, "no memory for a URL");
+        grow_free(&there);
+        return 0;
+    }
+    to = there.s;
     if (strncasecmp(url->s, "https:", 6) == 0 && strncasecmp(to, "https:", 6) != 0) {
+        grow_free(&there);
         *ret_rc = h->host->fail(
             err, TN_E_DENIED,
             "%.200s redirects from https to something that is not; that is not followed",
@@ -146,8 +186,8 @@ static int redirected(struct http *h, struct grow *url, tn_rc *ret_rc, tn_err *e
         req->body_len = 0;
     }
     req->redirects--;
-    grow_clear(url);
-    grow_text(url, to);
+    grow_free(url);
+    *url = there;
     return 1;
 }
 
@@ -159,6 +199,7 @@ static tn_rc once(struct http *h, const char *url, tn_err *err)
     h->code = CURLE_OK;
     h->what[0] = '\0';
     h->done = h->headers_done = h->paused = h->connected = false;
+    h->lines = 0;
     h->sent = 0;
     grow_clear(&h->reply->headers);
     grow_clear(&h->reply->body);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 /* ---- headers ----------------------------------------------------------------------------------------- */
@@ -16,24 +17,37 @@ static int token_char(unsigned char c) /* RFC 9110, 5.6.2 */
            (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
+int http_token(tn_str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        if (!token_char((unsigned char)name.s[i])) {
+            return 0;
+        }
+    }
+    return name.n != 0;
+}
+
+int http_plain(tn_str value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.s[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 tn_rc http_header(const tn_host *host, struct grow *to, tn_str name, tn_str value, tn_err *err)
 {
-    size_t bad = 0;
-    for (size_t i = 0; i < name.n; i++) {
-        bad += !token_char((unsigned char)name.s[i]);
-    }
-    if (name.n == 0 || bad != 0) {
+    if (!http_token(name)) {
         return host->fail(
             err, TN_E_INVAL,
             "`%.*s` cannot be the name of a header: letters, digits and -_.!#$%%&'*+^`|~ "
             "can",
             (int)(name.n < 100 ? name.n : 100), name.s);
     }
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.s[i];
-        bad += (c < ' ' && c != '\t') || c == 0x7f;
-    }
-    if (bad != 0) {
+    if (!http_plain(value)) {
         return host->fail(err, TN_E_INVAL, "the value of header %.*s has line breaks or controls",
                           (int)(name.n < 100 ? name.n : 100), name.s);
     }
@@ -42,6 +56,33 @@ tn_rc http_header(const tn_host *host, struct grow *to, tn_str name, tn_str valu
     grow_put(to, value.s, value.n);
     grow_text(to, "\r\n");
     return to->rc == TN_OK ? TN_OK : host->fail(err, to->rc, "the headers are too long");
+}
+
+/* What goes into headers as it is must not end them: a token is easily pasted with the end of its line. */
+tn_rc http_check_conf(const tn_host *host, const struct http_conf *conf, tn_err *err)
+{
+    const char *auth = conf->auth != NULL ? conf->auth : "auto";
+    int token = strcmp(auth, "bearer") == 0 || strcmp(auth, "apikey") == 0 ||
+                strcmp(auth, "token") == 0;
+    const struct {
+        const char *name, *value;
+    } parts[] = {{"application", conf->application}, {"password", token ? conf->password.s : NULL}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const char *v = parts[i].value;
+        if (v != NULL && !http_plain((tn_str){v, strlen(v)})) {
+            return host->fail(
+                err, TN_E_CONFIG,
+                "%s has a line break or another control character, which cannot stand in a "
+                "header; was it pasted with the end of its line?",
+                parts[i].name);
+        }
+    }
+    return conf->proxy != NULL && strchr(conf->proxy, '@') != NULL
+               ? host->fail(
+                     err, TN_E_CONFIG,
+                     "proxy has a user in it; proxy_user and proxy_password are for that, where "
+                     "the password is kept secret")
+               : TN_OK;
 }
 
 const char *http_find(const struct http_reply *r, const char *name)
@@ -65,7 +106,56 @@ void http_reply_free(struct http_reply *r)
     *r = (struct http_reply){.status = 0};
 }
 
+int http_named(const char *line, const char *name)
+{
+    size_t n = strlen(name);
+    return strncasecmp(line, name, n) == 0 && (line[n] == ':' || line[n] == ';');
+}
+
 /* ---- URLs -------------------------------------------------------------------------------------------- */
+
+tn_rc http_check_host(const tn_host *host, const char *name, tn_err *err)
+{
+    char shown[120];
+    for (const char *p = name; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || *p == 0x7f || strchr("/?#@\\", *p) != NULL) {
+            http_shown(name, shown, sizeof shown);
+            return host->fail(
+                err, TN_E_CONFIG,
+                "host is a name or an address alone, not `%s`; protocol says https, port "
+                "the port",
+                shown);
+        }
+    }
+    return TN_OK;
+}
+
+/* What web servers say to a request without TLS where they speak TLS: nginx, Go, Apache. */
+int http_wants_tls(const struct http_reply *r)
+{
+    static const char *const said[] = {"plain HTTP request was sent to HTTPS port",
+                                       "HTTP request to an HTTPS server",
+                                       "speaking plain HTTP to an SSL-enabled server port"};
+    for (size_t i = 0; r->status == 400 && r->body.n != 0 && i < sizeof said / sizeof *said; i++) {
+        if (memmem(r->body.s, r->body.n, said[i], strlen(said[i])) != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void http_shown(const char *url, char *to, size_t cap)
+{
+    const char *rest = strstr(url, "://"), *at = NULL;
+    rest = rest != NULL ? rest + 3 : url;
+    size_t before = (size_t)(rest - url), n = strcspn(rest, "/?#");
+    for (size_t i = 0; i < n; i++) {
+        at = rest[i] == '@' ? rest + i : at;
+    }
+    rest = at != NULL ? at + 1 : rest;
+    snprintf(to, cap, "%.*s%.*s", (int)(before < 32 ? before : 32), url, (int)strcspn(rest, "?#"),
+             rest);
+}
 
 void http_base(const struct http_conf *conf, const char *host, int64_t port, struct grow *ret)
 {
@@ -218,15 +308,10 @@ static const struct {
         {{240}, 4},
 },
   v6_blocks[] = {
-      {{0}, 127},                     /* :: and ::1 */
-      {{0x01}, 64},                   /* discard-only 100::/64 */
+      /* of 2000::/3; nothing else is the public internet */
       {{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
       {{0x20, 0x01, 0x00}, 23},       /* protocol assignments, Teredo */
       {{0x3f, 0xff}, 20},             /* documentation */
-      {{0xfc}, 7},                    /* unique local */
-      {{0xfe, 0x80}, 10},             /* link-local */
-      {{0xfe, 0xc0}, 10},             /* site-local, deprecated */
-      {{0xff}, 8},                    /* multicast */
 };
 
 static int starts(const uint8_t *addr, const uint8_t *prefix, unsigned bits)
@@ -266,6 +351,10 @@ int http_private(const struct sockaddr *addr)
     }
     if (memcmp(a, six_to_four, 2) == 0) {
         return private_v4(a + 2);
+    }
+    if (a[0] >> 5 !=
+        1) { /* not global unicast: loopback, local, multicast, what is not given out yet */
+        return 1;
     }
     for (size_t i = 0; i < sizeof v6_blocks / sizeof *v6_blocks; i++) {
         if (starts(a, v6_blocks[i].prefix, v6_blocks[i].bits)) {

@@ -248,7 +248,7 @@ tn_rc net_pem(const tn_host *host, const char *what, const char *text, char ret_
               const char **ret, int *ret_fd, tn_err *err)
 {
     *ret_fd = -1;
-    if (strncmp(text, "-----BEGIN", 10) != 0) {
+    if (strstr(text, "-----BEGIN") == NULL) { /* some tools put words before it */
         int fd = open(text,
                       O_RDONLY | O_CLOEXEC); /* access() does not know what a sandbox forbids */
         if (fd < 0) {
@@ -256,7 +256,7 @@ tn_rc net_pem(const tn_host *host, const char *what, const char *text, char ret_
                 err, TN_E_CONFIG,
                 "%s: the file %.200s cannot be read: %s; workers see little of the file system: put "
                 "the PEM text itself there",
-                what, text, strerror(errno));
+                what, strstr(what, "key") != NULL ? "named there" : text, strerror(errno));
         }
         close(fd);
         *ret = text;

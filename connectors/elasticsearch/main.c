@@ -107,13 +107,22 @@ static tn_rc take_nodes(struct es *es, tn_err *err)
             }
             struct es_node *node = &es->node[es->nnodes++];
             size_t len = colon != NULL ? (size_t)(colon - p) - from : end - from;
-            node->port = colon != NULL ? strtoll(colon + 1, NULL, 10) : es->conf->http.port;
-            if (len == 0 || len >= sizeof node->host || node->port < 1 || node->port > 65535) {
+            char *stop = NULL;
+            node->port = colon != NULL ? strtoll(colon + 1, &stop, 10) : es->conf->http.port;
+            if (len != 0 &&
+                len < sizeof node->host) { /* a URL is what it is most often mistaken for */
+                memcpy(node->host, p + from, len);
+                tn_rc rc = http_check_host(es_host, node->host, err);
+                if (rc != TN_OK) {
+                    return rc;
+                }
+            }
+            if (len == 0 || len >= sizeof node->host || node->port < 1 || node->port > 65535 ||
+                (colon != NULL && stop != p + end)) {
                 return es_host->fail(err, TN_E_CONFIG,
                                      "`%.*s` of host is no node; write name or name:port",
                                      (int)(end - from), p + from);
             }
-            memcpy(node->host, p + from, len);
         }
         p += n + (p[n] == ',');
     }
@@ -152,7 +161,16 @@ static tn_rc hello(struct es_conn *c, uint64_t deadline_ns, tn_err *err)
         .method = "GET", .path = TN_STR("/"), .safe = true, .deadline_ns = deadline_ns};
     tn_rc rc = es_send(c, &req, &r, err);
     if (rc == TN_OK) {
-        rc = r.status == 401 || r.status >= 429 ? es_refused(&r, err) : TN_OK;
+        /* what is no JSON comes from somebody else, or from one in front who forbids "/" */
+        bool known = r.status == 403 || json_valid((tn_str){r.body.s, r.body.n});
+        rc = r.status == 401 || r.status >= 429 ? es_refused(&r, err)
+             : http_wants_tls(&r)               ? es_host->fail(err, TN_E_UNAVAIL, HTTP_WANTS_TLS)
+             : known
+                 ? TN_OK
+                 : es_host->fail(err, TN_E_UNAVAIL,
+                                 "the answer to GET / has status %ld and is no JSON; is this an "
+                                 "Elasticsearch?",
+                                 r.status);
         http_reply_free(&r);
     }
     return rc;
@@ -268,12 +286,16 @@ static tn_rc run_query(struct es_conn *c, const tn_val *v, uint64_t deadline_ns,
         (n < v[0].n && v[0].u.s[n] != ' ')) {
         return es_host->fail(err, TN_E_INVAL, "`%s` is no method of HTTP", method);
     }
+    if (v[1].type != TN_T_STR && v[1].type != TN_T_NULL) {
+        return es_host->fail(err, TN_E_INVAL, "a path is text");
+    }
     if (rest.n == 0 || rest.s[0] != '/') {
         grow_char(&path, '/');
     }
     grow_put(&path, rest.s, rest.n);
     tn_rc rc = http_query(es_host, &path, &v[2], err);
-    if (rc == TN_OK && (path.rc != TN_OK || memmem(path.s, path.n, "format=", 7) == NULL)) {
+    if (rc == TN_OK && (path.rc != TN_OK || (memmem(path.s, path.n, "?format=", 8) == NULL &&
+                                             memmem(path.s, path.n, "&format=", 8) == NULL))) {
         grow_text(&path, memchr(path.s, '?', path.n) == NULL ? "?format=json" : "&format=json");
     }
     rc = rc == TN_OK && v[3].type != TN_T_NULL ? put_body(&v[3], &body, &type, err) : rc;

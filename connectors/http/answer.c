@@ -70,11 +70,11 @@ static tn_val text_of(const char *s, size_t n)
 }
 
 /* Latin-1 as UTF-8: each byte is its own code point. */
-static tn_rc emit_latin1(const struct grow *body, tn_sink *to)
+static tn_rc emit_latin1(const char *s, size_t n, tn_sink *to)
 {
     struct grow text = {0};
-    for (size_t i = 0; i < body->n; i++) {
-        unsigned char b = (unsigned char)body->s[i];
+    for (size_t i = 0; i < n; i++) {
+        unsigned char b = (unsigned char)s[i];
         if (b < 0x80) {
             grow_char(&text, (char)b);
         } else {
@@ -93,7 +93,7 @@ static tn_rc emit_body(const struct web_result *r, tn_sink *to)
     const struct grow *b = &r->reply.body;
     tn_val v = text_of(b->s, b->n);
     if (r->shown == WEB_TEXT && !utf8_valid(v.u.s, v.n)) {
-        return emit_latin1(b, to);
+        return emit_latin1(b->s, b->n, to);
     }
     if (r->shown == WEB_JSON) {
         v.flags = TN_V_JSON;
@@ -101,6 +101,13 @@ static tn_rc emit_body(const struct web_result *r, tn_sink *to)
         v.type = TN_T_BYTES;
     }
     return to->ops->scalar(to, &v);
+}
+
+/* The text of a header: UTF-8, or what headers were before, Latin-1. */
+static tn_rc emit_value(const char *s, size_t n, tn_sink *to)
+{
+    tn_val v = text_of(s, n);
+    return utf8_valid(v.u.s, v.n) ? to->ops->scalar(to, &v) : emit_latin1(s, n, to);
 }
 
 /* A header that came several times is one text with commas (RFC 9110, 5.3); cookies cannot be joined and are a list. */
@@ -117,8 +124,7 @@ static tn_rc emit_header(const struct http_reply *r, const char *name, tn_sink *
             continue;
         }
         if (list) {
-            tn_val v = text_of(value, strlen(value));
-            rc = to->ops->scalar(to, &v);
+            rc = emit_value(value, strlen(value), to);
         } else {
             grow_text(&all, n++ != 0 ? ", " : "");
             grow_text(&all, value);
@@ -127,8 +133,7 @@ static tn_rc emit_header(const struct http_reply *r, const char *name, tn_sink *
     if (rc == TN_OK && list) {
         rc = to->ops->list_end(to);
     } else if (rc == TN_OK) {
-        tn_val v = text_of(all.s, all.n);
-        rc = all.rc == TN_OK ? to->ops->scalar(to, &v) : all.rc;
+        rc = all.rc == TN_OK ? emit_value(all.s, all.n, to) : all.rc;
     }
     grow_free(&all);
     return rc;

@@ -110,8 +110,11 @@ static tn_rc on_load(const tn_host *host, tn_err *err)
 
 static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
 {
-    ((struct web *)inst)->conf = conf;
-    return http_attach(web_host, err);
+    struct web *w = inst;
+    w->conf = conf;
+    tn_rc rc = w->conf->http.host != NULL ? http_check_host(web_host, w->conf->http.host, err)
+                                          : TN_OK;
+    return rc == TN_OK ? http_attach(web_host, err) : rc;
 }
 
 static void on_detach(void *inst)
@@ -165,15 +168,23 @@ static tn_rc on_reset(void *inst, void *conn, tn_err *err)
     return TN_OK;
 }
 
-/* Any answer will do, unless it refuses our credentials. */
+/* Any answer will do, unless it refuses our credentials, or us for not speaking TLS. */
 static tn_rc ping(struct web_conn *c, uint64_t deadline_ns, tn_err *err)
 {
-    const struct web_call call = {.method = "HEAD", .url = TN_STR("")};
+    struct web_call call = {.method = "HEAD", .url = TN_STR("")};
     struct http_reply r = {.status = 0};
     if (c->inst->conf->http.host == NULL || c->inst->conf->http.host[0] == '\0') {
         return TN_OK;
     }
     tn_rc rc = web_ask(c, &call, deadline_ns, &r, err);
+    if (rc == TN_OK && r.status == 400) { /* why does not stand in the answer to a HEAD */
+        http_reply_free(&r);
+        call.method = "GET";
+        rc = web_ask(c, &call, deadline_ns, &r, err);
+    }
+    if (rc == TN_OK && http_wants_tls(&r)) {
+        rc = web_host->fail(err, TN_E_UNAVAIL, HTTP_WANTS_TLS);
+    }
     if (rc == TN_OK && r.status == 401) {
         rc = web_host->fail(err, TN_E_DENIED,
                             "sign-in: the server answers 401; check auth, user and password");

@@ -4,6 +4,7 @@
 #include "common/json_put.h"
 #include "web.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -65,7 +66,10 @@ static tn_rc put_url(const struct web_conf *conf, const struct web_call *call, s
             grow_char(url, '/');
         }
     }
-    http_escape(url, call->url, "!$&'()*+,;=:@/?#[]%");
+    const char *hash = call->url.n != 0 ? memchr(call->url.s, '#', call->url.n) : NULL;
+    size_t n = hash != NULL ? (size_t)(hash - call->url.s)
+                            : call->url.n; /* what follows is not sent */
+    http_escape(url, (tn_str){call->url.s, n}, "!$&'()*+,;=:@/?[]%");
     if (url->rc != TN_OK) {
         return web_host->fail(err, url->rc, "the URL is too long");
     }
@@ -74,9 +78,33 @@ static tn_rc put_url(const struct web_conf *conf, const struct web_call *call, s
 
 /* ---- headers and body -------------------------------------------------------------------------------- */
 
-static tn_rc put_headers(const tn_val *headers, struct grow *to, bool *ret_type, tn_err *err)
+/* Where a message ends is not for scripts to say: with another length the rest of the body would be the next request of a
+ * connection that others use, too. *ret_skip: the header says what is sent anyway. */
+static tn_rc check_framing(tn_str name, tn_str value, size_t body_len, bool *ret_skip, tn_err *err)
+{
+    char own[24];
+    int n = snprintf(own, sizeof own, "%zu", body_len);
+    *ret_skip = false;
+    if (name.n == 17 && strncasecmp(name.s, "transfer-encoding", 17) == 0) {
+        return web_host->fail(err, TN_E_INVAL,
+                              "Transfer-Encoding cannot be set: a body is sent with its length");
+    }
+    if (name.n == 14 && strncasecmp(name.s, "content-length", 14) == 0) {
+        *ret_skip = value.n == (size_t)n && memcmp(value.s, own, value.n) == 0;
+        return *ret_skip ? TN_OK
+                         : web_host->fail(
+                               err, TN_E_INVAL,
+                               "Content-Length is `%.*s` and the body has %s bytes; leave it out",
+                               (int)(value.n < 40 ? value.n : 40), value.s, own);
+    }
+    return TN_OK;
+}
+
+static tn_rc put_headers(const tn_val *headers, size_t body_len, struct grow *to, bool *ret_type,
+                         tn_err *err)
 {
     tn_rc rc = TN_OK;
+    bool skip = false;
     if (!given(headers)) {
         return TN_OK;
     }
@@ -99,6 +127,9 @@ static tn_rc put_headers(const tn_val *headers, struct grow *to, bool *ret_type,
         }
         if (rc == TN_OK) {
             *ret_type |= k->n == 12 && strncasecmp(k->u.s, "content-type", 12) == 0;
+            rc = check_framing((tn_str){k->u.s, k->n}, value, body_len, &skip, err);
+        }
+        if (rc == TN_OK && !skip) {
             rc = http_header(web_host, to, (tn_str){k->u.s, k->n}, value, err);
         }
         grow_free(&text);
@@ -214,7 +245,9 @@ static tn_rc refused(const struct http_req *req, const struct http_reply *r, tn_
     tn_rc rc = r->status == 401 || r->status == 403   ? TN_E_DENIED
                : r->status == 429 || r->status == 503 ? TN_E_UNAVAIL
                                                       : TN_E_REMOTE;
-    web_host->fail(err, rc, "%s %.150s answers %ld: %.200s", req->method, req->url, r->status,
+    char url[160];
+    http_shown(req->url, url, sizeof url);
+    web_host->fail(err, rc, "%s %s answers %ld: %.200s", req->method, url, r->status,
                    r->body.n != 0 ? r->body.s : "no text");
     if (err != NULL) {
         err->native = (int32_t)r->status;
@@ -265,8 +298,8 @@ tn_rc web_ask(struct web_conn *c, const struct web_call *call, uint64_t deadline
                             ? (uint32_t)call->redirects->u.i
                             : 0;
     }
-    rc = rc == TN_OK ? put_headers(call->headers, &headers, &typed, err) : rc;
     rc = rc == TN_OK ? put_body(call, &body, &req.body, &req.body_len, &type, err) : rc;
+    rc = rc == TN_OK ? put_headers(call->headers, req.body_len, &headers, &typed, err) : rc;
     if (rc == TN_OK && type != NULL && !typed) {
         rc = http_header(web_host, &headers, TN_STR("Content-Type"), (tn_str){type, strlen(type)},
                          err);

@@ -41,6 +41,9 @@ tn_rc ix_refused(const struct http_reply *r, tn_err *err)
         json_plain(header != NULL ? (tn_str){header, strlen(header)} : body, why, sizeof why);
     }
     tn_rc rc = class_of(r->status);
+    if (http_wants_tls(r)) {
+        return ix_host->fail(err, TN_E_UNAVAIL, HTTP_WANTS_TLS);
+    }
     ix_host->fail(err, rc, "%s%s (status %ld)", r->status == 401 ? "sign-in: " : "",
                   why[0] != '\0' ? why : "no reason given", r->status);
     if (err != NULL) {
@@ -50,7 +53,7 @@ tn_rc ix_refused(const struct http_reply *r, tn_err *err)
     return rc;
 }
 
-/* An error of one statement stands in an answer of status 200. */
+/* An error of one statement stands in an answer of status 200. What has neither results nor an error is somebody else's. */
 static tn_rc statement_errors(tn_str body, tn_err *err)
 {
     struct json_iter it;
@@ -59,6 +62,9 @@ static tn_rc statement_errors(tn_str body, tn_err *err)
     if (json_kind(json_member(body, "error")) == '"') {
         json_plain(json_member(body, "error"), why, sizeof why);
         return ix_host->fail(err, TN_E_REMOTE, "%s", why);
+    }
+    if (json_kind(json_member(body, "results")) != '[') {
+        return ix_host->fail(err, TN_E_UNAVAIL, "the answer has no results; is this an InfluxDB?");
     }
     for (int more = json_iter(&it, json_member(body, "results"));
          more && json_next(&it, &key, &value);) {
@@ -246,8 +252,9 @@ tn_rc ix_next(struct ix_conn *c, uint64_t deadline_ns, struct grow *ret, bool *r
 
 /* ---- the server itself ------------------------------------------------------------------------------- */
 
-static tn_rc get(struct ix_conn *c, const char *path, uint32_t flags, uint64_t deadline_ns,
-                 tn_err *err)
+/* member: what the JSON of the answer must have; NULL: nothing is expected. */
+static tn_rc get(struct ix_conn *c, const char *path, const char *member, uint32_t flags,
+                 uint64_t deadline_ns, tn_err *err)
 {
     struct grow url = {0};
     struct http_reply r = {.status = 0};
@@ -259,6 +266,11 @@ static tn_rc get(struct ix_conn *c, const char *path, uint32_t flags, uint64_t d
     tn_rc rc = url.rc == TN_OK ? http_send(c->http, &req, &r, err)
                                : ix_host->fail(err, TN_E_NOMEM, "no memory");
     rc = rc == TN_OK && r.status >= 400 ? ix_refused(&r, err) : rc;
+    tn_str body = {r.body.s, r.body.n};
+    if (rc == TN_OK && member != NULL &&
+        (!json_valid(body) || json_member(body, member).s == NULL)) {
+        rc = ix_host->fail(err, TN_E_UNAVAIL, "the answer has no %s; is this an InfluxDB?", member);
+    }
     http_reply_free(&r);
     grow_free(&url);
     return rc;
@@ -266,7 +278,7 @@ static tn_rc get(struct ix_conn *c, const char *path, uint32_t flags, uint64_t d
 
 tn_rc ix_ping(struct ix_conn *c, uint64_t deadline_ns, tn_err *err)
 {
-    return get(c, "/ping", HTTP_NO_AUTH, deadline_ns, err);
+    return get(c, "/ping", NULL, HTTP_NO_AUTH, deadline_ns, err);
 }
 
 tn_rc ix_sign_in(struct ix_conn *c, uint64_t deadline_ns, tn_err *err)
@@ -274,7 +286,7 @@ tn_rc ix_sign_in(struct ix_conn *c, uint64_t deadline_ns, tn_err *err)
     struct grow text = {0};
     const struct ix_query q = {.sql = TN_STR("SHOW DATABASES")};
     if (c->inst->v2) {
-        return get(c, "/api/v2/buckets?limit=1", 0, deadline_ns, err);
+        return get(c, "/api/v2/buckets?limit=1", "buckets", 0, deadline_ns, err);
     }
     tn_rc rc = ix_ask(c, &q, deadline_ns, &text, err);
     grow_free(&text);

@@ -102,6 +102,10 @@ static tn_rc on_attach(void *inst, const void *conf, tn_err *err)
     if (ix->http.host == NULL || ix->http.host[0] == '\0') {
         return ix_host->fail(err, TN_E_CONFIG, "host is empty; name the server");
     }
+    tn_rc rc = http_check_host(ix_host, ix->http.host, err);
+    if (rc != TN_OK) {
+        return rc;
+    }
     http_base(&ix->http, ix->http.host, ix->http.port, &ix->base);
     if (ix->base.rc != TN_OK) {
         grow_free(&ix->base);

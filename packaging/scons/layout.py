@@ -27,6 +27,8 @@ FUZZ_PARTS = {
     'fuzz_clickhouse': (('connectors/clickhouse', 'connectors/common/sql_text.c', 'connectors/common/label.c',
                          'connectors/common/utf8.c') + ZONES, ('liblz4', 'libzstd')),
     'fuzz_mongodb': (('connectors/mongodb', 'connectors/common/label.c', 'connectors/common/net.c'), ('libmongoc-1.0', 'openssl', 'zlib', 'libzstd')),
+    'fuzz_http_text': (('connectors/common/http_text.c', 'connectors/common/grow.c'), ()),
+    'fuzz_civil': (('connectors/common/civil.c',), ()),
     'fuzz_sql_text': (('connectors/common/sql_text.c', 'connectors/common/label.c'), ()),
     'fuzz_form': (('auth/fixed_field/find.c',), ('libsodium',)),
     'fuzz_sysdb': ((), ('sqlite3',)),

@@ -53,7 +53,13 @@ static void test_addresses(void **state)
                                          "::ffff:10.0.0.1",
                                          "64:ff9b::7f00:1",
                                          "2002:7f00:1::",
-                                         "100::1"};
+                                         "100::1",
+                                         "64:ff9b:1::7f00:1",
+                                         "::127.0.0.1",
+                                         "::ffff:0:7f00:1",
+                                         "5f00::1",
+                                         "4000::1",
+                                         "3fff::1"};
     static const char *const open[] = {"1.1.1.1",          "9.255.255.255", "11.0.0.0",
                                        "100.63.255.255",   "100.128.0.0",   "126.0.0.1",
                                        "128.0.0.1",        "172.15.0.1",    "172.32.0.1",
@@ -102,6 +108,56 @@ static void test_headers(void **state)
         }
         grow_free(&to);
     }
+}
+
+static void test_names(void **state)
+{
+    static const char *const hosts[] = {"a.example", "127.0.0.1", "::1", "[::1]", "x_y"};
+    static const char *const none[] = {"http://a", "a/b", "u@h", "a b", "a?b", "a\n", "a#b"};
+    tn_err err = TN_ERR_INIT;
+    (void)state;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        assert_int_equal(http_check_host(&host, hosts[i], &err), TN_OK);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_int_equal(http_check_host(&host, none[i], &err), TN_E_CONFIG);
+    }
+    assert_int_equal(http_check_host(&host, "https://ann:secret@a.example:9200/?k=v", &err),
+                     TN_E_CONFIG);
+    assert_non_null(strstr(err.msg, "`https://a.example:9200/`"));
+    assert_true(http_named("Authorization: x", "authorization"));
+    assert_true(http_named("authorization;", "authorization"));
+    assert_false(http_named("Authorization-Extra: x", "authorization"));
+    assert_false(http_named("Authoriz: x", "authorization"));
+}
+
+static void test_shown(void **state)
+{
+    static const char *const cases[][2] = {
+        {"http://a/b?c#d", "http://a/b"},         {"http://u:p@a/b@c", "http://a/b@c"},
+        {"http://u:p@q@a", "http://a"},           {"u:p@a/b", "a/b"},
+        {"https://a:1/x?u=p@q", "https://a:1/x"},
+    };
+    char to[40];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        http_shown(cases[i][0], to, sizeof to);
+        assert_string_equal(to, cases[i][1]);
+    }
+    http_shown("http://a/b", to, 9);
+    assert_string_equal(to, "http://a");
+}
+
+static void test_servers_of_tls(void **state)
+{
+    struct http_reply r = {.status = 400};
+    (void)state;
+    assert_false(http_wants_tls(&r));
+    grow_text(&r.body, "Client sent an HTTP request to an HTTPS server.\n");
+    assert_true(http_wants_tls(&r));
+    r.status = 200;
+    assert_false(http_wants_tls(&r));
+    http_reply_free(&r);
 }
 
 static void test_queries(void **state)
@@ -167,7 +223,9 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_queries), cmocka_unit_test(test_bounds)};
+        cmocka_unit_test(test_addresses),      cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_shown),
+        cmocka_unit_test(test_servers_of_tls), cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_bounds)};
     return cmocka_run_group_tests_name("http_text", tests, NULL, NULL);
 }
