@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/elasticsearch in scripts, against OpenSearch 2.19, and against a server that plays nodes that are busy, dead or wrong."""
 
+import contextlib
 import http.server
 import json
 import threading
@@ -11,7 +12,8 @@ from peers.nginx import Nginx
 from peers.odd_http import OddHttp
 from peers.opensearch import OpenSearch
 from peers.peer import free_port
-from support.cases import BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, Breaks, ClientCertificate, Contract, Panel, Readme, Refusals
+from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, FewConnections, HugeAnswers, Panel,
+                           PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
 
@@ -216,21 +218,32 @@ def test_sign_in(api):
         assert '/eu-west-1/es/aws4_request' in headers['authorization']
 
 
-class TestElasticsearch(Contract, Readme, Panel, Breaks, Refusals, ClientCertificate):
-    """What elasticsearch shares with the other connectors. TLS ends at nginx in front of the server."""
+class TestElasticsearch(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, HugeAnswers, Refusals, TlsIsMissed, TlsNotOffered,
+                        CertificateWanted):
+    """What elasticsearch shares with the other connectors. TLS ends at nginx in front of the server, which keeps the accounts, too."""
 
     type, fixture = 'elasticsearch', 'es'
+    ask, gives = "c.query('GET', '/_cluster/health')[0]", 200
     tls_on: dict = {}
+    tls_off = {'protocol': 'http'}
     tls_ask, tls_gives = "c.query('GET', '/')[1]['version']['distribution']", 'opensearch'
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
-                ({'protcol': 'http'}, 'ConfigError', 'did you mean `protocol`?'),
+                ({'protcol': 'http'}, 'ConfigError', 'did you mean `protocol`?'), ({'host': 'https://es.example:9200'}, 'ConfigError', 'not `https://es.example:9200`'),
+                ({'host': '127.0.0.1:9200x'}, 'ConfigError', 'is no node'),
                 ({'user': 'tenon', 'password': 'wrong', 'port': 1}, 'ConnUnavailable', 'TCP: ')]
     fetch, small, large, break_after = "n if c.query('GET', '/_nodes/stats') else 0", 1, 1, 100
     breaks, broken = [*BREAKS, ('garbage', GONE)], {'retries': 0, 'pool': {'query': '1500ms', 'connect': '1500ms'}}
     panel = [('GET /_cat/indices', lambda got: 'panel' in [row['index'] for row in got[1]])]
     panel_refused, before_panel = 'GET /none', "c.query('PUT', '/panel')"
     contract = ['query=["GET /_cat/indices"]']
+    flood_small, flood_config = b'{"hits": {"hits": []}, "items": [{"index": {"status": 201}}]}', {'retries': 0}
+    flood_asks = ["c.query('GET', '/x')[0]", "c.bulk([{'_index': 'i', 'v': 1}])['done']", "list(c.scan('i'))"]
     readme_id, readme_gives = 'search', [2, 'books', ['Book 1', 'Book 2', 'Book 3']]
+
+    def at(self, it, port, **changes):
+        """What opens a connection asks for /."""
+        pool = changes.pop('pool', {})
+        return super().at(it, port, pool={'query': '1500ms', **pool}, **{'retries': 0, **changes})
 
     def with_tls(self, request, certs, **options):
         return peer(Nginx, certs=certs, to_port=request.getfixturevalue('es').port, **options)
@@ -238,12 +251,27 @@ class TestElasticsearch(Contract, Readme, Panel, Breaks, Refusals, ClientCertifi
     def with_wrong_name(self, request, certs):
         return self.with_tls(request, certs, cert='wrong')
 
-    def test_a_server_that_wants_a_certificate(self, api, request, certs):
-        """The certificate is really shown."""
-        pem, key = certs.pair('client')
-        with self.with_tls(request, certs, client=True) as own:
-            config = own.config(tls_ca=certs.text('ca.pem'), tls_cert=pem, tls_key=key)
-            assert on(api, add(api, 'elasticsearch', config), 'return ' + self.tls_ask) == 'opensearch'
+    def with_wanted(self, request, certs):
+        return self.with_tls(request, certs, client=True)
+
+    def without_tls(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('es'))
+
+    def to_restart(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('es'))
+
+    @pytest.fixture(scope='class')
+    def guarded(self, request):
+        with self.with_tls(request, None, accounts=True) as own:
+            yield own
+
+    @shows('faults', 'wrong protocol')
+    def test_some_other_server_of_http(self, api):
+        """Answers that are no JSON."""
+        with peer(Nginx) as pages:
+            pages.file('index.html', b'<h1>Welcome</h1>')
+            e = not_addable(api, 'elasticsearch', pages.config())
+            assert e['exceptionType'] == 'ConnUnavailable' and 'is this an Elasticsearch?' in e['exception'], e
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

@@ -11,8 +11,8 @@ from peers.nginx import PASSWORD, Nginx
 from peers.odd_http import OddHttp
 from peers.peer import free_port
 from peers.proxy import Proxy
-from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, Breaks, ClientCertificate, Contract, FewConnections, Panel, Readme,
-                           Refusals, Restarts)
+from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, FewConnections, HugeAnswers,
+                           Panel, PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, not_addable, on, peer
 from support.matrix import check_row, shows
 
@@ -78,6 +78,7 @@ out += [own.get('/a.json', parse='text')['body'][:4], own.get('/a.json', parse='
 p = own.get('/packed/a.json')
 out += [len(p['body']['many']), p['headers']['content-encoding'], c.get('/latin')['body'], c.get('/bytes')['body'] == b'\x00\xff\xfe']
 out += [tell(lambda: own.get('/a.html', parse='json')), c.get('/not-json')['body'], c.get('/cookies')['headers']['set-cookie'], c.get('/cookies')['headers']['x-two']]
+out += [{k: v for k, v in c.get('/odd-headers')['headers'].items() if k.startswith('x-')}]
 out += ['cookie' in c.get('/echo')['body']['headers'], own.query('GET', 'a.json')[0], own.query('GET /a.html'), isinstance(own.query('GET /a.html'), tuple)]
 out += [tell(lambda: own.query('GET', '/none')), tell(lambda: own.get('/none', raise_for_status=True)), c.query('POST', '/q', {'a': 1}, {'b': 2})[1]['body']]
 return out
@@ -86,8 +87,8 @@ return out
     assert got[3:8] == ['<p>text</p>', True, '{"a"', True, 404]
     assert got[8:12] == [50000, 'gzip', 'caf\u00e9', True]
     assert got[12][0] == 'QueryError' and 'no JSON' in got[12][1] and got[13] == '{"a": 1,}'
-    assert got[14:20] == [['a=1', 'b=2'], 'one, two', False, 200, [200, '<p>text</p>'], True]
-    assert got[20][0] == 'QueryError' and got[20][2] == 404 and got[21][0] == 'QueryError' and got[22] == '{"b":2}'
+    assert got[14:21] == [['a=1', 'b=2'], 'one, two', {'x-latin': 'caf\u00e9', 'x-utf8': 'caf\u00e9'}, False, 200, [200, '<p>text</p>'], True]
+    assert got[21][0] == 'QueryError' and got[21][2] == 404 and got[22][0] == 'QueryError' and got[23] == '{"b":2}'
 
 
 def test_arguments_that_are_refused(api, cid):
@@ -99,6 +100,25 @@ return [tell(lambda: c.get('/x', headers={'A b': '1'})), tell(lambda: c.get('/x'
 ''')
     assert [g[0] for g in got[:10]] == ['InvalidArgument'] * 9 + ['TypeError']
     assert got[10] == '/x%0D%0AHost:%20evil'
+
+
+def test_what_a_script_may_not_say(api, odd, cid):
+    """Where a message ends is the connector's business: the rest would be somebody else's request on the kept connection."""
+    got = on(api, cid, r'''
+smuggled = 'GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n'
+return [tell(lambda: c.post('/x', smuggled, headers={'Content-Length': 0})), tell(lambda: c.post('/x', 'abc', headers={'content-length': '30'})),
+        tell(lambda: c.post('/x', '0\r\n\r\n' + smuggled, headers={'Transfer-Encoding': 'chunked'})), c.post('/x', 'abc', headers={'Content-Length': '3'})['body']['body'],
+        c.get('/p?a=1#x', {'b': 2})['body']['target'], c.get('#x')['body']['target']]
+''')
+    assert [g[0] for g in got[:3]] == ['InvalidArgument'] * 3 and 'Content-Length' in got[0][1] and got[3] == 'abc' and got[4:] == ['/p?a=1&b=2', '/']
+    assert [s['path'] for s in odd.seen if s['path'] == '/smuggled'] == []
+    own = add(api, 'http', odd.config(user='ann', password='s3cret'))
+    got = on(api, own, '''
+return [c.get('/x', headers={'Authorization-Extra': '1', 'User-Agent-Extra': '2'})['body']['headers'],
+        tell(lambda: c.get('http://ann:s3cret@127.0.0.1:%d/status?code=404&token=s3cret' % port, raise_for_status=True)), tell(lambda: c.get('ftp://ann:s3cret@h/'))]
+''', port=odd.port)
+    assert got[0]['authorization'].startswith('Basic ') and got[0]['user-agent'].startswith('tenon')
+    assert got[1][2] == 404 and '/status answers 404' in got[1][1] and 's3cret' not in str(got[1:])
 
 
 @shows('streaming', 'in pieces, bounded memory')
@@ -126,9 +146,11 @@ def test_limits(api, odd):
     cid = add(api, 'http', odd.config(max_result='1M'))
     got = on(api, cid, '''
 return [tell(lambda: c.get('/huge?n=3000000')), tell(lambda: c.get('/bomb')), tell(lambda: c.get('/headers?n=400&size=1000')),
-        tell(lambda: c.get('/headers?n=1&size=90000')), len(c.get('/huge?n=1000000')['body'])]
+        tell(lambda: c.get('/headers?n=1&size=90000')), len(c.get('/huge?n=1000000')['body']),
+        tell(lambda: c.get('/headers?n=1&size=150000')), tell(lambda: c.get('/headers?n=4000&size=1'))]
 ''')
     assert [g[0] for g in got[:3]] == ['LimitExceeded'] * 3 and 'max_result' in got[0][1] and got[3] is None and got[4] == 1000000
+    assert [g[0] for g in got[5:]] == ['LimitExceeded'] * 2 and 'headers' in got[5][1], got[5:]
 
 
 def test_redirects(api, odd, cid):
@@ -140,13 +162,13 @@ to = lambda path, status=302: '/redirect?status=%d&to=%s' % (status, path)
 out = [c.get(to('/echo'))['body']['path'], c.get(to('/echo'))['url'].endswith('/echo'), c.post(to('/echo'), 'x')['body']['method']]
 out += [c.post(to('/echo', 307), 'x')['body']['body'], c.put(to('/echo', 303), 'x')['body']['method'], c.get(to('/echo'), redirects=0)['status']]
 out += [c.get(to('/echo'), redirects=False)['status'], c.get('/redirect?to=/loop', redirects=3)['status']]
-out += [c.get(to('/echo'))['body']['headers'].get('authorization', '')[:6], c.get(to('http://localhost:%d/echo' % port), headers={'Cookie': 'a=1'})['body']['headers']]
+out += [c.get(to('/echo'))['body']['headers'].get('authorization', '')[:6], c.get(to('http://localhost:%d/echo' % port), headers={'Cookie': 'a=1', 'X-Auth-Token': 't', 'X-Other': 'o'})['body']['headers']]
 out += [c.get('http://localhost:%d/echo' % port)['body']['headers'].get('authorization'), c.get('http://127.0.0.1:%d/echo' % port)['body']['headers'].get('authorization', '')[:6]]
 out.append(tell(lambda: c.get(to('file:///etc/passwd'))))
 return out
 ''', port=port)
     assert got[:8] == ['/echo', True, 'GET', 'x', 'GET', 302, 302, 302]
-    assert got[8] == 'Basic ' and 'authorization' not in got[9] and 'cookie' not in got[9]
+    assert got[8] == 'Basic ' and 'authorization' not in got[9] and 'cookie' not in got[9] and 'x-auth-token' not in got[9] and got[9]['x-other'] == 'o'
     assert got[10] is None and got[11] == 'Basic ' and got[12] is not None
 
 
@@ -155,7 +177,7 @@ def test_private_addresses(api, odd):
     """block_private looks at addresses, whatever they are called, and after redirects."""
     cid = add(api, 'http', {'block_private': True}, skipTest=True)
     got = on(api, cid, '''
-names = ['127.0.0.1', 'localhost', '[::1]', '127.1', '0x7f.1', '2130706433', '[::ffff:127.0.0.1]', '10.0.0.1', '169.254.169.254', '192.168.1.1', '0.0.0.0', '[fd00:ec2::254]', '100.64.0.1']
+names = ['[64:ff9b:1::7f00:1]', '[::127.0.0.1]', '127.0.0.1', 'localhost', '[::1]', '127.1', '0x7f.1', '2130706433', '[::ffff:127.0.0.1]', '10.0.0.1', '169.254.169.254', '192.168.1.1', '0.0.0.0', '[fd00:ec2::254]', '100.64.0.1']
 return [tell(lambda: c.get('http://%s:%d/echo' % (name, port), timeout=2)) for name in names]
 ''', port=odd.port)
     assert [g and g[0] for g in got] == ['Denied'] * len(got), got
@@ -228,8 +250,10 @@ def test_aws_signature(api, odd):
 def test_proxy(api, odd, monkeypatch):
     """A proxy only when it is configured."""
     with Proxy(odd.port) as proxy:
-        cid = add(api, 'http', {'host': 'far.away.invalid', 'proxy': 'http://127.0.0.1:%d' % proxy.port}, skipTest=True)
+        config = {'host': 'far.away.invalid', 'proxy': 'http://127.0.0.1:%d' % proxy.port, 'proxy_user': 'ann', 'proxy_password': 's3cret'}
+        cid = add(api, 'http', config, skipTest=True)
         came = on(api, cid, "return c.get('/x')['body']")
+        assert came['headers']['proxy-authorization'] == 'Basic YW5uOnMzY3JldA==' and 's3cret' not in str(api.get('/connectors/do/list', id=cid))
         assert came['target'] == 'http://far.away.invalid/x' and came['headers']['host'] == 'far.away.invalid'
         monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')
         direct = add(api, 'http', odd.config())
@@ -253,14 +277,22 @@ def test_names_that_nobody_answers(api, odd):
     assert got[0][0] == 'InvalidArgument' and got[1:3] == [200, None] and got[3][0] == 'ConnUnavailable'
 
 
-class TestHTTP(Contract, Readme, Panel, FewConnections, Restarts, Breaks, Refusals, ClientCertificate):
+class TestHTTP(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, HugeAnswers, Refusals, TlsIsMissed, TlsNotOffered, CertificateWanted):
     """What http shares with the other connectors."""
 
     type, fixture, make = 'http', 'odd', Nginx
-    ask, gives = "c.get('/a.html')['status']", 200
+    ask, gives = "c.get('/a.html', raise_for_status=True)['status']", 200
     tls_on: dict = {}
+    tls_off = {'protocol': 'http'}
     tls_ask, tls_gives = "c.get('/a.html')['body']", 'safe'
-    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake')]
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
+                ({'host': 'http://ann:s3cret@127.0.0.1/x?k=v'}, 'ConfigError', 'a name or an address alone, not `http://127.0.0.1/x`'),
+                ({'auth': 'bearer', 'password': 't0k\n'}, 'ConfigError', 'password has a line break'),
+                ({'application': 'a\r\nX-Other: 1'}, 'ConfigError', 'application has a line break'),
+                ({'proxy': 'http://ann:s3cret@127.0.0.1:1'}, 'ConfigError', 'proxy_password'),
+                ({'auth': 'aws', 'user': 'A', 'password': 'b', 'region': 'x\r\nHost: y'}, 'ConfigError', 'region of auth aws'),
+                ({'protocol': 'https', 'tls_cert': 'x', 'tls_key': 'MIIEvQIBADANB-not-a-path'}, 'ConfigError', 'tls_cert')]
+    flood_small, flood_asks = b'{"a": 1}', ["c.get('/x')['body']", "c.query('GET', '/x')[1]", "c.post('/x', json=[])['body']"]
     fetch, small, large = "len(c.get('/huge?n=%d' % n)['body'])", 10, 500000
     breaks, broken = [*BREAKS, ('garbage', GONE)], {'pool': {'query': '900ms'}, 'retries': 1}
     panel = [('GET /panel?x=1', lambda got: got[1]['target'] == '/panel?x=1')]
@@ -268,17 +300,25 @@ class TestHTTP(Contract, Readme, Panel, FewConnections, Restarts, Breaks, Refusa
     contract = ['get=["/a"]', 'query=["GET /a"]']
     readme_id, readme_gives = 'shop', [200, 'POST', 'application/json', 200, True]
 
+    def at(self, it, port, **changes):
+        """A request ends with pool.query; pool.connect is for what opens a connection, which here is a request, too."""
+        pool = changes.pop('pool', {})
+        return super().at(it, port, pool={'query': '900ms', **pool}, **changes)
+
     @contextlib.contextmanager
     def with_tls(self, request, certs, **options):
         with peer(Nginx, certs=certs, **options) as own:
             own.file('a.html', b'safe')
             yield own
 
+    def with_wanted(self, request, certs):
+        return self.with_tls(request, certs, client=True)
+
     def with_wrong_name(self, request, certs):
         return self.with_tls(request, certs, cert='wrong')
 
     def to_restart(self, request):
-        return self.with_tls(request, None)
+        return self.with_tls(request, None, accounts=True)
 
     def tls_configs(self, own, ca):
         yield from super().tls_configs(own, ca)
@@ -291,10 +331,14 @@ class TestHTTP(Contract, Readme, Panel, FewConnections, Restarts, Breaks, Refusa
             assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_server_name='other.invalid')), body) == 'safe'
             e = not_addable(api, 'http', own.config(tls_ca='-----BEGIN nonsense'))
             assert e['exceptionType'] == 'ConfigError' and 'tls_ca' in e['exception']
-        with self.with_tls(request, certs, client=True) as own:
-            pem, key = certs.pair('client')
-            assert on(api, add(api, 'http', own.config(tls_ca=ca, tls_cert=pem, tls_key=key)), body) == 'safe'
-            assert on(api, add(api, 'http', own.config(tls_ca=ca)), "return c.get('/a.html')['status']") == 400  # nginx says so in HTTP
+            redirected = add(api, 'http', own.config(tls_ca=ca, tls_server_name='other.invalid'), skipTest=True)
+            assert on(api, redirected, "return c.get('/where/')['status']") == 401  # at the same address
+        pem, key = certs.pair('client')
+        with self.with_tls(request, certs) as own:
+            noted = add(api, 'http', own.config(tls_ca=ca, tls_cert='Bag Attributes\n' + pem, tls_key='\n' + key))
+            assert on(api, noted, body) == 'safe'  # words before a certificate are none of it
+            e = not_addable(api, 'http', own.config(tls_ca=ca, tls_cert=pem, tls_key=key.replace('-----BEGIN', '')))
+            assert e['exceptionType'] == 'ConfigError' and 'tls_key' in e['exception'] and key.split('\n')[1][:20] not in str(e), e
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

@@ -4,8 +4,10 @@
 import pytest
 from peers.influx2 import TOKEN, Influx2
 from peers.influxdb import PASSWORD, InfluxDB
-from peers.proxy import Proxy
-from support.cases import BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, Breaks, Contract, Panel, Readme, Refusals, Restarts, Tls, calls
+from peers.nginx import Nginx
+from peers.odd_http import OddHttp
+from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, FewConnections, HugeAnswers, Panel,
+                           PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
 
@@ -233,15 +235,25 @@ return [rows, rows[0]['_time'].tzinfo is not None, c.write_point('m', {'v': 1}, 
         assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and TOKEN not in str(api.get('/connectors/do/list', id=cid))
 
 
-class TestInfluxDB(Contract, Readme, Panel, Restarts, Breaks, Refusals, Tls):
+class Guard(Nginx):
+    """nginx in front of InfluxDB."""
+
+    def config(self, **more):
+        return super().config(database='tenon', **more)
+
+
+class TestInfluxDB(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, HugeAnswers, Refusals, TlsIsMissed, TlsNotOffered, CertificateWanted):
     """What influxdb shares with the other connectors."""
 
     type, fixture, make = 'influxdb', 'ix', InfluxDB
     ask, gives = "c.write_point('m', {'v': 1}, timestamp=1)", True
     tls_on: dict = {}
+    tls_off = {'protocol': 'http'}
     tls_ask, tls_gives = ask, True
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'), ({'version': '3'}, 'ConfigError', 'version'),
-                ({'databse': 'x'}, 'ConfigError', 'did you mean `database`?')]
+                ({'databse': 'x'}, 'ConfigError', 'did you mean `database`?'), ({'host': 'http://127.0.0.1:8086'}, 'ConfigError', 'a name or an address alone')]
+    flood_small, flood_config = b'{"results": [{"statement_id": 0}]}\n', {'database': 'd'}
+    flood_asks = ["c.query('SELECT v FROM m')", "list(c.stream('SELECT v FROM m'))", "c.write_point('m', {'v': 1})"]
     fetch, small, large, break_after = "n if c.query('SHOW DIAGNOSTICS') else 0", 1, 1, 100
     breaks = [*BREAKS, ('garbage', GONE)]
     panel = [('SHOW DATABASES', lambda got: ['tenon'] in got['series'][0]['values']),
@@ -251,20 +263,28 @@ class TestInfluxDB(Contract, Readme, Panel, Restarts, Breaks, Refusals, Tls):
     contract = ['query=["SHOW DATABASES"]', 'write_lines=["m v=1"]']
     readme_id, readme_gives = 'metrics', [[0.5, 0.25], 'north', 2]
 
+    def at(self, it, port, **changes):
+        """What opens a connection asks for the databases."""
+        pool = changes.pop('pool', {})
+        return super().at(it, port, pool={'query': '900ms', **pool}, **changes)
+
     def with_tls(self, request, certs):
         return peer(InfluxDB, certs=certs, users=True)
 
-    @pytest.mark.parametrize('mode, kinds', [*BREAKS, ('garbage', GONE)])
-    def test_connecting_again_through_a_bad_line(self, api, ix, mode, kinds):
-        """On a kept connection, then on a new one."""
-        with Proxy(ix.port) as proxy:
-            ask = calls(api, add(api, 'influxdb', ix.config(port=proxy.port, pool={'query': '800ms', 'connect': '800ms'})), 'len(c.query("SHOW DIAGNOSTICS"))')
-            assert isinstance(ask(), int)
-            proxy.mode, proxy.after = mode, 100
-            proxy.drop()
-            assert ask()[0] == kinds
-            proxy.mode = 'ok'
-            assert isinstance(ask(), int)
+    def with_wanted(self, request, certs):
+        """InfluxDB 1 asks nobody for a certificate: nginx in front does."""
+        return peer(Guard, certs=certs, client=True, to_port=request.getfixturevalue('ix').port)
+
+    def to_restart(self, request):
+        return peer(InfluxDB, users=True)
+
+    @shows('faults', 'wrong protocol')
+    def test_some_other_server_of_http(self, api):
+        """Answers that are no results, in JSON or not."""
+        with OddHttp() as odd, peer(Nginx) as pages:
+            for config in (odd.config(), pages.config(), odd.config(version='2', bucket='b', password='t')):
+                e = not_addable(api, 'influxdb', config)
+                assert e['exceptionType'] in ('ConnUnavailable', 'QueryError') and ('is this an InfluxDB?' in e['exception'] or 'status 40' in e['exception']), e
 
     def test_accounts(self, api, secure, certs):
         """Signing in, and what a user who only reads may do."""

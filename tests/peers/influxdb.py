@@ -25,10 +25,11 @@ class InfluxDB(Peer):
         self.users, self.certs, self.cert = users, certs, cert
         self.binary = program('/usr/bin/influxd', 'influxd', package='influxdb')
         self.made = False
+        self.secret = PASSWORD  # of root
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        auth = {'user': 'root', 'password': PASSWORD} if self.users else {}
+        auth = {'user': 'root', 'password': self.secret} if self.users else {}
         tls = {'protocol': 'https'} if self.certs is not None else {}
         return {'host': '127.0.0.1', 'port': self.port, 'database': 'tenon', **auth, **tls, **more}
 
@@ -37,12 +38,17 @@ class InfluxDB(Peer):
         url = '%s://127.0.0.1:%d/query' % ('http' if self.certs is None else 'https', self.port)
         request = urllib.request.Request(url, urllib.parse.urlencode({'q': q, 'db': db, 'params': json.dumps(params)}).encode())
         if self.users and self.made:
-            request.add_header('Authorization', 'Basic ' + b64encode(('root:' + PASSWORD).encode()).decode())
+            request.add_header('Authorization', 'Basic ' + b64encode(('root:' + self.secret).encode()).decode())
         try:
             with urllib.request.urlopen(request, timeout=10, context=ssl._create_unverified_context()) as answer:  # pylint: disable=protected-access
                 return json.load(answer)['results']
         except (urllib.error.URLError, OSError) as e:
             raise AssertionError(str(e)) from e
+
+    def password(self, new: str) -> None:
+        """Another password for root."""
+        self.ask("SET PASSWORD FOR root = '%s'" % new)
+        self.secret = new
 
     def start(self) -> 'InfluxDB':
         tls = ''

@@ -12,12 +12,14 @@ PASSWORD = 'open "sesame'
 
 class Nginx(Peer):
     """Files of `root` (a folder of its own); /basic/ wants user tenon with PASSWORD, /packed/ comes with gzip, /where/ redirects.
-    With `certs` the port speaks TLS, and with `client` only to certificates of the same authority. `to_port`: everything goes there."""
+    With `certs` the port speaks TLS, and with `client` only to certificates of the same authority. `to_port`: everything goes there.
+    `accounts`: nothing without the password."""
 
     user = 'www-data'
 
-    def __init__(self, certs: Optional[Certs] = None, cert: str = 'server', client: bool = False, to_port: int = 0) -> None:
+    def __init__(self, certs: Optional[Certs] = None, cert: str = 'server', client: bool = False, to_port: int = 0, accounts: bool = False) -> None:
         super().__init__()
+        self.accounts, self.secret = accounts, PASSWORD
         self.certs, self.cert, self.client, self.to_port = certs, cert, client, to_port
         self.binary = program('/usr/sbin/nginx', 'nginx', package='nginx-light')
         os.makedirs(self.path('root'))
@@ -28,7 +30,13 @@ class Nginx(Peer):
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
         tls = {'protocol': 'https'} if self.certs is not None else {}
-        return {'host': '127.0.0.1', 'port': self.port, **tls, **more}
+        user = {'user': 'tenon', 'password': self.secret} if self.accounts else {}
+        return {'host': '127.0.0.1', 'port': self.port, **tls, **user, **more}
+
+    def password(self, new: str) -> str:
+        """Another password for user tenon, at once; the path of the file."""
+        self.secret = new
+        return self.write('users', 'tenon:{PLAIN}' + new + '\n')
 
     def file(self, name: str, content: bytes) -> None:
         """A file to be served."""
@@ -63,10 +71,11 @@ http {{
     access_log off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f;
     uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; default_type text/plain;
     types {{ text/html html; application/json json; application/octet-stream bin; }}
-    server {{ listen 127.0.0.1:{port} {ssl}; {tls} %s }}
+    server {{ listen 127.0.0.1:{port} {ssl}; {tls} {closed} %s }}
 }}''' % where
-        users = self.write('users', 'tenon:{PLAIN}' + PASSWORD + '\n')
+        users = self.password(self.secret)
+        closed = 'auth_basic "here"; auth_basic_user_file %s;' % users if self.accounts else ''
         self.spawn([self.binary, '-c', self.write('nginx.conf', text.format(
-            dir=self.dir, port=self.port, ssl='ssl' if tls else '', tls=tls, users=users, to=self.to_port, user=''))])
+            dir=self.dir, port=self.port, ssl='ssl' if tls else '', tls=tls, users=users, closed=closed, to=self.to_port, user=''))])
         self.wait_port()
         return self

@@ -21,7 +21,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 class OddHttp:
     """/echo and everything unknown tell what came, as JSON. /redirect?to=&status=, /failing?times=&status= (then an echo), /chunks?n=&size=
-    &pause=, /huge?n=, /bomb, /headers, /latin, /bad-gzip, /short, /cookies, /slow?seconds=. `seen`: requests as dicts."""
+    &pause=, /huge?n=, /bomb, /headers, /latin, /odd-headers, /bad-gzip, /short, /cookies, /slow?seconds=. `seen`: requests as dicts."""
 
     def __init__(self) -> None:
         self.seen: List[Dict[str, Any]] = []
@@ -126,6 +126,9 @@ class OddHttp:
                 self.send_header('X-Two', 'two')
                 self.send_header('Content-Length', '0')
                 self.end_headers()
+
+            def do_odd_headers(self) -> None:
+                self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Latin: caf\xe9\r\nX-Utf8: caf\xc3\xa9\r\nX-\xe9: 1\r\nX Blank: 1\r\n\r\n')
 
             def do_slow(self) -> None:
                 time.sleep(float(self.query['seconds']))

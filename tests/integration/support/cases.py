@@ -14,6 +14,7 @@ from typing import Any, Callable, ClassVar, ContextManager, Dict, Iterator, List
 
 import pytest
 from peers.certs import Certs
+from peers.flood import Flood
 from peers.peer import Peer
 from peers.proxy import Proxy
 
@@ -169,6 +170,45 @@ class Breaks(Connector):
             assert get() == self.small
 
 
+class HugeAnswers(Connector):
+    """A server over HTTP that begins to answer without an end, in the middle of a conversation."""
+
+    flood_small: ClassVar[bytes]             # the body of a small answer …
+    flood_asks: ClassVar[List[str]]          # … and expressions that ask for one, with different ways of reading
+    flood_config: ClassVar[Config] = {}
+    flood_ways: ClassVar[Tuple[str, ...]] = Flood.ways
+    flood_grows = 48 << 20                   # bytes that a worker may need more for the limit of 1 MB
+
+    @shows('faults', 'huge')
+    @rows('how', 'flood_ways')
+    def test_an_answer_without_an_end(self, api, server, sanitized, how):
+        """Ended at the limit and told as such, in bounded memory; the next request goes on."""
+        with Flood(self.flood_small) as flood:
+            cid = add(api, self.type, {'host': '127.0.0.1', 'port': flood.port, 'max_result': '1M', 'pool': {'query': '5s'}, **self.flood_config})
+            for ask in self.flood_asks:
+                get = calls(api, cid, ask)
+                well = get()
+                before = {p.pid: _peak(p.pid) for p in server.family()}
+                flood.how = how
+                started = time.monotonic()
+                told = get()
+                seconds = time.monotonic() - started
+                flood.how = ''
+                assert isinstance(told, list) and told[0] == 'LimitExceeded' and seconds < 8, (ask, told, seconds)
+                assert well != told, well
+                assert sanitized or all(_peak(pid) - was < self.flood_grows for pid, was in before.items()), ask
+                assert get() == well, ask
+
+
+def _peak(pid: int) -> int:
+    """The most memory that a process ever had; 0: it is gone."""
+    try:
+        with open('/proc/%d/status' % pid, encoding='ascii') as f:
+            return max([int(line.split()[1]) << 10 for line in f if line.startswith('VmHWM')] or [0])
+    except OSError:
+        return 0
+
+
 class Restarts(Connector):
     """A server that goes and comes."""
 
@@ -204,19 +244,27 @@ class Restarts(Connector):
 class PasswordChanges(Restarts):
     """A server whose account gets another password."""
 
+    password_changed: ClassVar[Config] = {}  # changes of the configuration
+
     def change_password(self, own: Any) -> None:
         """Changes the password and ends the account's connections; own.config() has the new one from then on."""
         own.password('another')
 
+    @pytest.fixture(scope='class')
+    def guarded(self, request: pytest.FixtureRequest) -> Any:
+        """The server with accounts; the one that is restarted, when that has some."""
+        return request.getfixturevalue('restartable')
+
     @shows('faults', 'password changed')
-    def test_changed_password(self, api, restartable):
+    def test_changed_password(self, api, guarded):
         """Told as what it is until the configuration is changed, too."""
-        cid = add(api, self.type, restartable.config(**self.restarted))
+        changes = {**self.restarted, **self.password_changed}
+        cid = add(api, self.type, guarded.config(**changes))
         ask = calls(api, cid, self.ask)
         assert ask() == self.gives
-        self.change_password(restartable)
+        self.change_password(guarded)
         assert wait_for(lambda: ask() != self.gives and ask()[0] == 'Denied')
-        api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': restartable.config(**self.restarted)}})
+        api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': guarded.config(**changes)}})
         assert ask() == self.gives
 
 
@@ -424,12 +472,33 @@ class ClientCertificate(Tls):
         assert 'PRIVATE KEY' not in str(stored) and 'tls_key' not in stored and stored['tls_cert'].startswith('-----BEGIN')
 
 
+class CertificateWanted(ClientCertificate):
+    """A server that talks only to certificates of its authority."""
+
+    def with_wanted(self, request: pytest.FixtureRequest, certs: Certs) -> ContextManager[Peer]:
+        """That server."""
+        del request
+        return peer(self.make, certs=certs, client=True)
+
+    def test_a_server_that_wants_a_certificate(self, api, request, certs):
+        """The certificate is really shown: without it nothing is answered."""
+        with self.with_wanted(request, certs) as own:
+            config = own.config(**self.tls_on, tls_ca=certs.text('ca.pem'))
+            pem, key = certs.pair('client')
+            shown = add(api, self.type, {**config, 'tls_cert': pem, 'tls_key': key})
+            assert on(api, shown, 'return ' + self.tls_ask) == self.tls_gives
+            told = calls(api, add(api, self.type, config, skipTest=True), self.tls_ask)()
+            assert told != self.tls_gives and told is not None, told
+
+
 class TlsIsMissed(Tls):
     """The server talks only TLS, the connector does not."""
 
+    tls_off: ClassVar[Config] = {}
+
     def test_a_server_that_wants_tls(self, api, secure):
         """Refused in bounded time."""
-        e = not_addable(api, self.type, secure.config(pool={'connect': '2s'}))
+        e = not_addable(api, self.type, secure.config(**{**self.tls_off, 'pool': {'connect': '2s'}}))
         assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout'), e
 
 
