@@ -10,6 +10,7 @@ from typing import Any, Dict
 
 import pytest
 from support.client import ApiError, Client
+from support.connectors import add
 from support.people import refused
 from support.server import Server, wait_for
 
@@ -27,6 +28,20 @@ def obeys():
 def deaf():
     DFF.TASK.set_progress(1)
     return sum(range(10 ** 11))  # one call of C: no exception gets in before its end
+
+@DFF.API('Waits')
+def waits(cid):
+    c = DFF.CONN(cid)
+    DFF.THREAD.submit(c.sleep, 60000)
+    DFF.TASK.set_progress(1)
+    try:
+        c.sleep(60000)
+    except Exception as e:
+        print('swallowed', type(e).__name__)
+    finally:
+        c.sleep(1)
+        for r in DFF.THREAD.get_all_results():
+            print('thread', type(r.error).__name__)
 
 @DFF.API('Child')
 def child():
@@ -113,6 +128,17 @@ def test_one_that_runs_tidies_up(api: Client, start) -> None:
     cancel(api, task, graceSeconds=20)
     row = api.ended(task)
     assert row['state'] == 'canceled' and 'tidied up' in row['logs'] and row['exceptionType'] == 'Cancelled'
+
+
+def test_one_that_waits_for_a_connector(api: Client, start) -> None:
+    """The server's answer is not waited for, in no thread; what begins afterwards is not concerned."""
+    task = start('waits', {'cid': add(api, 'mem', {})})
+    assert wait_for(lambda: get(api, task)['progress'] == 1, 20)
+    begin = time.monotonic()
+    cancel(api, task, graceSeconds=20)
+    row = api.ended(task)
+    assert row['state'] == 'canceled' and time.monotonic() - begin < 15, row
+    assert 'thread ConnCanceled' in row['logs'] and 'swallowed' not in row['logs'], row['logs']
 
 
 def test_one_that_does_not_listen_is_killed(api: Client, start) -> None:
