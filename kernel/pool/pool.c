@@ -7,6 +7,7 @@
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ tn_rc pools_create(const struct plug_registry *plugs, struct pools **ret, tn_err
     seats_open(ps);
     cancel_own(ps);
     ps->plugs = plugs;
-    ps->pid = getpid();
+    ps->pid = ps->heir = getpid();
     *ret = ps;
     return TN_OK;
 }
@@ -63,8 +64,14 @@ const struct plug *pools_plugin(const struct pools *ps, const char *type)
  * sessions. They are forgotten, not closed; the kernel closes the descriptors with the process. */
 void pools_own(struct pools *ps)
 {
-    pid_t pid = getpid();
-    if (ps->pid == pid) {
+    pid_t pid = getpid(), was = atomic_load(&ps->heir);
+    if (atomic_load(&ps->pid) == pid) {
+        return;
+    }
+    if (was == pid || !atomic_compare_exchange_strong(&ps->heir, &was, pid)) {
+        while (atomic_load(&ps->pid) != pid) { /* another thread of the new process is at it */
+            sched_yield();
+        }
         return;
     }
     pthread_mutex_init(&ps->lock, NULL); /* only this thread came along */
@@ -80,8 +87,8 @@ void pools_own(struct pools *ps)
         p->n = p->waiting = 0;
     }
     cancel_own(ps);
-    ps->pid = pid;
     ps->epoch++;
+    atomic_store(&ps->pid, pid);
 }
 
 /* ---- configuration ----------------------------------------------------------------------------------- */

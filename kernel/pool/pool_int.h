@@ -65,7 +65,7 @@ struct pools {
     pthread_mutex_t lock; /* of the list and `pid` */
     struct list all;
     _Atomic size_t n;
-    pid_t pid;
+    _Atomic pid_t pid, heir; /* heir: set first in a new process, by the thread that prepares it */
     unsigned epoch; /* grows in a process that was forked from this one */
     int seats_fd;   /* shared by all workers; -1: there is none */
     pthread_mutex_t seats_lock;
