@@ -122,7 +122,7 @@ tn_rc ss_error(struct ss_conn *c, SQLSMALLINT kind, SQLHANDLE handle, tn_err *er
 }
 
 /* Why a connection could not be made. FreeTDS says the same for all that is not a word of the server, so the step is
- * found out: where nobody listens it is TCP. */
+ * found out: where nobody listens it is TCP, and the server is asked once more whether it has TLS. */
 tn_rc ss_refused(const struct ss_conf *conf, uint64_t deadline_ns, tn_rc rc, tn_err *err)
 {
     tn_err said = TN_ERR_INIT;
@@ -152,8 +152,17 @@ tn_rc ss_refused(const struct ss_conf *conf, uint64_t deadline_ns, tn_rc rc, tn_
     if (rc != TN_OK) {
         return rc;
     }
+    enum ss_prelogin answer = strcmp(conf->tls, "off") != 0
+                                  ? ss_prelogin_ask(ss_host, fd, deadline_ns)
+                                  : SS_NO_TLS;
     close(fd);
-    if (strcmp(conf->tls, "off") == 0) {
+    if (answer == SS_NO_ANSWER) {
+        rc = ss_host->fail(
+            err, TN_E_UNAVAIL,
+            "sign-in: the server ended the connection before it said whether it has TLS, or is no SQL Server: %.250s",
+            said.msg);
+        finish(err, said.native, said.state, TN_ERR_RETRY);
+    } else if (strcmp(conf->tls, "off") == 0) {
         rc = ss_host->fail(
             err, TN_E_UNAVAIL,
             "sign-in: the server ended the connection, or is no SQL Server, or takes none without TLS: %.250s",
@@ -161,10 +170,12 @@ tn_rc ss_refused(const struct ss_conf *conf, uint64_t deadline_ns, tn_rc rc, tn_
         finish(err, said.native, said.state, TN_ERR_RETRY);
     } else {
         rc = ss_host->fail(
-            err, TN_E_DENIED,
-            "TLS: the server does not offer it%s: %.200s; check tls, tls_ca and the host's name",
-            strcmp(conf->tls, "on") == 0 ? ", or its certificate is not valid for this host" : "",
-            said.msg);
+            err, TN_E_DENIED, "TLS: %s: %.200s; check %s",
+            answer == SS_NO_TLS ? "the server does not offer it"
+            : strcmp(conf->tls, "on") == 0
+                ? "the server's certificate is not valid for this host, or not by an authority that is trusted"
+                : "the handshake failed",
+            said.msg, answer == SS_NO_TLS ? "tls" : "tls_ca and the host's name");
         finish(err, said.native, said.state, 0);
     }
     return rc;

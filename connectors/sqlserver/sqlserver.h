@@ -5,6 +5,7 @@
 #include "common/hand.h"
 #include "common/net.h"
 #include "common/sql_text.h"
+#include "prelogin.h"
 #include "state.h"
 
 #include <stdbool.h>

@@ -66,8 +66,8 @@ struct pools {
     struct list all;
     _Atomic size_t n;
     _Atomic pid_t pid, heir; /* heir: set first in a new process, by the thread that prepares it */
-    unsigned epoch; /* grows in a process that was forked from this one */
-    int seats_fd;   /* shared by all workers; -1: there is none */
+    unsigned epoch;          /* grows in a process that was forked from this one */
+    int seats_fd;            /* shared by all workers; -1: there is none */
     pthread_mutex_t seats_lock;
     struct list seated;  /* connections of this process that have a seat */
     atomic_uint seekers; /* threads of this process that wait for a seat */

@@ -34,7 +34,7 @@ FUZZ_PARTS = {
     'fuzz_sysdb': ((), ('sqlite3',)),
     'fuzz_peers': (('plugins/http_common/text.c',), ()),
     'fuzz_ak': (tuple('plugins/api_dff/%s.c' % part for part in ('ak_sign', 'md5', 'sha1', 'util')), ('libsodium',)),
-    'fuzz_sqlserver': (('connectors/sqlserver/state.c',), ()),
+    'fuzz_sqlserver': (('connectors/sqlserver/state.c', 'connectors/sqlserver/prelogin.c', 'connectors/common/net.c'), ()),
 }
 
 

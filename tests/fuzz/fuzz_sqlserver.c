@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a statement leaves in a session of SQL Server: the answer comes back for any bytes, and neither a comment in front
- * nor the case of letters changes it. */
+ * nor the case of letters changes it. And what a server says before the sign-in, which may be any bytes, too. */
+#include "connectors/sqlserver/prelogin.h"
 #include "connectors/sqlserver/state.h"
 
 #include <stdint.h>
@@ -19,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     memcpy(text, data, n);
+    ss_prelogin_read(data, n);
     bool leaves = ss_leaves_state(text, n);
     memcpy(text, note, more);
     memcpy(text + more, data, n);

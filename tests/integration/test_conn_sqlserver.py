@@ -7,7 +7,7 @@ import os
 import pytest
 from peers.proxy import Proxy
 from peers.tds import PASSWORD, TDS
-from support.cases import (GONE, LATE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, Contract, Deadlines, FewConnections,
+from support.cases import (BAD_LINES, GONE, LATE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, Contract, Deadlines, FewConnections,
                            FunctionIsSeen, Injection, Panel, Readme, Refusals, Threads, TwoServers)
 from support.connectors import add, hands, not_addable, on, peer
 from support.matrix import check_row, shows
@@ -323,6 +323,15 @@ class TestTDS(SQLServer, Contract, FewConnections, TwoServers, Breaks, BadLines,
 
     def contract_config(self, it):
         return it.config(tls='on', tls_ca=it.certs.dir + '/ca.pem')
+
+    @pytest.mark.parametrize('mode', BAD_LINES)
+    def test_connecting_with_tls_through_a_bad_line(self, api, it, mode):
+        """A line that breaks is no certificate that is not good: another attempt may help."""
+        with Proxy(it.port) as proxy:
+            cid = add(api, self.type, self.at(it, proxy.port, tls='unverified', pool={'connect': '700ms'}), skipTest=True)
+            proxy.mode, proxy.after = mode, 20
+            told, seconds = on(api, cid, 't = time.monotonic()\nreturn [tell(lambda: c.check()), time.monotonic() - t]')
+            assert told is not None and told[0] in (GONE, LATE) and seconds < 6, (told, seconds)
 
     @pytest.mark.parametrize('mode, kinds', [('half_open', LATE), ('cut', GONE)])
     def test_a_line_that_breaks_in_tls(self, api, ms, mode, kinds):
