@@ -257,19 +257,10 @@ static void run_accepted(void *user, tn_rc rc, const tn_task_receipt *receipts, 
                          const tn_err *err)
 {
     struct api_req *r = user;
-    struct call_refusal why = {0};
-    if (rc == TN_OK) {
-        if (n == 1 && receipts[0].duplicate == 1) {
-            r->replayed = true;
-        }
-        api_ok(r, NULL);
-    } else if (rc == TN_E_CONFLICT) {
-        idem_conflict(&why);
-        api_fail(r, why.code, why.sub, NULL, "%s", why.message);
-    } else {
-        api_fail_err(r, err);
+    if (rc == TN_OK && n == 1 && receipts[0].duplicate == 1) {
+        r->replayed = true;
     }
-    call_refusal_finish(&why);
+    idem_answer(r, rc, NULL, err);
 }
 
 static void run_now(struct api_req *r)

@@ -19,5 +19,7 @@ bool idem_read(const tn_http_req *req, tn_str who, struct idem *ret, struct call
 void idem_key(const struct idem *idem, uint32_t i, char ret[IDEM_HEX]);
 /* TN_E_CONFLICT of submit() in words: 422. Returns false. */
 bool idem_conflict(struct call_refusal *why);
+/* tasks.c: answers a managed request with data, with that conflict, or with the error. */
+void idem_answer(struct api_req *r, tn_rc rc, json_t *data_take, const tn_err *err);
 /* The header of a replayed answer. */
 extern const tn_http_pair idem_replayed;

@@ -356,8 +356,7 @@ static const struct field sign_in_data[] = {
     {.name = "password", .type = F_STR, .flags = REQ, .max = 100},
     {.name = NULL}};
 static const struct field sign_in_body[] = {
-    {.name = "captchaToken", .type = F_STR, .flags = REQ},
-    {.name = "captcha", .type = F_STR, .flags = REQ, .min = 4, .max = 4},
+    SIGN_IN_CAPTCHA,
     {.name = "signIn", .type = F_OBJ, .flags = REQ, .sub = sign_in_data},
     {.name = NULL}};
 

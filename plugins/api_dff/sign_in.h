@@ -3,6 +3,13 @@
 #pragma once
 #include "api.h"
 
+/* The fields of a body with a captcha. */
+#define SIGN_IN_CAPTCHA                                                                            \
+    {.name = "captchaToken", .type = F_STR, .flags = FF_REQUIRED},                                 \
+    {                                                                                              \
+        .name = "captcha", .type = F_STR, .flags = FF_REQUIRED, .min = 4, .max = 4                 \
+    }
+
 /* Uses the captcha of the body up; false: answered. */
 bool sign_in_captcha(struct api_req *r, const char *category);
 /* Counts the attempt of that name; false: it has to wait, answered. what: what there were too many of. */

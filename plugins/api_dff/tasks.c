@@ -91,11 +91,11 @@ static tn_rc redrive_once(struct api_req *r, const struct idem *idem, const stru
     return rc;
 }
 
-static void answer_count(struct api_req *r, tn_rc rc, int64_t count, const tn_err *err)
+void idem_answer(struct api_req *r, tn_rc rc, json_t *data_take, const tn_err *err)
 {
     struct call_refusal why = {0};
     if (rc == TN_OK) {
-        api_ok(r, json_pack("{s:I}", "count", (json_int_t)count));
+        api_ok(r, data_take);
     } else if (rc == TN_E_CONFLICT) {
         idem_conflict(&why);
         api_fail(r, why.code, why.sub, NULL, "%s", why.message);
@@ -103,6 +103,11 @@ static void answer_count(struct api_req *r, tn_rc rc, int64_t count, const tn_er
         api_fail_err(r, err);
     }
     call_refusal_finish(&why);
+}
+
+static void answer_count(struct api_req *r, tn_rc rc, int64_t count, const tn_err *err)
+{
+    idem_answer(r, rc, rc == TN_OK ? json_pack("{s:I}", "count", (json_int_t)count) : NULL, err);
 }
 
 /* idem: NULL without a key. */

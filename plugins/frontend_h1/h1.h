@@ -68,9 +68,6 @@ struct server {
     char date[40];       /* "Date: …\r\n" of date_s */
     size_t date_n;
 };
-tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
-void server_drain(struct server *s);
-void server_stop(struct server *s);
 /* Both clocks, read once in a turn of the loop. */
 uint64_t server_now(struct server *s);
 /* A descriptor became free: accept again. */
@@ -134,10 +131,8 @@ void exchange_pool_free(struct server *s);
 bool exchange_adopt(struct exchange *ex, const char *p, size_t n);
 /* The connection has done with it: tells the kernel when that still works on an answer. */
 void exchange_abort(struct exchange *ex);
-tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err);
 /* Answers a request that the kernel never saw, and closes. */
 void exchange_refuse(struct exchange *ex);
-void exchange_release(struct exchange *ex);
 /* The answer is out: what next? */
 void exchange_sent(struct exchange *ex);
 /* The connection lets go of it. */
@@ -177,10 +172,8 @@ void send_forget(struct exchange *ex);
 
 /* ---- stream.c: answers in pieces ---------------------------------------------------------------------- */
 struct stream;
-tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err);
-tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err);
-/* No more pieces; what waits is still sent. by_kernel: it lets go of the request now. */
-void stream_end(struct exchange *ex, bool by_kernel);
+/* As stream_end(), but the kernel still has the request. */
+void stream_stop(struct exchange *ex);
 /* The socket takes more. */
 void stream_flush(struct exchange *ex);
 /* Must the kernel be told that nobody reads? */

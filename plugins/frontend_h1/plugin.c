@@ -1,99 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* frontend_h1: the plugin's descriptor, its configuration table and its operations. */
+/* frontend_h1: the plugin's descriptor and its configuration table. */
 #include "plugins/frontend_h1/h1.h"
 #include <tenon/plugin.h>
 
-const tn_host *fe_host;
-
 static const tn_field fields[] = {HTTP_FIELDS, {.name = NULL}};
-
-static tn_rc load(const tn_host *host, tn_err *err)
-{
-    if (host->loop == NULL || host->http == NULL) {
-        return host->fail(err, TN_E_UNSUPP, "frontend_h1 needs a process with an event loop");
-    }
-    fe_host = host;
-    return TN_OK;
-}
-
-static tn_rc attach(void *inst, const void *conf, tn_err *err)
-{
-    (void)err;
-    struct server *s = inst;
-    s->conf = conf;
-    return TN_OK;
-}
-
-static void detach(void *inst)
-{
-    server_stop(inst);
-}
-
-static tn_rc start(void *inst, const int32_t *fds, uint32_t n, tn_err *err)
-{
-    return server_start(inst, fds, n, err);
-}
-
-static void drain(void *inst)
-{
-    server_drain(inst);
-}
-
-static uint32_t active(void *inst)
-{
-    const struct server *s = inst;
-    return s->nconns;
-}
-
-static void stop(void *inst)
-{
-    server_stop(inst);
-}
-
-static tn_rc reply(void *inst, tn_http_req *req, const tn_http_reply *r, tn_err *err)
-{
-    (void)inst;
-    return exchange_reply((struct exchange *)req, r, err);
-}
-
-static void release(void *inst, tn_http_req *req)
-{
-    (void)inst;
-    exchange_release((struct exchange *)req);
-}
-
-static tn_rc begin_stream(void *inst, tn_http_req *req, const tn_http_reply *head, tn_err *err)
-{
-    (void)inst;
-    return stream_begin((struct exchange *)req, head, err);
-}
-
-static tn_rc send_stream(void *inst, tn_http_req *req, tn_str data, tn_err *err)
-{
-    (void)inst;
-    return stream_send((struct exchange *)req, data, err);
-}
-
-static void end_stream(void *inst, tn_http_req *req)
-{
-    (void)inst;
-    stream_end((struct exchange *)req, true);
-}
-
-static const tn_frontend_ops ops = {
-    .size = sizeof ops,
-    .start = start,
-    .drain = drain,
-    .active = active,
-    .stop = stop,
-    .reply = reply,
-    .release = release,
-    .stream = begin_stream,
-    .stream_send = send_stream,
-    .stream_end = end_stream,
-};
 
 TN_PLUGIN(.kind = TN_KIND_FRONTEND, .name = "h1", .version = "1.0.0",
           .summary = "HTTP/1.1 server of our own", .config = fields,
-          .conf_size = sizeof(struct http_conf), .inst_size = sizeof(struct server), .load = load,
-          .attach = attach, .detach = detach, .ops = &ops)
+          .conf_size = sizeof(struct http_conf), .inst_size = sizeof(struct server),
+          .load = engine_load, .attach = engine_attach, .detach = engine_detach, .ops = &engine_ops)

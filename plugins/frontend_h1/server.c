@@ -208,6 +208,16 @@ static uint64_t prepare(void *user)
     return s->ready != NULL ? 0 : UINT64_MAX;
 }
 
+void server_configure(struct server *s, const void *conf)
+{
+    s->conf = conf;
+}
+
+uint32_t server_active(const struct server *s)
+{
+    return s->nconns;
+}
+
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err)
 {
     tn_rc rc = TN_E_NOMEM;
@@ -265,7 +275,7 @@ void server_drain(struct server *s)
         if (c->phase == PHASE_IDLE || c->phase == PHASE_NEW) {
             conn_close(c);
         } else if (c->ex != NULL && c->ex->stream != NULL) {
-            stream_end(c->ex, false); /* nobody knows when it would end; its client comes again */
+            stream_stop(c->ex); /* nobody knows when it would end; its client comes again */
         }
     }
 }

@@ -12,22 +12,18 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define STREAM_MAX  (1u << 20)  /* bytes that may wait for a client */
-#define STREAM_KEEP (64u << 10) /* a buffer up to that size is kept while it is empty */
-
 struct stream {
-    char *buf;
-    size_t at, n, cap; /* bytes at .. n wait */
-    bool chunks;       /* else the bare bytes, until the connection closes */
-    bool ended;        /* no more pieces */
-    bool done;         /* the kernel knows that */
-    bool dead;         /* nobody reads: HEAD, or the connection is broken */
+    struct backlog b;
+    bool chunks; /* else the bare bytes, until the connection closes */
+    bool ended;  /* no more pieces */
+    bool done;   /* the kernel knows that */
+    bool dead;   /* nobody reads: HEAD, or the connection is broken */
 };
 
 void stream_free(struct stream *st)
 {
     if (st != NULL) {
-        free(st->buf);
+        backlog_free(&st->b);
         free(st);
     }
 }
@@ -40,31 +36,7 @@ bool stream_orphaned(const struct exchange *ex)
 bool stream_over(const struct exchange *ex)
 {
     const struct stream *st = ex->stream;
-    return st != NULL && !ex->sent && st->at == st->n && (st->ended || st->dead);
-}
-
-/* Room for n bytes more at the end; what has been sent goes first. */
-static bool reserve(struct stream *st, size_t n)
-{
-    if (st->cap - st->n >= n) {
-        return true;
-    }
-    if (st->at > 0) {
-        memmove(st->buf, st->buf + st->at, st->n - st->at);
-        st->n -= st->at;
-        st->at = 0;
-    }
-    size_t cap = st->cap > 0 ? st->cap : 4096;
-    while (cap - st->n < n) {
-        cap *= 2;
-    }
-    char *buf = cap == st->cap ? st->buf : realloc(st->buf, cap);
-    if (buf == NULL) {
-        return false;
-    }
-    st->buf = buf;
-    st->cap = cap;
-    return true;
+    return st != NULL && !ex->sent && st->b.at == st->b.n && (st->ended || st->dead);
 }
 
 /* Nobody will read what waits: the event that follows closes the connection. */
@@ -74,25 +46,12 @@ static void broken(struct exchange *ex)
     shutdown(ex->conn->fd, SHUT_RDWR);
 }
 
-static void forget_sent(struct stream *st)
-{
-    if (st->at < st->n) {
-        return;
-    }
-    st->at = st->n = 0;
-    if (st->cap > STREAM_KEEP) {
-        free(st->buf);
-        st->buf = NULL;
-        st->cap = 0;
-    }
-}
-
 /* Sends the pieces, and keeps what the socket does not take; there is room for all of them. */
 static void push(struct exchange *ex, struct iovec *iov, size_t n)
 {
     struct stream *st = ex->stream;
     size_t done = 0;
-    if (st->n == 0) {
+    if (st->b.n == 0) {
         ssize_t k = send_bytes(ex->conn->fd, iov, n, 0);
         if (k < 0) {
             broken(ex);
@@ -103,10 +62,10 @@ static void push(struct exchange *ex, struct iovec *iov, size_t n)
     for (size_t i = 0; i < n; i++) {
         size_t skip = done < iov[i].iov_len ? done : iov[i].iov_len;
         done -= skip;
-        memcpy(st->buf + st->n, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
-        st->n += iov[i].iov_len - skip;
+        memcpy(st->b.buf + st->b.n, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+        st->b.n += iov[i].iov_len - skip;
     }
-    if (st->n > 0 && ex->conn->phase != PHASE_SEND) {
+    if (st->b.n > 0 && ex->conn->phase != PHASE_SEND) {
         ex->acked_ns = 0;
         conn_phase(ex->conn, PHASE_SEND);
     }
@@ -115,16 +74,15 @@ static void push(struct exchange *ex, struct iovec *iov, size_t n)
 void stream_flush(struct exchange *ex)
 {
     struct stream *st = ex->stream;
-    if (st->at < st->n && !st->dead) {
-        struct iovec iov = {st->buf + st->at, st->n - st->at};
+    if (st->b.at < st->b.n && !st->dead) {
+        struct iovec iov = {st->b.buf + st->b.at, st->b.n - st->b.at};
         ssize_t k = send_bytes(ex->conn->fd, &iov, 1, 0);
         if (k < 0) {
             broken(ex);
             return;
         }
-        st->at += (size_t)k;
-        forget_sent(st);
-        if (st->n == 0) {
+        backlog_sent(&st->b, (size_t)k);
+        if (st->b.n == 0) {
             conn_phase(ex->conn, PHASE_STREAM);
         }
     }
@@ -142,7 +100,7 @@ tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err)
         return fe_host->fail(err, TN_E_NOMEM, "no memory for a stream");
     }
     tn_rc rc = send_stream_head(ex, head, &bytes, &body, err);
-    if (rc == TN_OK && !reserve(st, bytes.n)) {
+    if (rc == TN_OK && !backlog_reserve(&st->b, bytes.n)) {
         rc = fe_host->fail(err, TN_E_NOMEM, "no memory for a stream");
     }
     if (rc != TN_OK) {
@@ -168,8 +126,8 @@ tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err)
     if (ex->conn == NULL || st->dead || st->ended) {
         return fe_host->fail(err, TN_E_CANCELED, "the client has gone");
     }
-    size_t waits = st->n - st->at;
-    if (data.n > STREAM_MAX - waits || waits > STREAM_MAX) {
+    size_t waits = st->b.n - st->b.at;
+    if (data.n > BACKLOG_MAX - waits || waits > BACKLOG_MAX) {
         return fe_host->fail(err, TN_E_LIMIT, "%zu bytes wait for this client already", waits);
     }
     if (data.n == 0) {
@@ -177,7 +135,7 @@ tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err)
     }
     char size[24];
     int n = snprintf(size, sizeof size, "%zx\r\n", data.n);
-    if (!reserve(st, data.n + (size_t)n + 2)) {
+    if (!backlog_reserve(&st->b, data.n + (size_t)n + 2)) {
         return fe_host->fail(err, TN_E_LIMIT, "no memory for %zu bytes more", data.n);
     }
     struct iovec iov[3] = {{size, (size_t)n}, {(void *)(uintptr_t)data.s, data.n}, {"\r\n", 2}};
@@ -185,17 +143,16 @@ tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err)
     return TN_OK;
 }
 
-void stream_end(struct exchange *ex, bool by_kernel)
+void stream_stop(struct exchange *ex)
 {
     struct stream *st = ex->stream;
-    st->done = st->done || by_kernel;
     if (st->ended || ex->conn == NULL) {
         return;
     }
     st->ended = true;
     if (!st->dead && st->chunks) {
         struct iovec iov = {"0\r\n\r\n", 5};
-        if (reserve(st, iov.iov_len)) {
+        if (backlog_reserve(&st->b, iov.iov_len)) {
             push(ex, &iov, 1);
         } else {
             broken(ex);
@@ -204,4 +161,10 @@ void stream_end(struct exchange *ex, bool by_kernel)
     if (!st->dead) {
         conn_later(ex->conn);
     }
+}
+
+void stream_end(struct exchange *ex)
+{
+    ex->stream->done = true;
+    stream_stop(ex);
 }

@@ -72,9 +72,6 @@ struct server {
     bool resumed;    /* a connection was resumed since it ran */
     bool raw_layout; /* the request head lies in one piece, see layout.c */
 };
-tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
-void server_drain(struct server *s);
-void server_stop(struct server *s);
 void conn_phase(struct conn *c, enum phase phase);
 /* Cuts the connection; MHD notices and tells exchange_completed(). */
 void conn_kill(struct conn *c);
@@ -114,8 +111,6 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *mhd, const cha
                                 size_t *size, void **con_cls);
 void exchange_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
                         enum MHD_RequestTerminationCode why);
-tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err);
-void exchange_release(struct exchange *ex);
 /* ex->response is there: on its way with it, when the request is complete. */
 void exchange_answer(struct exchange *ex);
 void exchange_pool_free(struct server *s);
@@ -136,10 +131,6 @@ bool head_trailers(struct exchange *ex);
 bool layout_probe(size_t connection_memory);
 
 /* ---- stream.c: answers in pieces ------------------------------------------------------------------ */
-tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err);
-tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err);
-/* No more pieces; what waits is still sent. */
-void stream_end(struct exchange *ex);
 void stream_free(struct stream *st);
 
 /* ---- reply.c: answers ----------------------------------------------------------------------------- */

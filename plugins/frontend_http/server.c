@@ -321,6 +321,16 @@ static tn_rc listener_open(struct listener *l, int fd, uint32_t limit, tn_err *e
                                 err);
 }
 
+void server_configure(struct server *s, const void *conf)
+{
+    s->conf = conf;
+}
+
+uint32_t server_active(const struct server *s)
+{
+    return s->nconns;
+}
+
 tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err)
 {
     tn_rc rc;

@@ -8,19 +8,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define STREAM_MAX  (1u << 20)  /* bytes that may wait for a client */
-#define STREAM_KEEP (64u << 10) /* a buffer up to that size is kept while it is empty */
-
 struct stream {
-    char *buf;
-    size_t at, n, cap; /* bytes at .. n wait */
+    struct backlog b;
     bool ended;
 };
 
 void stream_free(struct stream *st)
 {
     if (st != NULL) {
-        free(st->buf);
+        backlog_free(&st->b);
         free(st);
     }
 }
@@ -32,7 +28,7 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *out, size_t max)
     struct stream *st = ex->stream;
     (void)pos;
     ex->server->events++;
-    size_t n = st->n - st->at;
+    size_t n = st->b.n - st->b.at;
     if (n == 0) {
         if (st->ended) {
             return MHD_CONTENT_READER_END_OF_STREAM;
@@ -46,16 +42,8 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *out, size_t max)
         return 0;
     }
     n = n < max ? n : max;
-    memcpy(out, st->buf + st->at, n);
-    st->at += n;
-    if (st->at == st->n) {
-        st->at = st->n = 0;
-        if (st->cap > STREAM_KEEP) {
-            free(st->buf);
-            st->buf = NULL;
-            st->cap = 0;
-        }
-    }
+    memcpy(out, st->b.buf + st->b.at, n);
+    backlog_sent(&st->b, n);
     return (ssize_t)n;
 }
 
@@ -82,30 +70,6 @@ tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err)
     return TN_OK;
 }
 
-/* Room for n bytes more at the end; what has been sent goes first. */
-static bool reserve(struct stream *st, size_t n)
-{
-    if (st->cap - st->n >= n) {
-        return true;
-    }
-    if (st->at > 0) {
-        memmove(st->buf, st->buf + st->at, st->n - st->at);
-        st->n -= st->at;
-        st->at = 0;
-    }
-    size_t cap = st->cap > 0 ? st->cap : 4096;
-    while (cap - st->n < n) {
-        cap *= 2;
-    }
-    char *buf = cap == st->cap ? st->buf : realloc(st->buf, cap);
-    if (buf == NULL) {
-        return false;
-    }
-    st->buf = buf;
-    st->cap = cap;
-    return true;
-}
-
 /* Something is there for libmicrohttpd again. */
 static void wake(struct exchange *ex)
 {
@@ -121,18 +85,18 @@ tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err)
     if (ex->conn == NULL || ex->conn->killed || st->ended) {
         return fe_host->fail(err, TN_E_CANCELED, "the client has gone");
     }
-    size_t waits = st->n - st->at;
-    if (data.n > STREAM_MAX - waits) {
+    size_t waits = st->b.n - st->b.at;
+    if (data.n > BACKLOG_MAX - waits) {
         return fe_host->fail(err, TN_E_LIMIT, "%zu bytes wait for this client already", waits);
     }
     if (data.n == 0) {
         return TN_OK;
     }
-    if (!reserve(st, data.n)) {
+    if (!backlog_reserve(&st->b, data.n)) {
         return fe_host->fail(err, TN_E_LIMIT, "no memory for %zu bytes more", data.n);
     }
-    memcpy(st->buf + st->n, data.s, data.n);
-    st->n += data.n;
+    memcpy(st->b.buf + st->b.n, data.s, data.n);
+    st->b.n += data.n;
     wake(ex);
     return TN_OK;
 }

@@ -11,7 +11,7 @@
 
 struct sockaddr;
 
-extern const tn_host *fe_host; /* the engine's; set once by its load() */
+extern const tn_host *fe_host; /* set once by engine_load() */
 
 /* ---- settings ------------------------------------------------------------------------------------- */
 #define HTTP_HEADERS 64 /* most header fields of a request */
@@ -200,3 +200,35 @@ void answer_note(struct answer *a, tn_str name, tn_str value);
 tn_rc answer_refused(tn_str name, const char *why, tn_err *err);
 /* After the last header: 304, compression, bodies that are not allowed. */
 void answer_settle(struct answer *a, const struct message *m);
+
+/* ---- engine.c: the operations of an engine, over what each of them provides ------------------------ */
+struct server;   /* an instance of the plugin */
+struct exchange; /* a request: the kernel's tn_http_req lies at its beginning */
+void server_configure(struct server *s, const void *conf);
+uint32_t server_active(const struct server *s); /* connections */
+tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err);
+void server_drain(struct server *s);
+void server_stop(struct server *s);
+tn_rc exchange_reply(struct exchange *ex, const tn_http_reply *r, tn_err *err);
+void exchange_release(struct exchange *ex);
+tn_rc stream_begin(struct exchange *ex, const tn_http_reply *head, tn_err *err);
+tn_rc stream_send(struct exchange *ex, tn_str data, tn_err *err);
+/* No more pieces; what waits is still sent. The kernel lets go of the request. */
+void stream_end(struct exchange *ex);
+
+extern const tn_frontend_ops engine_ops;
+tn_rc engine_load(const tn_host *host, tn_err *err);
+tn_rc engine_attach(void *inst, const void *conf, tn_err *err);
+void engine_detach(void *inst);
+
+/* ---- backlog.c: bytes of a stream that wait for the client ------------------------------------------ */
+#define BACKLOG_MAX (1u << 20)
+struct backlog {
+    char *buf;
+    size_t at, n, cap; /* bytes at .. n wait */
+};
+/* Room for n bytes more at the end; what has been sent goes first. False: no memory. */
+bool backlog_reserve(struct backlog *b, size_t n);
+/* The first n bytes have left. */
+void backlog_sent(struct backlog *b, size_t n);
+void backlog_free(struct backlog *b);
