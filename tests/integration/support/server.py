@@ -67,6 +67,7 @@ class Server:
         self.args = list(args) + (['--dev'] if dev else [])
         # TENON_… of the tests themselves are no settings of the platform, which refuses what it does not know
         self.env = {k: v for k, v in os.environ.items() if not k.startswith('TENON_') or k == 'TENON_FRONTEND_ENGINE'}
+        self.env['TENON_WORKER_USER'] = ''  # a machine with a user tenon-worker is no other machine; the scratch folder is ours alone
         self.env.update(env or {})
         self.env.update([self.mark.split('=')])
         for name, value in sanitizers.options(ROOT).items():
