@@ -55,8 +55,9 @@ static void check_writable(const char *data, struct buf *out)
     if (own ? fd < 0 || fd_write_all(fd, "x", 1) || fsync(fd) : access(at, W_OK | X_OK)) {
         finding_put(
             out, "data folder", FINDING_FAIL,
-            errno == EROFS || errno == ENOSPC
-                ? "make room, or choose another folder with --data"
+            errno == EROFS || errno == ENOSPC ? "make room, or choose another folder with --data"
+            : errno == ENOTDIR || errno == EEXIST
+                ? "choose another with --data: this is no folder"
                 : "give it to the user of the platform (chown), or choose another with --data",
             "%s cannot be written: %s", at, strerror(errno));
     } else {
@@ -134,13 +135,8 @@ static void check_disk(const char *data, struct buf *out)
 
 static void check_zone(const char *zone, struct buf *out)
 {
-    char path[PATH_MAX], head[4] = "";
-    const char *root = getenv("TZDIR");
-    snprintf(path, sizeof(path), "%s/%s", root && *root ? root : "/usr/share/zoneinfo", zone);
-    int fd = strstr(zone, "..") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    int found = fd >= 0 && fd_read_full(fd, head, sizeof(head)) == sizeof(head) &&
-                memcmp(head, "TZif", 4) == 0;
-    fd_close(&fd);
+    char path[PATH_MAX];
+    int found = settings_zone_file(zone, path, sizeof(path));
     finding_put(
         out, "time zone", found ? FINDING_OK : FINDING_FAIL,
         found ? ""

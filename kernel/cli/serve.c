@@ -13,6 +13,8 @@ static int validate(int argc, char **argv)
     struct settings s;
     struct conf_problems problems = {.text = BUF_INIT(1u << 20)};
     tn_rc rc = settings_load(&s, NULL, argc, argv, &problems);
+    tn_rc zone = settings_check_zone(&s, &problems);
+    rc = rc ? rc : zone;
     if (problems.text.len) {
         fprintf(stderr, "%s", problems.text.data);
     }

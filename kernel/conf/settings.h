@@ -69,6 +69,11 @@ extern const tn_field settings_fields[];
  * given to settings_finish() in both cases. Secrets are registered with log_mask(). */
 tn_rc settings_load(struct settings *s, const char *config_path, int argc, char **argv,
                     struct conf_problems *p);
+/* Is there such a zone? ret_path: the file that it is, or would be, in. */
+bool settings_zone_file(const char *zone, char *ret_path, size_t cap);
+/* Whoever names a zone wants that one, and no other that stands in for it. The default is not asked: the data base of zones
+ * may be missing as a whole, which tenon doctor tells. For who is about to run the platform. */
+tn_rc settings_check_zone(const struct settings *s, struct conf_problems *p);
 /* Of log_level; NOTICE when that is not known. */
 int settings_log_level(const struct settings *s);
 /* Opens the log of this process as the settings want it, on standard error; also after settings that are wrong. */

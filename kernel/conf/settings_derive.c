@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What follows from the settings: defaults that depend on other things, secrets to mask, the form of the log. */
 #include "kernel/base/buf.h"
+#include "kernel/base/fd.h"
 #include "kernel/base/list.h"
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
 #include "kernel/conf/settings_int.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,34 @@ static char *default_plugins(void)
         }
     }
     return buf_take(&out, NULL);
+}
+
+bool settings_zone_file(const char *zone, char *path, size_t cap)
+{
+    const char *root = getenv("TZDIR");
+    char head[4] = "";
+    snprintf(path, cap, "%s/%s", root != NULL && *root != '\0' ? root : "/usr/share/zoneinfo",
+             zone);
+    int fd = strstr(zone, "..") != NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    bool found = fd >= 0 && fd_read_full(fd, head, sizeof head) == sizeof head &&
+                 memcmp(head, "TZif", 4) == 0;
+    fd_close(&fd);
+    return found;
+}
+
+tn_rc settings_check_zone(const struct settings *s, struct conf_problems *p)
+{
+    const struct conf_item *named = conf_get(s->conf, "timezone");
+    char path[PATH_MAX];
+    if (named == NULL || named->null || s->timezone == NULL ||
+        settings_zone_file(s->timezone, path, sizeof path)) {
+        return TN_OK;
+    }
+    conf_problem(p, named->where, "timezone",
+                 "\"%s\" is no time zone, there is no %s; expected a name like Europe/Berlin "
+                 "(package tzdata)",
+                 s->timezone, path);
+    return TN_E_CONFIG;
 }
 
 void settings_derive(struct settings *s)

@@ -274,7 +274,8 @@ int supervisor_main(int argc, char **argv)
     s.args += doctor;
     s.nargs -= doctor;
     log_open("tenond", TN_LOG_NOTICE, -1);
-    if (settings_load(&s.settings, NULL, s.nargs, s.args, &problems)) {
+    if (settings_load(&s.settings, NULL, s.nargs, s.args, &problems) ||
+        (!doctor && settings_check_zone(&s.settings, &problems))) {
         fprintf(stderr, "%s",
                 problems.text.data ? problems.text.data : "the configuration is unusable\n");
         s.code = 1;

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -26,6 +28,35 @@ static void finding(struct jail_finding *f, enum jail_state state, const char *w
     f->state = state;
     snprintf(f->why, sizeof(f->why), "%s", why);
     snprintf(f->advice, sizeof(f->advice), "%s", advice);
+}
+
+static int may_pass(const struct stat *st, const struct passwd *pw)
+{
+    mode_t bit = st->st_uid == pw->pw_uid ? S_IXUSR : st->st_gid == pw->pw_gid ? S_IXGRP : S_IXOTH;
+    return (st->st_mode & bit) != 0;
+}
+
+/* 1: a folder above `path` is closed to that user; which one and how is in text. The data folder itself is opened to
+ * him, what an administrator has closed above it is not ours to open. */
+static int way_is_closed(const char *path, const struct passwd *pw, char *text, size_t cap)
+{
+    char real[PATH_MAX];
+    struct stat st;
+    if (!realpath(path, real)) {
+        return 0; /* the platform makes it, or says why not */
+    }
+    for (char *slash = strrchr(real, '/'); slash; slash = strrchr(real, '/')) {
+        slash[slash == real] = '\0';
+        if (stat(real, &st) == 0 && !may_pass(&st, pw)) {
+            snprintf(text, cap, "%s cannot pass %.80s (mode %04o)", pw->pw_name, real,
+                     (unsigned)(st.st_mode & 07777));
+            return 1;
+        }
+        if (slash == real) {
+            break;
+        }
+    }
+    return 0;
 }
 
 tn_rc jail_creds_find(struct jail *j, const char *user, tn_err *err)
@@ -44,7 +75,19 @@ tn_rc jail_creds_find(struct jail *j, const char *user, tn_err *err)
     }
     snprintf(j->user, sizeof(j->user), "root");
     const struct passwd *pw = user && *user && j->enabled ? getpwnam(user) : NULL;
-    if (pw && pw->pw_uid != 0) {
+    int closed = pw && pw->pw_uid != 0 && way_is_closed(j->data, pw, text, sizeof(text));
+    if (closed && strcmp(user, DEFAULT_USER) != 0) {
+        return err_set(
+            err, TN_E_CONFIG,
+            "worker_user: %s on the way to the data folder %s; open it (chmod o+x), or choose "
+            "another folder with --data",
+            text, j->data);
+    }
+    if (closed) {
+        char why[sizeof(f->why)];
+        snprintf(why, sizeof(why), "workers run as root: %s on the way to the data folder", text);
+        finding(f, JAIL_OFF, why, "chmod o+x that folder, or another one with --data");
+    } else if (pw && pw->pw_uid != 0) {
         j->uid = pw->pw_uid;
         j->gid = pw->pw_gid;
         j->switch_user = 1;
@@ -54,7 +97,10 @@ tn_rc jail_creds_find(struct jail *j, const char *user, tn_err *err)
     } else if (pw) {
         return err_set(err, TN_E_CONFIG, "worker_user is %s, which is root itself", user);
     } else if (user && *user && j->enabled && strcmp(user, DEFAULT_USER) != 0) {
-        return err_set(err, TN_E_NOTFOUND, "worker_user is %s, and there is no such user", user);
+        return err_set(
+            err, TN_E_NOTFOUND,
+            "worker_user is %s, and there is no such user; make it with useradd --system, or name another",
+            user);
     } else {
         snprintf(text, sizeof(text), "workers run as root%s",
                  user && *user && j->enabled ? ": there is no user " DEFAULT_USER : "");

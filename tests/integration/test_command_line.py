@@ -43,6 +43,19 @@ def test_every_problem_at_once(tmp_path: Any) -> None:
     assert done.stderr.splitlines()[-1] == '5 errors, 0 warnings'
 
 
+def test_a_zone_that_is_none_starts_nothing(tmp_path: Any) -> None:
+    """It would run every schedule at another time than was meant."""
+    path = tmp_path / 'tenon.yaml'
+    path.write_text('workers_min: 3\ntimezone: Europe/Berln\n')
+    done = tenon('serve', '-t', '--config', str(path))
+    assert done.returncode == 1 and re.search(r'tenon.yaml:2: timezone: "Europe/Berln" is no time zone', done.stderr), done
+    for zone in ('../../../etc/passwd', 'Mars/Olympus'):
+        done = tenon('serve', '--data', str(tmp_path / 'data'), env={'DFF_TIMEZONE': zone})
+        assert done.returncode == 1 and 'DFF_TIMEZONE' in done.stderr and zone in done.stderr, done
+    assert not (tmp_path / 'data').exists()
+    assert tenon('serve', '-t', '--timezone', 'Europe/Berlin').returncode == 0
+
+
 def test_missing_file(tmp_path: Any) -> None:
     done = tenon('serve', '-t', '--config', str(tmp_path / 'none.yaml'))
     assert done.returncode == 1 and 'none.yaml' in done.stderr

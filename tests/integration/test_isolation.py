@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 from support.client import ApiError, Client
-from support.server import SANITIZED, Server, wait_for
+from support.server import BUILD, SANITIZED, Server, wait_for
 
 LONG = os.environ.get('TENON_TEST_LONG') == '1'
 ROUNDS = int(os.environ.get('TENON_TEST_ROUNDS') or (1000 if LONG else 2))
@@ -821,6 +821,35 @@ def test_unknown_user_is_refused(new_server: Any) -> None:
         s.start()
     assert 'worker_user is nobody-of-that-name, and there is no such user' in s.log()
     s.process = None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='only root changes the user')
+def test_a_user_who_cannot_reach_the_data_folder(new_server: Any) -> None:
+    """/root is closed to others: the demanded user is refused with the folder that is in the way, and no worker dies again and again."""
+    s = new_server(args=('--worker-user=nobody',))
+    os.chmod(s.scratch, 0o700)
+    with s.alerts_allowed('.*'), pytest.raises(AssertionError, match='ended with code 1'):
+        s.start()
+    assert re.search(r'nobody cannot pass %s \(mode 0700\) on the way to the data folder' % s.scratch, s.log()), s.log()
+    s.process = None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='only root changes the user')
+def test_the_default_user_who_cannot_reach_the_data_folder(tmp_path: Any) -> None:
+    """packaging/run makes tenon-worker, and the next platform may live in root's home: it says so and starts without."""
+    done = subprocess.run(['unshare', '-m', 'true'], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip('no mounts here: %s' % done.stderr.decode().strip())
+    with open('/etc/passwd', encoding='utf-8') as f:
+        (tmp_path / 'passwd').write_text(f.read() + 'tenon-worker:x:64999:64999::/nonexistent:/usr/sbin/nologin\n')
+    (tmp_path / 'data').mkdir()
+    tmp_path.chmod(0o700)
+    script = 'mount --bind %s/passwd /etc/passwd && exec "$@"' % tmp_path
+    done = subprocess.run(['unshare', '-m', 'sh', '-c', script, 'sh', os.path.join(BUILD, 'bin', 'tenon'), 'doctor', '--json',
+                           '--data', str(tmp_path / 'data'), '--listen', '127.0.0.1:0'], capture_output=True, text=True, timeout=120, check=True)
+    user = next(f for f in json.loads(done.stdout)['findings'] if f['check'] == 'isolation: user')
+    assert user['state'] == 'warn' and 'tenon-worker cannot pass %s (mode 0700)' % tmp_path in user['why'], user
+    assert 'chmod o+x' in user['advice']
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason='only root can give workers another user')
