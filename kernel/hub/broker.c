@@ -460,16 +460,15 @@ void broker_destroy(struct broker *b)
     b->drained = NULL;
     list_for_each_safe(it, &b->links) {
         struct link *l = list_entry(it, struct link, all);
-        if (l->page) { /* what its worker has not begun it will not begin: that may run elsewhere */
-            link_revoke(l);
-        }
+        link_revoke(l); /* what its worker has not begun it will not begin: that may run elsewhere */
         while (!list_empty(&l->sent)) {
             tn_call *c = list_entry(list_pop_front(&l->sent), tn_call, node);
             call_fail(c, TN_CALL_CANCELED, "Cancelled", NULL, clock_wall_us(),
                       "the platform is stopping");
         }
         if (l->lost) {
-            call_fail(l->lost, TN_CALL_CANCELED, "Cancelled", NULL, 0, "the platform is stopping");
+            call_fail(l->lost, TN_CALL_CANCELED, "Cancelled", NULL, l->lost_us,
+                      "the platform is stopping");
             l->lost = NULL;
         }
         link_free(l); /* its worker sees the end of the socket and leaves */

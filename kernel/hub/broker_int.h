@@ -147,6 +147,7 @@ struct link {
     unsigned nfds;
     char *stack;     /* text of IPC_M_STACK, may be NULL */
     tn_call *lost;   /* waits for the wait status to be reported */
+    int64_t lost_us; /* when that call began: never 0, that would say that it had not */
     const char *why; /* reason of our kill */
     uint64_t memory_limit, memory_peak; /* its control group met its limit; 0 = it did not */
     struct list all; /* broker.links */

@@ -300,13 +300,14 @@ static int take_reply(struct link *l, const unsigned char *frame, size_t n)
     o.end_us = broker_wall(l->b, now);
     pop_head(l, now);
     learn_cost(l->b, c, r.cost_us);
-    call_complete(c, &o);
-    fd_close(&o.value_fd);
     if (r.status == TN_CALL_TIMEOUT) {
-        /* An exception out of nowhere may have left anything half done, threads and processes too. */
+        /* An exception out of nowhere may have left anything half done, threads and processes too. Before
+         * anybody hears of it, who might give it the next call: that one would begin, and again elsewhere. */
         l->answered = 1;
         link_kill(l, why);
     }
+    call_complete(c, &o);
+    fd_close(&o.value_fd);
     return 0;
 }
 
@@ -383,6 +384,9 @@ static int claim_plausible(const struct link *l, uint64_t word)
 
 unsigned link_revoke(struct link *l)
 {
+    if (!l->page) {
+        return 0; /* it has died: what it had not begun went back then */
+    }
     uint64_t claim = atomic_load(&l->page->claim);
     unsigned n = 0;
     if (claim & IPC_REVOKED) {

@@ -58,7 +58,7 @@ static void finish(struct link *l)
         /* Without a reason of ours: the system was out of memory, an operator, or a script itself. */
         c->outside = !l->why && !l->memory_limit &&
                      (!l->reported || (WIFSIGNALED(l->status) && WTERMSIG(l->status) == SIGKILL));
-        call_fail(c, TN_CALL_CRASHED, kind_of(l), l->stack, 0,
+        call_fail(c, TN_CALL_CRASHED, kind_of(l), l->stack, l->lost_us,
                   "the worker process %d that ran this call %s", (int)l->pid, how);
     } else if (l->reported && !l->killed && l->status) {
         log_warn("worker %d %s", (int)l->pid, how);
@@ -71,6 +71,13 @@ static void finish(struct link *l)
     }
 }
 
+/* When the first call began; when that was not seen, not long ago. */
+static int64_t began_us(const struct link *l)
+{
+    int64_t now = clock_wall_us();
+    return l->started ? now - (int64_t)((clock_mono_ns() - l->started_ns) / 1000) : now;
+}
+
 /* Calls that were not started go back in order; at most the first one is lost, whatever the page says. */
 static void return_calls(struct link *l)
 {
@@ -81,6 +88,7 @@ static void return_calls(struct link *l)
         list_del(&c->node);
         if (is_head && !l->answered && (l->started || claim >= c->seq)) {
             l->lost = c;
+            l->lost_us = began_us(l);
         } else if (c->starts >= RETRIES) {
             l->b->crashes++;
             call_fail(c, TN_CALL_CRASHED, "WorkerCrashed", NULL, 0,
@@ -159,7 +167,7 @@ void link_hard_deadline(struct link *l)
 {
     char *stack = l->stack;
     l->stack = NULL;
-    int64_t start_us = clock_wall_us() - (int64_t)((clock_mono_ns() - l->started_ns) / 1000);
+    int64_t start_us = began_us(l);
     link_kill(l, l->cancel_ns ? "its call was cancelled" : "its call did not end at its deadline");
     l->answered = 1;
     tn_call *c = link_pop_head(l);
