@@ -15,6 +15,16 @@ int64_t tk_now_ms(void)
     return clock_wall_us() / 1000;
 }
 
+int64_t tk_mono_ms(void)
+{
+    return (int64_t)(clock_mono_ns() / NS_PER_MS);
+}
+
+void tk_stall(struct tasks *t)
+{
+    t->stalled_ms = tk_mono_ms() + TASKS_STALL_MS;
+}
+
 /* ---- operations ------------------------------------------------------------------------------ */
 
 static void drain_done(void *user)
@@ -88,8 +98,8 @@ void tk_again_later(struct tk_op *op)
 {
     struct tasks *t = op->t;
     list_push_back(&t->failed, &op->node);
-    t->stalled_ms = tk_now_ms() + TASKS_STALL_MS;
-    queue_wake_at(t, t->stalled_ms);
+    tk_stall(t);
+    queue_wake_at(t, tk_now_ms() + TASKS_STALL_MS);
 }
 
 void tk_must(struct tasks *t, struct tk_op *op,

@@ -157,7 +157,7 @@ static void answer(void *user)
         say(w, "due", "its time has not come", figures);
     } else if (t->paused || q->paused || !t->started || t->draining) {
         say(w, "paused", "nothing of this queue starts at the moment", figures);
-    } else if (now < t->stalled_ms || !list_empty(&t->failed)) {
+    } else if (tk_mono_ms() < t->stalled_ms || !list_empty(&t->failed)) {
         say(w, "store", "jobs.db cannot be written at the moment; it is tried twice a second",
             figures);
     } else if (y->overlap != TN_OVERLAP_ALLOW && overlap_holds(t, y->overlap_hash, y->seq)) {
@@ -251,8 +251,8 @@ static tn_rc told(struct tasks *t, tn_str id, tn_str json, tn_err *err)
         return rc;
     }
     watch_progress(r, json);
-    int64_t now = tk_now_ms();
-    if (now < r->progress_ms + PROGRESS_MS) {
+    int64_t now = tk_mono_ms();
+    if (r->progress_ms && now < r->progress_ms + PROGRESS_MS) {
         return keep_progress(r, json, err);
     }
     free(r->unwritten);

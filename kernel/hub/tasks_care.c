@@ -135,8 +135,9 @@ static void lost_after(struct tk_op *op)
             .start_us = l->job.start_ms * 1000,
             .end_us = clock_wall_us()};
         tk_open_ended(op->t, &l->job);
-        tk_tell(op->t, &l->job, l->job.flags & TN_TASK_AT_MOST_ONCE ? TN_TASK_FAILED : TN_TASK_DEAD,
-                &r);
+        uint32_t state = l->job.flags & TN_TASK_AT_MOST_ONCE ? TN_TASK_FAILED : TN_TASK_DEAD;
+        tk_tell(op->t, &l->job, state, &r);
+        watch_ended(op->t, &l->job, NULL, state);
         care_lost(op->t); /* the next one */
     } else if (op->rc) {
         log_warn("tasks: ending interrupted tasks: %s", op->err.msg);
@@ -196,7 +197,7 @@ static void prune_after(struct tk_op *op)
     struct prune *p = container_of(op, struct prune, op);
     struct tasks *t = op->t;
     t->pruning = 0;
-    t->pruned_ms = tk_now_ms();
+    t->pruned_ms = tk_mono_ms();
     t->freed |= op->rc == TN_OK && p->freed;
     if (p->took > PRUNE_TIME_NS) {
         t->prune_chunk = t->prune_chunk > 20 ? t->prune_chunk / 2 : 10;
@@ -270,7 +271,7 @@ static void end_running(struct tasks *t)
 void care_tick(void *user)
 {
     struct tasks *t = user;
-    int64_t now = tk_now_ms();
+    int64_t now = tk_mono_ms();
     t->wake_ns = 0;
     if (!list_empty(&t->failed) && now >= t->stalled_ms) {
         write_failed(t);
@@ -282,7 +283,7 @@ void care_tick(void *user)
         }
     } else if (t->started) {
         queue_dispatch_all(t);
-        if (now - t->cared_ms >= 1000 || now < t->cared_ms) {
+        if (now - t->cared_ms >= 1000) {
             t->cared_ms = now;
             sweep(t);
         }

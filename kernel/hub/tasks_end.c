@@ -209,17 +209,20 @@ static uint32_t state_of(uint32_t status)
 static void decide(struct tk_run *r, uint32_t status)
 {
     const struct job *j = &r->job;
-    int once = (j->flags & TN_TASK_AT_MOST_ONCE) != 0;
+    int once = (j->flags & TN_TASK_AT_MOST_ONCE) != 0, began = r->result.start_us != 0;
     int64_t now = tk_now_ms();
     uint32_t state = state_of(status);
     int failed = status == TN_CALL_FAILURE || status == TN_CALL_TIMEOUT ||
                  status == TN_CALL_CRASHED;
-    r->end.crashes = j->crashes + (status == TN_CALL_CRASHED);
+    r->end.crashes = j->crashes + (status == TN_CALL_CRASHED && began);
+    r->end.expire_ms = began ? 0 : j->expire_ms;
     if (status == TN_CALL_OVERLOAD) {
         again(r, 0, now + BUSY_MS); /* it was never started */
+    } else if (status == TN_CALL_CRASHED && !began) {
+        again(r, 0, now + RESTART_MS); /* nor here: workers died before they came to it */
     } else if (status == TN_CALL_CANCELED && !r->cancel) {
         /* The platform stops. What had started may have done its work: once means once. */
-        if (once && r->result.start_us) {
+        if (once && began) {
             state = TN_TASK_FAILED;
         } else {
             again(r, 0, now);
@@ -230,7 +233,7 @@ static void decide(struct tk_run *r, uint32_t status)
     } else if (status == TN_CALL_CRASHED && !once && r->end.crashes >= TASKS_CRASHES &&
                (j->max_attempts > 1 || r->result.outside)) {
         state = TN_TASK_DEAD; /* it takes workers with it: no further one */
-    } else if (failed && !once && j->attempt < j->max_attempts &&
+    } else if (failed && !once && !r->cancel && j->attempt < j->max_attempts &&
                wanted(j, status, r->end.exception_type, r->result.error)) {
         again(r, 1, now + backoff_ms(j));
     } else if (failed && (j->flags & TN_TASK_DEAD_LETTER)) {
@@ -252,7 +255,8 @@ static tn_rc write_row(struct side_txn *txn, struct tk_run *r, tn_err *err)
     }
     tn_rc rc = tk_seal_end(t, r->job.id, &e, sealed, err);
     if (rc == TN_OK && r->again) {
-        rc = jobs_again(txn, &e, r->again_ms, tk_now_ms(), r->job.priority, r->counted, err);
+        rc = jobs_again(txn, &e, r->again_ms, tk_now_ms(), r->job.priority, r->counted,
+                        &r->again_wait, err);
     } else if (rc == TN_OK) {
         rc = jobs_end(t->jobs, txn, &e, err);
     }
@@ -307,9 +311,9 @@ static void end_after(struct tk_op *op)
         k.epoch++;
         k.due_ms = r->again_ms;
         k.rank = job_rank(r->again_ms, r->job.priority);
-        k.expire_ms = 0;
+        k.expire_ms = r->end.expire_ms;
         watch_waits(r);
-        queue_add(t, queue, &k, r->again_ms > tk_now_ms() ? JOB_WAIT_LATER : JOB_WAIT_READY);
+        queue_add(t, queue, &k, r->again_wait); /* as its row says: its windows are read by that */
     } else {
         uint32_t state = (uint32_t)job_state_of(str_of(r->end.state));
         overlap_leave(t, queue, &k);
@@ -353,9 +357,6 @@ void run_done(void *run, const tn_call_result *result)
     if (result->start_us) {
         r->start_ms = result->start_us / 1000;
     }
-    if (r->give_back && status == TN_CALL_CANCELED) {
-        r->cancel = 0;
-    }
     if (status == TN_CALL_CANCELED && r->cancel) {
         r->end.exception = TN_STR("the task was cancelled");
         r->end.exception_type = TN_STR("Cancelled");
@@ -369,6 +370,7 @@ void run_give_back(struct tk_run *r, int64_t due_ms)
 {
     run_release(r);
     r->end.crashes = r->job.crashes;
+    r->end.expire_ms = r->job.expire_ms;
     r->end.state = job_states[TN_TASK_QUEUED];
     again(r, 0, due_ms);
     write_end(r);

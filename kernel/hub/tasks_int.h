@@ -68,7 +68,7 @@ struct tk_run {
     int counted_slot; /* one of queue.inflight */
     int cancel;       /* somebody asked for its end */
     int give_back;    /* the platform stops: to be queued again */
-    int64_t start_ms, progress_ms;
+    int64_t start_ms, progress_ms; /* progress_ms: of tk_mono_ms() */
     uint64_t log_at; /* bytes printed so far */
     char *kept;      /* memory of what the result's texts point to */
     char *unwritten; /* the last progress, told too soon after the one before */
@@ -77,10 +77,13 @@ struct tk_run {
     struct job_end end;
     int again, counted; /* what is to be written: another attempt follows, this one counts */
     int64_t again_ms;
+    uint32_t again_wait; /* JOB_WAIT_* that was written */
 };
 
 struct tk_overlap {
     int64_t holder; /* seq, 0 = nobody */
+    int64_t epoch;  /* its row's when it was claimed: what tells of an older one is no news of it */
+    int unwanted;   /* a later task wants its end, and it could not be told yet */
     struct job_key *parked;
     size_t first, n, cap;
 };
@@ -98,6 +101,7 @@ struct tasks {
     struct list failed; /* operations that must be written, tried again */
     tn_timer *timer;    /* housekeeping and due times */
     uint64_t wake_ns;   /* it is set for */
+    /* Moments of tk_mono_ms(): a clock that is set back must not hold anything up. */
     int64_t stalled_ms; /* nothing is claimed before */
     int64_t renewed_ms, cared_ms, pruned_ms;
     int started, draining, pruning, sweeping, freed;
@@ -122,7 +126,10 @@ static inline struct tasks *host_tasks(void *ctx)
 {
     return host_hub(ctx)->tasks;
 }
-int64_t tk_now_ms(void);
+int64_t tk_now_ms(void);  /* what rows hold: wall clock */
+int64_t tk_mono_ms(void); /* pauses of ours */
+/* Nothing is claimed for a moment: a write failed. */
+void tk_stall(struct tasks *t);
 
 /* ---- tasks.c */
 /* Loop thread, or any (then nobody counts it: see accept). When it fails, after() is not called. */
@@ -154,8 +161,14 @@ int queue_knows(const struct tk_queue *q, int64_t seq);
 #define OVERLAP_GO   0
 #define OVERLAP_WAIT 1 /* parked */
 #define OVERLAP_SKIP 2
+#define OVERLAP_GRACE_MS 1000 /* for one that must end */
+#define OVERLAP_STOP 3 /* it held the key, and a later task has asked for its end */
 int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k);
 void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k);
+/* k: as its row is since its claim. */
+void overlap_claimed(struct tasks *t, const struct job_key *k);
+/* Just started: should it end at once? */
+int overlap_unwanted(const struct tasks *t, const struct job_key *k);
 void overlap_finish(struct tasks *t);
 int overlap_holds(const struct tasks *t, uint64_t hash, int64_t seq);
 

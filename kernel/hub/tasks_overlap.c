@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANCEL_GRACE_MS 1000
-
 static tn_str key_of(const uint64_t *hash)
 {
     return (tn_str){(const char *)hash, sizeof *hash};
@@ -53,18 +51,30 @@ static int park(struct tk_overlap *o, uint32_t queue, const struct job_key *k)
     return OVERLAP_WAIT;
 }
 
-static void cancel_holder(struct tasks *t, int64_t seq)
+/* One that is being claimed or waits to be tried again has no call: its next start is its end. */
+static void cancel_holder(struct tasks *t, struct tk_overlap *o)
 {
     tn_str id;
     void *value;
     for (size_t i = 0; map_next(&t->running, &i, &id, &value);) {
         struct tk_run *r = value;
-        if (r->job.seq == seq && !r->cancel && r->call) {
+        if (r->job.seq == o->holder && r->call) {
+            if (r->cancel) {
+                return;
+            }
             r->cancel = 1;
-            broker_cancel(t->hub->broker, r->call, CANCEL_GRACE_MS);
+            broker_cancel(t->hub->broker, r->call, OVERLAP_GRACE_MS);
             return;
         }
     }
+    o->unwanted = 1;
+}
+
+static void hold(struct tk_overlap *o, const struct job_key *k)
+{
+    o->holder = k->seq;
+    o->epoch = k->epoch;
+    o->unwanted = 0;
 }
 
 int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k)
@@ -74,9 +84,12 @@ int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k)
     }
     struct tk_overlap *o = find(t, k->overlap_hash);
     o = o ? o : make(t, k->overlap_hash);
-    if (!o || o->holder == 0 || o->holder == k->seq) {
+    if (o && o->holder == k->seq) {
+        return o->unwanted ? OVERLAP_STOP : OVERLAP_GO;
+    }
+    if (!o || o->holder == 0) {
         if (o) {
-            o->holder = k->seq;
+            hold(o, k);
         }
         return OVERLAP_GO;
     }
@@ -89,9 +102,10 @@ int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k)
     case TN_OVERLAP_BUFFER_ONE:
         return o->n > o->first ? OVERLAP_SKIP : park(o, queue, k);
     case TN_OVERLAP_CANCEL: {
-        int64_t holder = o->holder;
         int wait = park(o, queue, k);
-        cancel_holder(t, holder);
+        if (wait == OVERLAP_WAIT) {
+            cancel_holder(t, o);
+        }
         return wait;
     }
     default:
@@ -132,13 +146,16 @@ void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k)
         }
         return;
     }
+    if (k->epoch < o->epoch) {
+        return; /* a row that was read twice: it is still held */
+    }
     o->holder = 0;
     drop_overtaken(t, o);
     if (o->n > o->first) {
         struct job_key next = o->parked[o->first++];
         uint32_t its = next.rsvd >> QUEUE_SHIFT;
         next.rsvd = 0;
-        o->holder = next.seq; /* nobody may slip in between */
+        hold(o, &next); /* nobody may slip in between */
         queue_put_back(t, its, &next);
         if (its != queue) {
             queue_wake_at(t, 0);
@@ -149,6 +166,20 @@ void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k)
         free(o->parked);
         free(o);
     }
+}
+
+void overlap_claimed(struct tasks *t, const struct job_key *k)
+{
+    struct tk_overlap *o = k->overlap_hash ? find(t, k->overlap_hash) : NULL;
+    if (o && o->holder == k->seq) {
+        o->epoch = k->epoch;
+    }
+}
+
+int overlap_unwanted(const struct tasks *t, const struct job_key *k)
+{
+    const struct tk_overlap *o = k->overlap_hash ? find(t, k->overlap_hash) : NULL;
+    return o && o->holder == k->seq && o->unwanted;
 }
 
 int overlap_holds(const struct tasks *t, uint64_t hash, int64_t seq)

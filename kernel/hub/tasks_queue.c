@@ -300,10 +300,12 @@ void queue_dispatch(struct tasks *t, uint32_t queue)
     int64_t now = tk_now_ms();
     promote(t, q, now);
     while (may_start(t, q)) {
-        if (now < t->stalled_ms) {
-            queue_wake_at(t, t->stalled_ms);
+        int64_t stall = t->stalled_ms ? t->stalled_ms - tk_mono_ms() : 0;
+        if (stall > 0) {
+            queue_wake_at(t, now + stall);
             return;
         }
+        t->stalled_ms = 0;
         struct job_key k = pop(&q->ready);
         if (k.expire_ms && k.expire_ms <= now) {
             run_drop(t, queue, &k, TN_TASK_EXPIRED, "TaskExpired",
@@ -314,6 +316,9 @@ void queue_dispatch(struct tasks *t, uint32_t queue)
         if (overlap == OVERLAP_SKIP) {
             run_drop(t, queue, &k, TN_TASK_SKIPPED, "PreviousTaskNotFinished",
                      "Previous task not finished, skip current task");
+        } else if (overlap == OVERLAP_STOP) {
+            run_drop(t, queue, &k, TN_TASK_CANCELED, "Cancelled",
+                     "A later task with the same overlap key took its place");
         } else if (overlap == OVERLAP_GO) {
             run_claim(t, queue, &k);
         }

@@ -91,6 +91,10 @@ static void start(struct tk_run *r)
     }
     tk_tell(t, j, TN_TASK_RUNNING, NULL);
     watch_started(r);
+    if (overlap_unwanted(t, &r->key)) { /* asked for between its claim and now */
+        r->cancel = 1;
+        broker_cancel(t->hub->broker, r->call, OVERLAP_GRACE_MS);
+    }
 }
 
 /* ---- claim ----------------------------------------------------------------------------------- */
@@ -117,7 +121,7 @@ static void claim_after(struct tk_op *op)
             overlap_leave(t, queue, &r->key);
         } else {
             tk_complain(t, "claiming a task", op->err.msg);
-            t->stalled_ms = tk_now_ms() + TASKS_STALL_MS;
+            tk_stall(t);
             queue_put_back(t, queue, &r->key);
         }
         run_free(r);
@@ -127,6 +131,8 @@ static void claim_after(struct tk_op *op)
     atomic_fetch_sub(&q->waiting, 1);
     atomic_fetch_add(&q->running, 1);
     t->nrunning++;
+    job_key_of(&r->job, &r->key);
+    overlap_claimed(t, &r->key);
     tn_err sealed = TN_ERR_INIT;
     const char *why = tk_open(t, &r->job, &sealed) == TN_OK ? unreadable(&r->job) : sealed.msg;
     if (map_put(&t->running, r->job.id, r, NULL) < 0) {
@@ -154,7 +160,7 @@ void run_claim(struct tasks *t, uint32_t queue, const struct job_key *k)
         t->queues[queue].inflight++;
     }
     if (!r || tk_submit(t, &r->op, claim_run, claim_after, &err) != TN_OK) {
-        t->stalled_ms = tk_now_ms() + TASKS_STALL_MS;
+        tk_stall(t);
         queue_put_back(t, queue, k);
         if (r) {
             r->op.t = t;
@@ -222,7 +228,7 @@ void run_drop(struct tasks *t, uint32_t queue, const struct job_key *k, uint32_t
 {
     struct drop *d = calloc(1, sizeof *d);
     if (!d) {
-        t->stalled_ms = tk_now_ms() + TASKS_STALL_MS;
+        tk_stall(t);
         queue_put_back(t, queue, k);
         return;
     }

@@ -351,20 +351,20 @@ void watch_ended(struct tasks *t, const struct job *j, struct tk_run *r, uint32_
     }
     struct buf json = BUF_INIT(8192);
     state_json(j, job_states[state], j->start_ms, &json);
-    list_for_each_safe(it, l) {
+    list_for_each(it, l) {
         tn_task_watch *w = list_entry(it, tn_task_watch, node);
         w->over = 1;
-        if (j->flags & TN_TASK_NO_RECORD) {
-            list_del(&w->node);
-            deliver(w, TN_EVENT_END, ++w->seq, buf_str(&json));
-        } else {
+        if (!(j->flags & TN_TASK_NO_RECORD)) {
             fetch(w);
         }
     }
-    buf_finish(&json);
-    if ((l = map_get(&t->watched, j->id)) && list_empty(l)) {
-        free(map_del(&t->watched, j->id));
+    /* A callback may end its watch, and with the last one the list goes: it is looked up for each. */
+    while ((j->flags & TN_TASK_NO_RECORD) && (l = map_get(&t->watched, j->id))) {
+        tn_task_watch *w = list_entry(l->next, tn_task_watch, node);
+        leave_list(w);
+        deliver(w, TN_EVENT_END, ++w->seq, buf_str(&json));
     }
+    buf_finish(&json);
 }
 
 void watch_finish(struct tasks *t)

@@ -115,7 +115,8 @@ static const char *const takeover[] = {
     "'Interrupted', 'the platform stopped while this attempt ran' FROM tn_task "
     "WHERE state = 'running' AND (flags & 1) = 0",
     "UPDATE tn_task SET state = 'queued', wait = 1, epoch = epoch + 1, attempt = attempt - 1, "
-    "interrupts = interrupts + 1, owner = NULL, leaseUntilMs = NULL, updateTime = ?1 * 1000 "
+    "interrupts = interrupts + 1, owner = NULL, leaseUntilMs = NULL, expireTimeMs = 0, "
+    "updateTime = ?1 * 1000 "
     "WHERE state = 'running' AND (flags & 1) = 0 AND interrupts < ?2",
 };
 

@@ -78,13 +78,14 @@ struct job_end {
     const char *state;
     tn_str result, control, exception, exception_type, traceback, logs;
     tn_str progress; /* absent: stays what it is */
+    int64_t expire_ms; /* jobs_again(): of one that has not begun; 0: it waits for no first start any more */
 };
 /* running -> a terminal state. TN_E_CONFLICT: a stale epoch; nothing was recorded. */
 tn_rc jobs_end(struct jobs *j, struct side_txn *t, const struct job_end *e, tn_err *err);
 /* running -> waits again from due_ms on; e->state tells what the attempt came to. counted 0: this
- * attempt does not count. */
+ * attempt does not count. ret_wait: how it waits, JOB_WAIT_*. */
 tn_rc jobs_again(struct side_txn *t, const struct job_end *e, int64_t due_ms, int64_t now_ms,
-                 int64_t priority, int counted, tn_err *err);
+                 int64_t priority, int counted, uint32_t *ret_wait, tn_err *err);
 /* A waiting task ends without having started (again): by seq and epoch, or by id (epoch < 0).
  * TN_E_NOTFOUND: there is no such waiting task. ret: the row as it was. */
 tn_rc jobs_drop(struct jobs *j, struct side_txn *t, int64_t seq, int64_t epoch, tn_str id,

@@ -121,14 +121,15 @@ static tn_rc note_attempt(struct side_txn *t, const struct job_end *e, tn_err *e
 }
 
 tn_rc jobs_again(struct side_txn *t, const struct job_end *e, int64_t due_ms, int64_t now_ms,
-                 int64_t priority, int counted, tn_err *err)
+                 int64_t priority, int counted, uint32_t *ret_wait, tn_err *err)
 {
     struct binds b = {.n = 0};
     int64_t changed = 0;
     bind_int(&b, e->seq);
     bind_int(&b, e->epoch);
     bind_text(&b, job_states[counted ? TN_TASK_RETRYING : TN_TASK_QUEUED]);
-    bind_int(&b, due_ms > now_ms ? JOB_WAIT_LATER : JOB_WAIT_READY);
+    *ret_wait = due_ms > now_ms ? JOB_WAIT_LATER : JOB_WAIT_READY;
+    bind_int(&b, *ret_wait);
     bind_int(&b, due_ms);
     bind_int(&b, job_rank(due_ms, priority));
     bind_int(&b, counted ? 0 : 1);
@@ -138,12 +139,13 @@ tn_rc jobs_again(struct side_txn *t, const struct job_end *e, int64_t due_ms, in
     bind_str(&b, e->traceback);
     bind_str(&b, e->logs);
     bind_int(&b, now_ms);
+    bind_int(&b, e->expire_ms);
     tn_rc rc = side_exec(
         t,
         "UPDATE tn_task SET state = ?3, wait = ?4, dueTimeMs = ?5, rank = ?6, epoch "
         "= epoch + 1, attempt = attempt - ?7, crashes = ?8, exception = ?9, "
         "exceptionType = ?10, traceback = ?11, logs = ?12, owner = NULL, "
-        "leaseUntilMs = NULL, expireTimeMs = 0, updateTime = ?13 * 1000 WHERE seq = "
+        "leaseUntilMs = NULL, expireTimeMs = ?14, updateTime = ?13 * 1000 WHERE seq = "
         "?1 AND state = 'running' AND epoch = ?2",
         b.v, b.n, &changed, err);
     rc = rc ? rc : stale(changed, err);

@@ -169,7 +169,7 @@ static void wait_for_some(struct side *d)
     if (writable) {
         pthread_cond_wait(&d->some, &d->lock);
     } else {
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;
         pthread_cond_timedwait(&d->some, &d->lock, &until);
     }
@@ -238,11 +238,15 @@ tn_rc side_open(struct store *s, const char *name, int sync, const tn_migration 
 {
     struct side *d = calloc(1, sizeof *d);
     char *path = NULL;
+    pthread_condattr_t mono;
     if (!d) {
         return err_set(err, TN_E_NOMEM, "no memory for %s.db", name);
     }
     pthread_mutex_init(&d->lock, NULL);
-    pthread_cond_init(&d->some, NULL);
+    pthread_condattr_init(&mono);
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC); /* a clock that is set holds nobody up */
+    pthread_cond_init(&d->some, &mono);
+    pthread_condattr_destroy(&mono);
     list_init(&d->ops);
     snprintf(d->name, sizeof d->name, "%s", name);
     tn_rc rc = path_of(s, name, &d->path, err);

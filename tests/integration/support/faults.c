@@ -22,6 +22,7 @@ static struct control {
     int error;
     _Atomic int seen, failed;
     char match[64]; /* part of the file's path */
+    _Atomic int delay_ms; /* before each sync of such a file */
 } * control;
 
 static struct {
@@ -45,16 +46,22 @@ __attribute__((constructor)) static void start(void)
     }
 }
 
-static int fails(int kind, int fd)
+static int matches(int fd)
 {
     char link[32], path[512];
-    if (!control || !(atomic_load(&control->kinds) & kind)) {
-        return 0;
-    }
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path - 1);
     path[len > 0 ? len : 0] = '\0';
-    if (!strstr(path, control->match)) {
+    return strstr(path, control->match) != NULL;
+}
+
+static int fails(int kind, int fd)
+{
+    int delay = control && kind == SYNC ? atomic_load(&control->delay_ms) : 0;
+    if (delay && matches(fd)) {
+        usleep((useconds_t)delay * 1000);
+    }
+    if (!control || !(atomic_load(&control->kinds) & kind) || !matches(fd)) {
         return 0;
     }
     int n = atomic_fetch_add(&control->seen, 1) + 1;

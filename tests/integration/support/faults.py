@@ -16,7 +16,7 @@ class Control(ctypes.Structure):
     """Shared with faults.c."""
 
     _fields_ = [('kinds', ctypes.c_int), ('at', ctypes.c_int), ('forever', ctypes.c_int), ('error', ctypes.c_int),
-                ('seen', ctypes.c_int), ('failed', ctypes.c_int), ('match', ctypes.c_char * 64)]
+                ('seen', ctypes.c_int), ('failed', ctypes.c_int), ('match', ctypes.c_char * 64), ('delay_ms', ctypes.c_int)]
 
 
 class Faults:
@@ -44,6 +44,11 @@ class Faults:
         c = self.control
         c.at, c.forever, c.error, c.match, c.seen, c.failed = at, forever, error, match.encode(), 0, 0
         c.kinds = kinds
+
+    def slow(self, match: str, delay_ms: int) -> None:
+        """Every sync of a file whose path contains `match` takes so long from now on."""
+        self.control.match = match.encode()
+        self.control.delay_ms = delay_ms
 
     def clear(self) -> int:
         """Nothing fails any more → how many calls did."""
