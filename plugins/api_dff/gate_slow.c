@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Failed API authentications: the more of them, the longer the next one has to wait.
  *
- * Counted per API and client address, and per API over all addresses. The waits are short (30 s and
+ * Counted per API and client address (of IPv6 its network of 64 bits), and per API over all addresses. The waits are short (30 s and
  * 10 s), and an address that passed lately is not held up by the failures of others: nobody can lock
  * a right credential out for long. The table is bounded; two keys that share a slot only make the
  * newer one start at nothing. Counters of addresses that have failed a few times are kept over a restart
  * (gate_keep.c). Loop thread only. */
 #include "gate_slow.h"
+#include "peer.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -33,7 +34,9 @@ static size_t take_at; /* where slow_take() goes on */
 static struct slot *slot_of(tn_str api_id, tn_str address)
 {
     unsigned char text[256];
+    char network[PEER_NETWORK];
     uint64_t key;
+    address = peer_network(address, network);
     size_t na = api_id.n < 128 ? api_id.n : 128, nb = address.n < 127 ? address.n : 127;
     memcpy(text, api_id.s, na);
     text[na] = 0;

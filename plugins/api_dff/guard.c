@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters of failed sign-ins, per user name and per client address, kept in the store so that a
+/* Counters of failed sign-ins, per user name and per client address (of IPv6 its network of 64 bits), kept in the store so that a
  * restart forgives nothing (reliability F, spec 8.3). */
 #include "guard.h"
+#include "peer.h"
 #include "store.h"
 
 #include <pthread.h>
@@ -39,7 +40,8 @@ static tn_rc counter_read(tn_txn *txn, struct counter *c, const char *kind, tn_s
                           tn_err *err)
 {
     /* Hashed: the name may be anything a stranger typed. */
-    char md5[33];
+    char md5[33], network[PEER_NETWORK];
+    name = strcmp(kind, "addr") == 0 ? peer_network(name, network) : name;
     md5_hex(name.s, name.n, md5);
     snprintf(c->id, sizeof c->id, "%s-%s", kind, md5);
     c->failures = c->wait_until = c->last = 0;

@@ -524,6 +524,18 @@ def test_failed_attempts_are_slowed(server, api, protect, script):
     assert requests.get(url(server, sapi), auth=('u', 'x')).status_code == 401  # forgiven
 
 
+def test_a_network_is_one_address(server, protect):
+    """Somebody with an IPv6 network of 64 bits has no 2^64 times ten tries; his neighbours keep theirs, IPv4 is counted by address."""
+    sapi, _ = protect('httpBasic', users(('u', 'p')))
+
+    def status(address):
+        return requests.get(url(server, sapi), auth=('u', 'x'), headers={'X-Forwarded-For': address}).status_code
+    assert [status('2001:db8:7:7::%x' % i) for i in range(11)] == [401] * 10 + [429]
+    assert status('2001:db8:7:7:ffff::1') == 429
+    assert [status('2001:db8:7:%x::1' % (8 + i)) for i in range(12)] == [401] * 12
+    assert [status('192.0.2.%d' % i) for i in range(12)] == [401] * 12
+
+
 @pytest.mark.parametrize('how', ['stop', 'kill'])
 def test_failed_attempts_survive_a_restart(new_server, how):
     """A restart gives nobody ten new tries; who was right meanwhile starts at nothing."""

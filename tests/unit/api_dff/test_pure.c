@@ -14,6 +14,7 @@
 #include "plugins/api_dff/guard.h"
 #include "plugins/api_dff/list.h"
 #include "plugins/api_dff/mask.h"
+#include "plugins/api_dff/peer.h"
 #include "plugins/api_dff/schema.h"
 
 static void times_are_iso_utc_with_milliseconds(void **state)
@@ -405,6 +406,26 @@ static void waits_grow_from_the_threshold(void **state)
     assert_int_equal(guard_delay_ms(0, 10, 900), 0);
 }
 
+static void addresses_of_one_network_are_one(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"192.0.2.7", "192.0.2.7"},
+                                           {"::ffff:192.0.2.7", "192.0.2.7"},
+                                           {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+                                           {"2001:db8:1:2::", "2001:db8:1:2::/64"},
+                                           {"2001:db8:1:3::1", "2001:db8:1:3::/64"},
+                                           {"fe80::1%eth0", "fe80::/64"},
+                                           {"::1", "::/64"},
+                                           {"no:address", "no:address"},
+                                           {"", ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char room[PEER_NETWORK];
+        tn_str got = peer_network(text_of(cases[i][0]), room);
+        assert_int_equal(got.n, strlen(cases[i][1]));
+        assert_memory_equal(got.s, cases[i][1], got.n);
+    }
+}
+
 static void error_codes_have_their_status(void **state)
 {
     (void)state;
@@ -435,6 +456,7 @@ int main(void)
         cmocka_unit_test(forms_become_objects),
         cmocka_unit_test(fields_keep_or_drop),
         cmocka_unit_test(waits_grow_from_the_threshold),
+        cmocka_unit_test(addresses_of_one_network_are_one),
         cmocka_unit_test(error_codes_have_their_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
