@@ -46,7 +46,7 @@ const tn_field settings_fields[] = {
          "Base of absolute URLs in answers, e.g. https://func.example.com; empty: none is known."},
     {TN_FIELD(struct settings, cors_origin), .dflt = "true", .max = 4096,
      .doc = "Origins that browsers may call from: true for any, empty for none, or a comma list."},
-    {TN_FIELD(struct settings, trusted_proxies), .dflt = "127.0.0.0/8,::1/128", .max = 4096,
+    {TN_FIELD(struct settings, trusted_proxies), .dflt = "", .max = 4096,
      .doc = "Networks (CIDR, comma list) whose X-Forwarded-* headers count; empty: none."},
     {TN_FIELD(struct settings, workers_min), .dflt = "2", .min = 1, .max = 1024,
      .doc = "Worker processes that always wait for calls."},

@@ -231,7 +231,7 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
         fe_host->fail(err, TN_E_NOMEM, "no memory for %u listeners", n);
         goto undo;
     }
-    s->peers = peers_create(s->conf->trusted_proxies, err);
+    s->peers = peers_create(peers_setting(fe_host, s->conf->trusted_proxies), err);
     if (s->peers == NULL) {
         rc = TN_E_CONFIG;
         goto undo;

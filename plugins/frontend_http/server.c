@@ -340,7 +340,7 @@ tn_rc server_start(struct server *s, const int32_t *fds, uint32_t n, tn_err *err
         return fe_host->fail(err, TN_E_NOMEM, "no memory for %u listeners", n);
     }
     s->park_limit = PARK_MIN;
-    s->peers = peers_create(s->conf->http.trusted_proxies, err);
+    s->peers = peers_create(peers_setting(fe_host, s->conf->http.trusted_proxies), err);
     if (s->peers == NULL) {
         rc = TN_E_CONFIG;
         goto undo_listeners;

@@ -80,7 +80,7 @@ static inline uint64_t http_send_least(const struct http_conf *conf)
          .doc = "Smallest answer that is compressed, bytes."},                                      \
         {HTTP_FIELD(trusted_proxies), .max = 4096,                                                  \
          .doc = "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "      \
-                "X-Forwarded-Proto are believed; empty = nobody."},                                 \
+                "X-Forwarded-Proto are believed; empty = as the platform's trusted_proxies says."},                                 \
     {                                                                                               \
         HTTP_FIELD(spool_dir),                                                                      \
             .max = 4096,                                                                            \
@@ -93,6 +93,8 @@ static inline uint64_t http_send_least(const struct http_conf *conf)
 #define PEER_TEXT 46 /* INET6_ADDRSTRLEN */
 struct peers;
 struct peers *peers_create(const char *trusted, tn_err *err); /* CIDR list, "" or NULL: nobody */
+/* What the frontend's own configuration says, or else the platform's setting. */
+const char *peers_setting(const tn_host *host, const char *own);
 void peers_destroy(struct peers *p);
 /* Does that address have `limit` connections already (0 = no limit)? */
 bool peers_full(const struct peers *p, const struct sockaddr *addr, uint32_t limit);

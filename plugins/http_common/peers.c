@@ -109,6 +109,14 @@ static bool net_parse(tn_str text, struct net *ret)
     return bits <= most;
 }
 
+const char *peers_setting(const tn_host *host, const char *own)
+{
+    if ((own != NULL && own[0] != '\0') || host->setting == NULL) {
+        return own;
+    }
+    return host->setting(host->ctx, "TENON_TRUSTED_PROXIES");
+}
+
 struct peers *peers_create(const char *trusted, tn_err *err)
 {
     struct peers *p = calloc(1, sizeof *p);

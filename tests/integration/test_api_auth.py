@@ -524,9 +524,12 @@ def test_failed_attempts_are_slowed(server, api, protect, script):
     assert requests.get(url(server, sapi), auth=('u', 'x')).status_code == 401  # forgiven
 
 
-def test_a_network_is_one_address(server, protect):
+def test_a_network_is_one_address(new_server):
     """Somebody with an IPv6 network of 64 bits has no 2^64 times ten tries; his neighbours keep theirs, IPv4 is counted by address."""
-    sapi, _ = protect('httpBasic', users(('u', 'p')))
+    server = new_server(env={'TENON_TRUSTED_PROXIES': '127.0.0.0/8'}).start()
+    client = server.client()
+    auth = client.post('/api-auth/do/add', {'data': {'type': 'httpBasic', 'configJSON': users(('u', 'p'))}})['id']
+    sapi = client.add_sync_api(client.script('@DFF.API("f")\ndef f():\n    return 1\n') + '.f', apiAuthId=auth)
 
     def status(address):
         return requests.get(url(server, sapi), auth=('u', 'x'), headers={'X-Forwarded-For': address}).status_code
