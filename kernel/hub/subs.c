@@ -295,10 +295,10 @@ static tn_rc start_one(struct subs *s, tn_str connector, tn_str config, const ch
     return TN_OK;
 }
 
-static bool wanted(const tn_sub *u, char (*uids)[17], uint32_t n)
+static bool wanted(const char *uid, char (*uids)[17], uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (strcmp(u->uid, uids[i]) == 0) {
+        if (strcmp(uid, uids[i]) == 0) {
             return true;
         }
     }
@@ -315,7 +315,7 @@ static void stop_others(struct subs *s, tn_str connector, char (*uids)[17], uint
         pthread_mutex_lock(&s->lock);
         list_for_each(it, &s->all) {
             tn_sub *u = list_entry(it, tn_sub, link);
-            if (str_is(connector, u->connector) && !wanted(u, uids, n)) {
+            if (str_is(connector, u->connector) && !wanted(u->uid, uids, n)) {
                 stop_one(u);
             }
             if (u->stopping && u->ended && nended < 64) {
@@ -358,6 +358,9 @@ tn_rc subs_put(struct subs *s, tn_str connector, tn_str type, tn_str config,
     at = (const char *)plans;
     for (; rc == TN_OK && made < n; made++, at += plans->size) {
         const tn_sub_plan *p = (const tn_sub_plan *)(const void *)at;
+        if (wanted(uids[made], uids, made)) {
+            continue; /* the same handler twice, maybe with another way of delivery: the first counts */
+        }
         tn_sub *same = find_same(s, uids[made], config_id, p->flags);
         if (same != NULL) {
             plan_swap(same, p->task);

@@ -26,8 +26,10 @@ struct subs_deps {
     tn_rc (*submit)(void *user, const tn_task_req *reqs, uint32_t n,
                     void (*done)(void *, tn_rc, const tn_task_receipt *, uint32_t, const tn_err *),
                     void *done_user, tn_err *);
-    /* One call in memory; done() on the loop thread, also when this fails. Loop thread. */
-    void (*call)(void *user, const tn_task_req *req, void (*done)(void *, tn_rc), void *done_user);
+    /* One call in memory; done() on the loop thread: TN_OK when it has run, else why it cannot be begun now. Loop
+     * thread. */
+    void (*call)(void *user, const tn_task_req *req, void (*done)(void *, tn_rc, const char *why),
+                 void *done_user);
     int64_t (*waiting)(void *user, uint32_t queue); /* any thread */
     int64_t waiting_max; /* tasks in a queue; beyond it messages stay in their buffers */
 };

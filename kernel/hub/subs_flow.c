@@ -8,6 +8,7 @@
 #include "kernel/base/log.h"
 #include "kernel/base/str.h"
 #include "kernel/hub/subs_int.h"
+#include "kernel/store/jobs.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,15 +64,29 @@ static tn_rc admit(tn_sub *u, size_t n, uint32_t flags, tn_err *err)
                    u->held[0] != '\0' ? u->held : "they are being stored");
 }
 
+static void count_dropped(tn_sub *u)
+{
+    pthread_mutex_lock(&u->lock);
+    count_slot(u);
+    u->dropped++;
+    pthread_mutex_unlock(&u->lock);
+}
+
+/* Escapes make up to six bytes of one: what no queue ever takes must not hold up those behind it. */
+static bool storable(tn_sub *u, const struct sub_msg *m)
+{
+    pthread_mutex_lock(&u->lock);
+    size_t bytes = m->n + u->plan->task.vars.n + u->plan->task.label.n;
+    pthread_mutex_unlock(&u->lock);
+    return bytes <= JOB_BYTES_MAX;
+}
+
 tn_rc subs_deliver(struct subs *s, tn_sub *u, tn_str topic, tn_str message, uint64_t tag,
                    uint32_t flags, tn_err *err)
 {
     (void)s;
     if (message.n > TN_DELIVER_MAX || topic.n > UINT16_MAX) {
-        pthread_mutex_lock(&u->lock);
-        count_slot(u);
-        u->dropped++;
-        pthread_mutex_unlock(&u->lock);
+        count_dropped(u);
         return err_set(err, TN_E_INVAL, "a message of %zu bytes is dropped (at most %u)", message.n,
                        TN_DELIVER_MAX);
     }
@@ -85,6 +100,14 @@ tn_rc subs_deliver(struct subs *s, tn_sub *u, tn_str topic, tn_str message, uint
     struct sub_msg *m = msg_new(u, topic, message); /* only this thread adds: the room stays */
     if (m == NULL) {
         return err_set(err, TN_E_LIMIT, "no memory for a message of %s", u->topic);
+    }
+    if (!storable(u, m)) {
+        size_t bytes = m->n;
+        free(m);
+        count_dropped(u);
+        return err_set(err, TN_E_INVAL,
+                       "a message of %zu bytes is dropped: as JSON it has %zu (at most %u)",
+                       message.n, bytes, JOB_BYTES_MAX);
     }
     m->tag = tag;
     m->flags = flags;
@@ -374,24 +397,24 @@ void flow_retry(void *subs)
 }
 
 /* ---- out of the buffer: calls in memory (loop thread) ---------------------------------------- */
-static void called(void *user, tn_rc rc)
+static void called(void *user, tn_rc rc, const char *why)
 {
     struct sub_msg *m = user;
     tn_sub *u = m->sub;
     pthread_mutex_lock(&u->lock);
     list_del(&m->link);
     u->nunder_way--;
-    if (rc == TN_E_LIMIT) { /* all places are taken: it stays at the front */
+    if (rc != TN_OK) { /* it stays at the front */
         list_push_front(&u->waiting, &m->link);
         u->nwaiting++;
-        hold(u, "all workers of its queue are busy");
+        hold(u, why);
     } else {
         hold(u, "");
         settle(u, m, TN_OK);
         room_made(u);
     }
     pthread_mutex_unlock(&u->lock);
-    if (rc == TN_E_LIMIT) {
+    if (rc != TN_OK) {
         arm_soon(u->s);
     } else {
         flow_pump(u);

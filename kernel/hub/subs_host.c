@@ -116,7 +116,7 @@ struct sub_call {
     struct hub *hub;
     tn_task_info info;
     char id[32];
-    void (*done)(void *, tn_rc);
+    void (*done)(void *, tn_rc, const char *why);
     void *user;
 };
 
@@ -138,6 +138,8 @@ static uint32_t state_of(uint32_t status)
     }
 }
 
+static const char busy[] = "all workers of its queue are busy";
+
 static void call_done(void *user, const tn_call_result *result)
 {
     struct sub_call *c = user;
@@ -146,7 +148,7 @@ static void call_done(void *user, const tn_call_result *result)
         c->info.state = state_of(result->status);
         tk_tell_info(c->hub->tasks, &c->info, result);
     }
-    c->done(c->user, again ? TN_E_LIMIT : TN_OK);
+    c->done(c->user, again ? TN_E_LIMIT : TN_OK, again ? busy : "");
     free(c);
 }
 
@@ -161,7 +163,8 @@ static tn_str kept(char **at, tn_str s)
 }
 
 /* A message as a call; listeners hear of it as of a task, but no row is ever written. */
-static void dep_call(void *user, const tn_task_req *t, void (*done)(void *, tn_rc), void *done_user)
+static void dep_call(void *user, const tn_task_req *t, void (*done)(void *, tn_rc, const char *why),
+                     void *done_user)
 {
     struct hub *h = host_hub(user);
     size_t bytes = t->script.n + t->func.n + t->origin.n + t->origin_id.n + t->label.n + t->args.n;
@@ -169,7 +172,7 @@ static void dep_call(void *user, const tn_task_req *t, void (*done)(void *, tn_r
     tn_err err = TN_ERR_INIT;
     tn_call *call;
     if (c == NULL) {
-        done(done_user, TN_E_LIMIT);
+        done(done_user, TN_E_NOMEM, "no memory for a call");
         return;
     }
     char *at = (char *)(c + 1);
@@ -209,9 +212,10 @@ static void dep_call(void *user, const tn_task_req *t, void (*done)(void *, tn_r
         .task_id = c->info.id,
         .trigger_us = t->trigger_us,
     };
-    if (broker_submit(h->broker, &req, &call, &err) != TN_OK) {
+    tn_rc rc = broker_submit(h->broker, &req, &call, &err);
+    if (rc != TN_OK) {
         free(c);
-        done(done_user, TN_E_LIMIT);
+        done(done_user, rc, rc == TN_E_LIMIT ? busy : err.msg);
     }
 }
 

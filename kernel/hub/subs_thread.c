@@ -14,7 +14,8 @@
 
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 60000
-#define HOLD_MS        5000 /* between two looks whether another hub has let go */
+#define HOLD_MS        5000            /* between two looks whether another hub has let go */
+#define STEADY_NS      (10 * NS_PER_S) /* who consumed for so long begins with a short pause again */
 
 void sub_state_set(tn_sub *u, enum sub_state state, const char *error)
 {
@@ -88,6 +89,7 @@ static void consume(tn_sub *u)
         .since_us = u->wanted_us,
     };
     int backoff = BACKOFF_MS;
+    char before[sizeof u->error] = "";
     while (!stops(u)) {
         if ((u->flags & TN_SUB_MULTI) == 0 && !s->deps.holds(s->deps.user, info.uid)) {
             pause_for(u, HOLD_MS);
@@ -95,6 +97,7 @@ static void consume(tn_sub *u)
         }
         tn_err err = TN_ERR_INIT;
         sub_state_set(u, SUB_CONNECTING, "");
+        uint64_t began = clock_mono_ns();
         tn_rc rc = u->source.ops->consume(u->source.inst, u, &info, &err);
         flow_run_ended(u);
         if (stops(u)) {
@@ -105,14 +108,16 @@ static void consume(tn_sub *u)
                           : err.msg[0] != '\0' ? err.msg
                                                : err_rc_name(rc);
         pthread_mutex_lock(&u->lock);
-        bool worked = u->state == SUB_CONSUMING, told = !worked && strcmp(u->error, why) == 0;
+        bool steady = u->state == SUB_CONSUMING && clock_mono_ns() - began > STEADY_NS;
         pthread_mutex_unlock(&u->lock);
-        backoff = worked ? BACKOFF_MS : backoff;
+        bool told = !steady && strncmp(before, why, sizeof before - 1) == 0;
+        backoff = steady ? BACKOFF_MS : backoff;
         int ms = jittered(backoff);
         if (!told) { /* the same failure again and again is said once */
             log_warn("connector %s lost its subscription of %s, it tries again: %s", u->connector,
                      u->topic, why);
         }
+        snprintf(before, sizeof before, "%.*s", (int)sizeof before - 1, why);
         sub_state_set(u, SUB_FAILED, why);
         pause_for(u, ms);
         backoff = backoff * 2 < BACKOFF_MAX_MS ? backoff * 2 : BACKOFF_MAX_MS;

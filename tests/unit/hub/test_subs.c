@@ -26,6 +26,8 @@ static _Atomic(tn_sub *) current;
 static _Atomic int runs, inside, most_inside, give_up, done_fd;
 static _Atomic int64_t since;
 static char host[32];
+static _Atomic int well; /* consume() says that it consumes, before it gives up */
+static struct subs *subs;
 
 static tn_rc consume(void *inst, tn_sub *sub, const tn_sub_info *info, tn_err *err)
 {
@@ -39,6 +41,9 @@ static tn_rc consume(void *inst, tn_sub *sub, const tn_sub_info *info, tn_err *e
     atomic_store(&done_fd, info->done_fd);
     atomic_store(&current, sub);
     atomic_fetch_add(&runs, 1);
+    if (atomic_load(&well)) {
+        subs_consuming(subs, sub);
+    }
     struct pollfd fd = {.fd = info->stop_fd, .events = POLLIN};
     while (poll(&fd, 1, 5) == 0 && !atomic_load(&give_up)) {}
     atomic_fetch_sub(&inside, 1);
@@ -102,7 +107,6 @@ static void stored(tn_rc rc)
 
 /* ---- the tests ------------------------------------------------------------------------------- */
 static struct loop *loop;
-static struct subs *subs;
 static tn_err err;
 
 static void until(_Atomic int *v, int wanted)
@@ -231,6 +235,26 @@ static void test_bounds(void **state)
     free((void *)(uintptr_t)large.s);
 }
 
+/* What is small enough as it comes, and too large for a task as JSON, holds up nobody. */
+static void test_escapes(void **state)
+{
+    struct buf b = BUF_INIT(0);
+    const tn_str zeros = {calloc(1, 3u << 20), 3u << 20};
+    (void)state;
+    assert_int_equal(
+        subs_deliver(subs, atomic_load(&current), TN_STR("t"), zeros, 1, TN_DELIVER_TELL, &err),
+        TN_E_INVAL);
+    assert_non_null(strstr(err.msg, "as JSON"));
+    assert_int_equal(batch, 0);
+    assert_int_equal(deliver(2, TN_DELIVER_TELL), TN_OK);
+    assert_int_equal(batch, 1);
+    stored(TN_OK);
+    assert_int_equal(subs_status(subs, TN_STR("c"), &b, &err), TN_OK);
+    assert_non_null(strstr(b.data, "\"received\":2,\"accepted\":1,\"dropped\":1,"));
+    buf_finish(&b);
+    free((void *)(uintptr_t)zeros.s);
+}
+
 static void test_run_ends(void **state)
 {
     tn_sub_done done[8];
@@ -264,6 +288,43 @@ static void test_one_holder(void **state)
     assert_int_equal(atomic_load(&inside), 0);
 }
 
+/* The same handler twice, even with another way of delivery, is one; and it goes on when it is put again. */
+static void test_twice(void **state)
+{
+    const tn_task_req task = {
+        .size = sizeof task, .script = TN_STR("a__b"), .func = TN_STR("f"), .queue = 6};
+    tn_sub_plan plans[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        plans[i] = (tn_sub_plan){.size = sizeof *plans,
+                                 .flags = i == 1 ? TN_SUB_MEMORY : 0,
+                                 .topic = TN_STR("t"),
+                                 .func = TN_STR("a__b.f"),
+                                 .task = &task};
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(subs_put(subs, TN_STR("c"), TN_STR("fake"),
+                                  TN_STR("{\"host\":\"here\",\"other\":1}"), plans, 2, &err),
+                         TN_OK);
+    }
+    usleep(50000);
+    assert_int_equal(atomic_load(&runs), 1);
+}
+
+/* A subscription that comes about and ends again at once is tried less and less often, too. */
+static void test_unsteady(void **state)
+{
+    (void)state;
+    atomic_store(&well, 1);
+    atomic_store(&give_up, 1); /* this one has not said that it consumes; those after it do */
+    until(&runs, 2);
+    atomic_store(&give_up, 1);
+    usleep(1800000);
+    assert_int_equal(atomic_load(&runs), 2);
+    until(&runs, 3);
+    atomic_store(&well, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +333,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_run_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_holder, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_escapes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unsteady, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
