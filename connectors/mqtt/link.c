@@ -65,6 +65,16 @@ tn_rc mq_next(struct mq_link *l, struct mq_packet *p, struct mq_said *ret, tn_er
     if (l->in.n == 0 || rc == TN_E_NOTFOUND) {
         return TN_E_NOTFOUND;
     }
+    if (rc == TN_E_LIMIT && l->pass_large && !l->ws) {
+        rc = mq_large_find(l->in.p, l->in.n, p, ret);
+        if (rc == TN_OK) {
+            l->taken = l->in.n < p->whole ? l->in.n : p->whole;
+            l->skip = p->whole - l->taken;
+        }
+        if (rc == TN_OK || rc == TN_E_NOTFOUND) {
+            return rc;
+        }
+    }
     if (rc == TN_E_LIMIT) {
         return broken(err,
                       mq_host->fail(err, rc,
@@ -91,7 +101,9 @@ tn_rc mq_fill(struct mq_link *l, uint64_t deadline_ns, tn_err *err)
         return rc;
     }
     struct mq_buf *to = l->ws ? &l->raw : &l->in;
-    mq_add(to, buf, n);
+    size_t passed = l->skip < n ? l->skip : n;
+    l->skip -= passed;
+    mq_add(to, buf + passed, n - passed);
     if (to->failed) {
         return broken(err, mq_host->fail(err, TN_E_NOMEM, "no memory for what the server sent"));
     }

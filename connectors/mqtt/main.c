@@ -114,8 +114,11 @@ static void on_close(void *inst, void *conn, uint32_t why)
 
 static tn_rc on_reset(void *inst, void *conn, tn_err *err)
 {
-    (void)inst, (void)conn, (void)err;
-    return TN_OK; /* a call leaves nothing behind */
+    (void)inst;
+    return atomic_load(
+               &((struct mq_conn *)conn)->canceled) /* too late for its call, but the line is cut */
+               ? mq_host->fail(err, TN_E_UNAVAIL, "the call was told to stop")
+               : TN_OK;
 }
 
 static void on_cancel(void *inst, void *conn)

@@ -81,6 +81,9 @@ struct mq_said {
 };
 /* TN_E_INVAL: it breaks the protocol. */
 tn_rc mq_read_packet(const struct mq_packet *p, bool v5, struct mq_said *ret);
+/* Of a PUBLISH that is larger than may be kept only the head: its topic, its id, and how long the rest is (5.0: with the
+ * properties). TN_E_NOTFOUND: not even that is complete. TN_E_LIMIT: it is no PUBLISH. */
+tn_rc mq_large_find(const uint8_t *p, size_t n, struct mq_packet *ret, struct mq_said *ret_said);
 /* A reason code in words; v5 and the return codes of 3.1.1. */
 const char *mq_reason(bool v5, uint8_t type, unsigned code);
 
@@ -95,6 +98,9 @@ struct mq_link {
     struct mq_said server;      /* what its CONNACK said; without texts */
     char client_id[160];
     bool v5, ws;
+    bool
+        pass_large; /* a message beyond max_packet is told with a payload of NULL, and not kept; else it is an error */
+    size_t skip;  /* bytes of it that are still to come */
     size_t taken; /* bytes at the front of `in` that the last packet took */
 };
 struct mq_open {

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-#define BUF_MAX (300u << 20) /* the protocol's largest packet is 256 MiB */
+#define BUF_MAX      (300u << 20)    /* the protocol's largest packet is 256 MiB */
+#define LARGEST_HEAD (2 + 65535 + 2) /* topic and id of a PUBLISH */
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
@@ -82,7 +83,8 @@ void mq_free(struct mq_buf *b)
 
 /* ---- finding ----------------------------------------------------------------------------------------- */
 
-tn_rc mq_packet_find(const uint8_t *p, size_t n, size_t max, struct mq_packet *ret)
+/* What the first two to five bytes say; there may be less than a whole packet behind them. */
+static tn_rc find_head(const uint8_t *p, size_t n, struct mq_packet *ret)
 {
     size_t len = 0, i = 1;
     for (unsigned shift = 0;; shift += 7, i++) {
@@ -97,19 +99,16 @@ tn_rc mq_packet_find(const uint8_t *p, size_t n, size_t max, struct mq_packet *r
             break;
         }
     }
-    if (p[0] >> 4 == 0) {
-        return TN_E_INVAL;
-    }
-    if (len > max) {
-        return TN_E_LIMIT;
-    }
     i++;
-    if (n - i < len) {
-        return TN_E_NOTFOUND;
-    }
     *ret = (struct mq_packet){
         .type = p[0] >> 4, .flags = p[0] & 15, .body = p + i, .n = len, .whole = i + len};
-    return TN_OK;
+    return ret->type == 0 ? TN_E_INVAL : TN_OK;
+}
+
+tn_rc mq_packet_find(const uint8_t *p, size_t n, size_t max, struct mq_packet *ret)
+{
+    tn_rc rc = find_head(p, n, ret);
+    return rc != TN_OK ? rc : ret->n > max ? TN_E_LIMIT : n < ret->whole ? TN_E_NOTFOUND : TN_OK;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------- */
@@ -240,6 +239,21 @@ static void read_publish(struct cursor *c, const struct mq_packet *p, bool v5, s
     }
     ret->payload = (tn_str){(const char *)c->p, (size_t)(c->end - c->p)};
     c->bad |= ret->qos == 3 || (ret->qos > 0 && ret->id == 0);
+}
+
+tn_rc mq_large_find(const uint8_t *p, size_t n, struct mq_packet *ret, struct mq_said *ret_said)
+{
+    tn_rc rc = find_head(p, n, ret);
+    if (rc != TN_OK || ret->type != MQ_PUBLISH) {
+        return rc != TN_OK ? rc : TN_E_LIMIT;
+    }
+    size_t have = n - (ret->whole - ret->n);
+    have = have < ret->n ? have : ret->n;
+    struct cursor c = {ret->body, ret->body + have, false};
+    *ret_said = (struct mq_said){.max_qos = 2};
+    read_publish(&c, ret, false, ret_said);
+    ret_said->payload = (tn_str){NULL, ret->n - (size_t)(c.p - ret->body)};
+    return !c.bad ? TN_OK : have < ret->n && have < LARGEST_HEAD ? TN_E_NOTFOUND : TN_E_INVAL;
 }
 
 tn_rc mq_read_packet(const struct mq_packet *p, bool v5, struct mq_said *ret)

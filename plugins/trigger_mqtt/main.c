@@ -23,7 +23,7 @@ struct session {
     uint32_t outstanding; /* delivered, not yet acknowledged */
     bool full;            /* the message in the buffer has no room: nothing more is read */
     bool asked;           /* a PINGREQ waits for its answer */
-    uint64_t sent_ns, heard_ns, since_ns;
+    uint64_t sent_ns, heard_ns, asked_ns, since_ns;
     unsigned keepalive;      /* s */
     struct mq_packet packet; /* while full: the message that waits */
     struct mq_said said;
@@ -121,7 +121,10 @@ static tn_rc deliver(struct session *s, tn_err *err)
     const struct mq_said *m = &s->said;
     uint64_t tag = (uint64_t)m->qos << 16 | m->id;
     tn_err why = TN_ERR_INIT;
-    tn_rc rc = mq_host->subs->deliver(mq_host->ctx, s->sub, m->topic, m->payload, tag,
+    tn_str payload =
+        m->payload; /* one that was not kept is beyond the bound, whatever max_packet says */
+    payload.n = payload.s == NULL && payload.n <= TN_DELIVER_MAX ? TN_DELIVER_MAX + 1 : payload.n;
+    tn_rc rc = mq_host->subs->deliver(mq_host->ctx, s->sub, m->topic, payload, tag,
                                       m->qos > 0 ? TN_DELIVER_TELL : TN_DELIVER_DROP, &why);
     s->full = rc == TN_E_LIMIT;
     s->outstanding += rc == TN_OK && m->qos > 0;
@@ -186,7 +189,10 @@ static tn_rc settle(struct session *s, tn_err *err)
     } while (n == 256 && rc == TN_OK);
     if (rc == TN_OK && s->full) {
         rc = deliver(s, err);
-        rc = rc == TN_OK ? take_all(s, err) : rc;
+        if (rc == TN_OK && !s->full) { /* what it said meanwhile was not read: it is not silent */
+            s->heard_ns = mq_host->now_ns();
+            rc = take_all(s, err);
+        }
     }
     return rc;
 }
@@ -214,13 +220,14 @@ static tn_rc fill(struct session *s, tn_err *err)
 static tn_rc keep_alive(struct session *s, int *ret_ms, tn_err *err)
 {
     uint64_t now = mq_host->now_ns(), every = (uint64_t)s->keepalive * NS_PER_SEC / 2;
-    if (s->asked && !s->full && now - s->heard_ns > ANSWER_NS && now - s->sent_ns > ANSWER_NS) {
+    if (s->asked && !s->full && now - s->heard_ns > ANSWER_NS && now - s->asked_ns > ANSWER_NS) {
         return mq_host->fail(err, TN_E_UNAVAIL, "the server gave no sign of life for %llu s",
                              (unsigned long long)((now - s->heard_ns) / NS_PER_SEC));
     }
     tn_rc rc = TN_OK;
     if (s->keepalive > 0 && now - s->sent_ns >= every) {
         rc = answer(s, MQ_PINGREQ, 0, err);
+        s->asked_ns = s->asked ? s->asked_ns : now; /* the first of those without an answer */
         s->asked = true;
     }
     *ret_ms = s->asked || (s->keepalive > 0 && s->keepalive < 4) ? 500 : 1000;
@@ -258,7 +265,7 @@ static tn_rc run(struct session *s, tn_err *err)
             part(s);
             return TN_OK;
         }
-        if (fds[1].revents != 0) {
+        if (fds[1].revents != 0 || s->full) { /* room may come without a message to acknowledge */
             rc = settle(s, err);
         }
         if (rc == TN_OK && fds[2].revents != 0) {
@@ -276,6 +283,7 @@ static tn_rc consume(void *inst, tn_sub *sub, const tn_sub_info *info, tn_err *e
     char id[160];
     (void)inst;
     s.link.conf = conf;
+    s.link.pass_large = true;
     s.link.stream.fd = -1;
     client_id(&s, id, sizeof id);
     const struct mq_open how = {

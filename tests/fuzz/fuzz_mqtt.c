@@ -39,6 +39,21 @@ static void packets(const uint8_t *data, size_t n, bool v5)
     }
 }
 
+/* A packet of which only the beginning is there: what is told of it is there. */
+static void large(const uint8_t *data, size_t n)
+{
+    struct mq_packet p;
+    struct mq_said said;
+    if (mq_large_find(data, n, &p, &said) == TN_OK) {
+        const uint8_t *topic = (const uint8_t *)said.topic.s;
+        if (p.type != MQ_PUBLISH || said.qos > 2 || said.payload.s != NULL ||
+            said.payload.n + said.topic.n + 2 > p.n ||
+            (said.topic.n != 0 && (topic < data || topic + said.topic.n > data + n))) {
+            abort();
+        }
+    }
+}
+
 static void frames(const uint8_t *data, size_t n)
 {
     uint64_t len = 0;
@@ -60,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint8_t *exact = realloc(copy, n > 0 ? n : 1);
     packets(exact, n, true);
     packets(exact, n, false);
+    large(exact, n);
     frames(exact, n);
     free(exact);
     return 0;
