@@ -100,6 +100,9 @@ static tn_rc sign_in(struct rd_conn *c, uint64_t deadline_ns, tn_err *err)
         rc = put_step(c, i, &sent[i], err);
     }
     rc = rc == TN_OK ? rd_send(c, deadline_ns, err) : rc;
+    if (c->wire != NULL) { /* the password */
+        explicit_bzero(c->wire, c->cap);
+    }
     for (int i = 0; rc == TN_OK && i < STEPS; i++) {
         struct rd_node *node = NULL;
         if (sent[i]) {
@@ -171,6 +174,9 @@ tn_rc rd_reset(void *inst, void *conn, tn_err *err)
     struct rd_conn *c = conn;
     (void)inst;
     c->fresh = true;
+    if (atomic_load(&c->canceled)) { /* too late for its call, but the line is cut */
+        return rd_host->fail(err, TN_E_UNAVAIL, "the call was told to stop");
+    }
     return c->changed
                ? rd_host->fail(err, TN_E_UNAVAIL, "the call changed the session of this connection")
                : TN_OK;

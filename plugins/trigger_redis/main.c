@@ -9,8 +9,8 @@
 
 #define CONNECT_NS 5000000000ull
 #define MOMENT_NS  200000000ull /* for the rest of a TLS record */
-#define QUIET_MS   15000        /* without a message: is the server still there? */
-#define ANSWER_MS  10000
+#define QUIET_MS   10000        /* without a message: is the server still there? */
+#define ANSWER_MS  5000
 
 static tn_rc on_load(const tn_host *host, tn_err *err)
 {
