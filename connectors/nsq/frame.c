@@ -126,6 +126,10 @@ tn_rc nsq_refused(const struct nsq_frame *f, const char *step, tn_err *err)
             hint = classes[i].hint;
         }
     }
+    if (f->n >= 12 && memmem(f->s, f->n, "TLS required", 12) != NULL) {
+        rc = TN_E_CONFIG;
+        hint = "; configure tls";
+    }
     nsq_host->fail(err, rc, "%s%.*s%s", step, (int)(f->n < 200 ? f->n : 200), f->s, hint);
     return nsq_broken(rc, err);
 }
@@ -256,7 +260,8 @@ static tn_rc greet(struct nsq_conn *c, const struct nsq_node *node, uint64_t dea
         return rc;
     }
     const tn_str answer = {f.s, f.n};
-    c->msg_timeout_ms = says_number(answer, "msg_timeout");
+    uint32_t kept_ms = says_number(answer, "msg_timeout");
+    c->msg_timeout_ms = kept_ms != 0 ? kept_ms : c->msg_timeout_ms;
     c->max_rdy_count = says_number(answer, "max_rdy_count");
     bool offers = says_true(answer, "tls_v1"), wants = says_true(answer, "auth_required");
     if (tls && !offers) {

@@ -63,6 +63,9 @@ tn_rc nsq_nodes_fixed(const char *servers, uint16_t port, struct nsq_nodes *ret,
         }
         p += n;
     }
+    if (all.n == 0) {
+        return nsq_host->fail(err, TN_E_CONFIG, "servers: there is none; expected host:port");
+    }
     *ret = all;
     return TN_OK;
 }

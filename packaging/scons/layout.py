@@ -20,6 +20,7 @@ FUZZ_PARTS = {
                         'connectors/common/utf8.c'), ('zlib', 'libcrypto')),
     'fuzz_nsq': (('connectors/nsq/nodes.c', 'connectors/nsq/frame.c', 'plugins/trigger_nsq/link.c',
                   'connectors/common/message.c'), ()),
+    'fuzz_nsq_look': (('plugins/trigger_nsq/nodes.c', 'connectors/nsq/nodes.c', 'connectors/common/message.c'), ()),
     'fuzz_json_cut': (('connectors/common/json_cut.c', 'connectors/common/grow.c', 'connectors/common/utf8.c'), ()),
     'fuzz_influx_line': (('connectors/influxdb/line.c', 'connectors/influxdb/csv.c', 'connectors/common/json_cut.c',
                           'connectors/common/json_put.c', 'connectors/common/grow.c', 'connectors/common/civil.c',

@@ -31,6 +31,7 @@ struct consumer {
     uint32_t nlinks;
     uint64_t links_made;
     uint64_t look_at_ns;     /* when nodes are looked for again */
+    uint32_t look_from;      /* with which of them a look begins */
     uint32_t missed;         /* looks in a row after which one could not be reached */
     uint64_t first, next;    /* numbers of the messages, which are their tags */
     struct pending *pending; /* number % PENDING_MAX */

@@ -9,7 +9,7 @@
 #define CONNECT_NS   2000000000ull
 #define WRITE_NS     1000000000ull
 #define RECORD_NS    200000000ull /* for the rest of a TLS record */
-#define HEARTBEAT_MS 15000
+#define HEARTBEAT_MS 5000
 #define KEEP_MS      10000 /* nsqd gives what a dead hub had to the next one after that */
 #define HEAD         8     /* size and type */
 #define BEFORE_BODY  (HEAD + 8 + 2 + ID_SIZE) /* time, attempts, id */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define LEAVE_NS   1500000000ull
-#define SILENCE_NS 45000000000ull /* three heartbeats: the node is gone */
+#define SILENCE_NS 15000000000ull /* three heartbeats: the node is gone */
 
 const tn_host *nsq_host;
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define ASK_NS     2000000000ull
+#define LOOK_NS    2500000000ull
 #define NS_PER_S   1000000000ull
 #define WAIT_MAX_S 60u
 
@@ -67,13 +68,19 @@ static const struct link *link_to(const struct consumer *c, const struct nsq_nod
     return NULL;
 }
 
-/* Connects to those found that are new; how many could not be reached. */
+/* Connects to those found that are new; how many could not be reached. Those that have connections are not kept waiting for
+ * long: the next look goes on where this one ended. */
 static uint32_t connect_all(struct consumer *c, struct nsq_conn *ask, const struct nsq_nodes *found,
                             bool by_http, tn_rc *ret_rc)
 {
-    uint32_t missing = 0;
+    uint32_t missing = 0, first = c->look_from;
+    uint64_t end_ns = nsq_host->now_ns() + LOOK_NS;
     for (uint32_t i = 0; i < found->n && c->nlinks < LINKS_MAX && !consumer_stops(c); i++) {
-        struct nsq_node node = found->node[i];
+        if (c->nlinks != 0 && nsq_host->now_ns() > end_ns) {
+            return missing + 1;
+        }
+        c->look_from = (first + i + 1) % found->n;
+        struct nsq_node node = found->node[(first + i) % found->n];
         tn_err own = TN_ERR_INIT;
         node.port = by_http ? tcp_port(ask, &node, &own) : node.port;
         tn_rc rc = node.port == 0 ? own.rc : TN_OK;
