@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define ANSWER_MAX                                                                                 \
+    (16 << 20) /* metadata and confirmations; a topic has about 100 bytes for each partition */
+
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     (void)rk;
@@ -21,6 +24,7 @@ static tn_rc make(struct kafka_conn *c, tn_err *err)
     kafka_set(&s, "enable.idempotence", strcmp(conf->acks, "all") == 0 ? "true" : "false");
     kafka_set(&s, "linger.ms", "0"); /* somebody waits for each message */
     kafka_set(&s, "queue.buffering.max.kbytes", "262144");
+    kafka_set_int(&s, "receive.message.max.bytes", ANSWER_MAX);
     kafka_set_int(&s, "message.max.bytes", (long long)conf->max_message.n);
     kafka_set_int(&s, "message.timeout.ms", (long long)conf->timeout * 1000);
     rd_kafka_conf_set_opaque(s.conf, c);

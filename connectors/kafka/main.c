@@ -87,6 +87,10 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     atomic_store(&c->working, false);
     rc = rc == TN_OK ? tape_judge(out, kafka_host, &own) : rc;
     if (rc != TN_OK) {
+        if (rd_kafka_fatal_error(c->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            own.flags |=
+                TN_ERR_CONN_BROKEN; /* an idempotent producer that lost its thread never publishes again */
+        }
         tape_free(out);
         if (err != NULL) {
             *err = own;

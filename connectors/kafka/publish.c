@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define HOPELESS_NS 500000000ull
+
 void kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     struct kafka_conn *c = opaque;
@@ -152,13 +154,19 @@ static tn_rc hand_over(struct kafka_call *k, const struct item *it, uint64_t i)
     return rc;
 }
 
-/* All answers, or the library gives the messages back. */
+/* All answers, or the library gives the messages back. Once it was told that a password or certificate is refused, only what
+ * other brokers have nearly confirmed is still waited for. */
 static tn_rc wait_all(struct kafka_call *k, uint64_t n)
 {
     struct kafka_conn *c = k->c;
+    uint64_t end_ns = k->deadline_ns;
     tn_rc rc = TN_OK;
     while (c->done < n && rc == TN_OK) {
-        rc = kafka_wait(c, 100, k->deadline_ns, k->err);
+        rc = kafka_wait(c, 100, end_ns, k->err);
+        if (end_ns == k->deadline_ns && kafka_hopeless(c->trouble.code)) {
+            uint64_t soon_ns = kafka_host->now_ns() + HOPELESS_NS;
+            end_ns = end_ns == 0 || soon_ns < end_ns ? soon_ns : end_ns;
+        }
     }
     if (c->done < n) {
         rd_kafka_purge(c->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);

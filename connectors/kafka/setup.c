@@ -14,7 +14,9 @@ static const struct {
     const char *hint;
 } classes[] = {
     {RD_KAFKA_RESP_ERR__TRANSPORT, TN_E_UNAVAIL, ""},
-    {RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, TN_E_UNAVAIL, ""},
+    {RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, TN_E_UNAVAIL, "; check port and securityProtocol"},
+    {RD_KAFKA_RESP_ERR__BAD_MSG, TN_E_UNAVAIL,
+     "; what answers does not speak Kafka: check port and securityProtocol"},
     {RD_KAFKA_RESP_ERR__RESOLVE, TN_E_UNAVAIL, ""},
     {RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, TN_E_UNAVAIL, ""},
     {RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, TN_E_UNAVAIL, ""},
@@ -64,9 +66,8 @@ tn_rc kafka_failed(const struct kafka_trouble *t, rd_kafka_resp_err_t code, cons
     if (late && t->code != RD_KAFKA_RESP_ERR_NO_ERROR) { /* the reason, not the symptom */
         tn_rc rc = class_of(t->code, &hint);
         rc = rc == TN_E_REMOTE ? TN_E_UNAVAIL : rc; /* it does not speak Kafka, or nothing at all */
-        const char *step = t->code == RD_KAFKA_RESP_ERR__SSL ? "TLS: "
-                           : kafka_hopeless(t->code)         ? "sign-in: "
-                                                             : "";
+        bool tls = t->code == RD_KAFKA_RESP_ERR__SSL || strstr(t->why, "SSL handshake") != NULL;
+        const char *step = tls ? "TLS: " : kafka_hopeless(t->code) ? "sign-in: " : "";
         kafka_host->fail(err, rc, "%s%s: %.240s%s", step, what, t->why, hint);
     } else if (late) {
         kafka_host->fail(err, TN_E_TIMEOUT, "%s: no broker answered in time", what);
@@ -195,7 +196,8 @@ static bool server_at(const char *servers, uint32_t i, char host[256], uint16_t 
                     break;
                 }
                 if (start[k - 1] == ':') {
-                    *port = (uint16_t)strtoul(start + k, NULL, 10);
+                    unsigned long number = strtoul(start + k, NULL, 10);
+                    *port = number <= UINT16_MAX ? (uint16_t)number : 0;
                     nhost = k - 1;
                     break;
                 }
@@ -220,6 +222,10 @@ tn_rc kafka_reach(const struct kafka_conf *conf, uint64_t deadline_ns, tn_err *e
     uint16_t port;
     tn_rc rc = kafka_host->fail(err, TN_E_CONFIG, "servers: there is none");
     for (uint32_t i = 0; server_at(conf->servers, i, host, &port); i++) {
+        if (port == 0) {
+            return kafka_host->fail(err, TN_E_CONFIG,
+                                    "servers: `%.200s` has no port from 1 to 65535", host);
+        }
         int fd = -1;
         uint64_t now = kafka_host->now_ns();
         uint64_t share = deadline_ns == 0    ? now + 3000000000u
