@@ -17,6 +17,7 @@ from support.client import Client  # noqa: E402
 from support.matrix import MATRIX, Matrix  # noqa: E402
 from support.raw import Raw  # noqa: E402
 from support.server import BUILD, SANITIZED, VARIANT, Server  # noqa: E402
+from support.subscriptions import handled, script, sub  # noqa: E402,F401 (fixtures of test_sub_*)
 
 
 def pytest_report_header() -> str:

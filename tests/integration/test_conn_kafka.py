@@ -2,17 +2,17 @@
 """connectors/kafka in scripts, against a real broker; what was published is read by kcat."""
 
 import json
-import os
 import signal
-import subprocess
+from contextlib import nullcontext
 
 import pytest
-from peers.kafka import PASSWORD, Kafka
+from peers.kafka import PASSWORD, Account, Kafka, Listener
 from peers.proxy import Proxy
+from support.cases import (BREAKS, GONE, NO_SERVER, BadLines, Breaks, ClientCertificate, Contract, PasswordChanges, Readme, Refusals,
+                           TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT, wait_for
+from support.server import wait_for
 
 
 @pytest.fixture(scope='module')
@@ -87,21 +87,6 @@ return out + [c.publish(topic, 'fine')['offset'] >= 0]
 # ---- TLS and sign-in ------------------------------------------------------------------------------------------
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, certs, kafka, topic):
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    tls = {'servers': '127.0.0.1:%d' % kafka.tls, 'securityProtocol': 'SSL'}
-    for config in ({**tls, 'tls_ca': ca}, {**tls, 'tls': 'unverified'}, {**tls, 'tls_ca': ca, 'tls_cert': pem, 'tls_key': key}):
-        assert on(api, add(api, 'kafka', config), "return c.publish(topic, 'x' * 100000)['offset'] >= 0", topic=topic) is True
-    e = not_addable(api, 'kafka', tls)
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-    e = not_addable(api, 'kafka', {**tls, 'servers': '127.0.0.1:%d' % kafka.wrong, 'tls_ca': ca})
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-    e = not_addable(api, 'kafka', {**tls, 'tls_ca': '-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n'})
-    assert e['exceptionType'] == 'ConfigError' and 'TLS: ' in e['exception']
-
-
 def test_sign_in(api, certs, kafka, topic):
     sasl = {'servers': '127.0.0.1:%d' % kafka.sasl, 'securityProtocol': 'SASL_PLAINTEXT', 'user': 'app', 'password': PASSWORD}
     both = {**sasl, 'servers': '127.0.0.1:%d' % kafka.sasl_tls, 'securityProtocol': 'SASL_SSL', 'tls_ca': certs.text('ca.pem')}
@@ -113,44 +98,12 @@ def test_sign_in(api, certs, kafka, topic):
     assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and 'wrong-one' not in str(e)
 
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'servers': '127.0.0.1:1'}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'servers': 'no.such.host.invalid:9092'}, 'ConnUnavailable', 'DNS: the name no.such.host.invalid cannot be resolved'),
-    ({'securityProtocol': 'TLS'}, 'ConfigError', 'security_protocol'),
-    ({'server': 'x'}, 'ConfigError', 'did you mean servers?'),
-])
-def test_refused_with_the_step_that_failed(api, kafka, change, kind, says):
-    e = not_addable(api, 'kafka', kafka.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'].replace('`', ''), e
-
-
 # ---- faults ---------------------------------------------------------------------------------------------------
 
 
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, kafka, mode):
-    """The broker names itself in its answer, so what is behind the proxy is only the first connection."""
-    with Proxy(kafka.port) as proxy:
-        cid = add(api, 'kafka', {'servers': '127.0.0.1:%d' % proxy.port, 'pool': {'connect': '700ms'}}, skipTest=True)
-        proxy.mode, proxy.after = mode, 2
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.topics())
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert wait_for(lambda: on(api, cid, 'return tell(lambda: c.topics())') is None)
-
-
-@pytest.mark.heavy  # starts the JVM once more
-@shows('faults', 'broker hangs', 'server restarted')
-def test_a_broker_that_hangs_and_restarts(api, kafka, topic):
-    """Bounded by the operation's time, told as what it is; then the same connection publishes again."""
+@shows('faults', 'broker hangs')
+def test_a_broker_that_hangs(api, kafka, topic):
+    """Bounded by the operation's time, told as what it is; then the same connector publishes again."""
     cid = add(api, 'kafka', kafka.config(pool={'query': '1500ms'}))
     body = '''
 t = time.monotonic()
@@ -164,11 +117,6 @@ return [told, time.monotonic() - t]
         assert told[0] == 'ConnTimeout' and seconds < 8, told
     finally:
         kafka.signal_all(signal.SIGCONT)
-    assert wait_for(lambda: on(api, cid, body, topic=topic)[0] is None)
-    kafka.stop(signal.SIGKILL)
-    told, seconds = on(api, cid, body, topic=topic)
-    assert told[0] in ('ConnUnavailable', 'ConnTimeout') and seconds < 8, told
-    kafka.start()
     assert wait_for(lambda: on(api, cid, body, topic=topic)[0] is None)
 
 
@@ -189,18 +137,56 @@ def f(cid, topic):
     assert len(read(kafka, topic)) == 40
 
 
-def test_readme(api, kafka):
-    """The script of the README runs as it stands."""
-    add(api, 'kafka', kafka.config(), id='log')
-    api.result(api.function(script_of(os.path.join(ROOT, 'connectors/kafka/README.md')), 'f'))
+class TestKafka(Contract, Readme, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate):
+    """What kafka shares with the other connectors. The broker names itself in its answers: all connections go through the proxy
+    only on a listener that gives the proxy's port."""
 
+    type, fixture = 'kafka', 'kafka'
+    ask, gives = "c.publish('t', 'x', partition=0)['partition']", 0
+    tls_ask, tls_gives, tls_on = "c.publish('t', 'x' * 100000, partition=0)['partition']", 0, {}
+    refusals = [NO_SERVER, ({'host': 'no.such.host.invalid'}, GONE, 'no.such.host.invalid cannot be resolved'), ({'securityProtocol': 'TLS'}, 'ConfigError', 'security_protocol'), ({'server': 'x'}, 'ConfigError', 'did you mean `servers`?'),
+                ({'port': 99999}, 'ConfigError', 'has no port from 1 to 65535'),
+                ({'securityProtocol': 'SSL', 'tls_ca': '-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n'}, 'ConfigError', 'TLS: ')]
+    connect = '1500ms'
+    cut_after = break_after = 2
+    fetch, small, large = "[c.publish('t', 'x', partition=0), n][1]", 1, 1
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', GONE)]
+    broken = {'pool': {'connect': '1500ms', 'query': '1500ms'}}
+    restarted = {'pool': {'connect': '3s', 'query': '3s'}}
+    gone_at_once = ready_at_once = False
+    not_offered = {'securityProtocol': 'SSL', 'pool': {'connect': '1500ms'}}
+    contract = ['topics', 'publish=["t", "x"]']
+    readme_id = 'log'
 
-def test_contract(kafka):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_kafka.so')]
-                          + ['--config', 'servers=127.0.0.1:%d' % kafka.port, '--call', 'topics', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def through(self, it):
+        return Proxy(it.far, it.far_seen)
+
+    def to_restart(self, request):
+        return Account(request.getfixturevalue('kafka'))
+
+    def with_tls(self, request, certs):
+        return nullcontext(Listener(request.getfixturevalue('kafka').tls, securityProtocol='SSL'))
+
+    def with_wrong_name(self, request, certs):
+        return nullcontext(Listener(request.getfixturevalue('kafka').wrong, securityProtocol='SSL'))
+
+    def without_tls(self, request):
+        return nullcontext(request.getfixturevalue('kafka'))
+
+    def tls_configs(self, own, ca):
+        yield own.config(tls_ca=ca)
+        yield own.config(tls='unverified')
+
+    @pytest.mark.heavy  # starts the JVM once more
+    @shows('faults', 'server restarted')
+    def test_restarted_server_is_not_noticed(self, api, restartable):
+        """As everybody's."""
+        super().test_restarted_server_is_not_noticed(api, restartable)
+
+    def test_a_server_that_wants_tls(self, api, kafka):
+        """What it answers is no answer of Kafka."""
+        e = not_addable(api, 'kafka', Listener(kafka.tls, pool={'connect': '1500ms'}).config())
+        assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout') and 'securityProtocol' in e['exception'], e
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

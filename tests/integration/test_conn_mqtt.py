@@ -6,8 +6,8 @@ import queue
 import pytest
 from peers.mosquitto import PASSWORD, Mosquitto
 from peers.proxy import Proxy
-from support.cases import (NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Readme, Refusals, Restarts,
-                           TlsNotOffered)
+from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections,
+                           PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row
 
@@ -130,7 +130,7 @@ def test_will(api, mq, reader):
         assert got.get(timeout=10)[:3] == (t, b'gone', 1)
 
 
-class TestMQTT(Contract, Readme, Restarts, Breaks, BadLines, Refusals, TlsNotOffered, ClientCertificate):
+class TestMQTT(Contract, Readme, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsNotOffered, TlsIsMissed, ClientCertificate):
     """What mqtt shares with the other connectors."""
 
     type, fixture, make = 'mqtt', 'mq', Mosquitto
@@ -139,11 +139,14 @@ class TestMQTT(Contract, Readme, Restarts, Breaks, BadLines, Refusals, TlsNotOff
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'keepalive': 1}, 'ConfigError', 'keepalive'),
                 ({'transport': 'websockets'}, 'ConnUnavailable', 'WebSocket')]
     cut_after = break_after = 1
-    bad_line_kinds = ('ConnTimeout', 'ConnUnavailable', 'LimitReached')
     fetch, small, large = "[c.publish('t', 'x', qos=1), n][1]", 1, 1
-    breaks = [(mode, ('ConnTimeout', 'ConnUnavailable')) for mode in ('half_open', 'reset', 'cut')]
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', 'LimitExceeded')]
+    flood = b'\x40\xff\xff\xff\x7f'  # a confirmation of 256 MiB
     contract = ['publish=["k", "v", 1]']
     readme_id = 'broker'
+
+    def to_restart(self, request):
+        return peer(Mosquitto, password=True)
 
     def tls_configs(self, own, ca):
         yield from super().tls_configs(own, ca)

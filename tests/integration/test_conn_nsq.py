@@ -2,16 +2,17 @@
 """connectors/nsq in scripts, against real nsqd and nsqlookupd; what was published is read by a subscriber of our own."""
 
 import json
-import os
-import subprocess
+import struct
+from typing import ClassVar
 
 import pytest
-from peers.nsq import Authority, Lookupd, Nsqd, Subscriber
+from peers.nsq import Authority, Lookupd, Nsqd, SecretNsqd, Subscriber
 from peers.proxy import Proxy
+from support.cases import (BREAKS, GONE, LATE, NO_FIELD, NO_NAME, NO_SERVER, BadLines, Breaks, ClientCertificate, Contract, FewConnections,
+                           PasswordChanges, Readme, Refusals, Restarts, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT, wait_for
+from support.server import wait_for
 
 
 @pytest.fixture(scope='module')
@@ -111,26 +112,7 @@ def test_nodes_come_and_go(api, protocol, topic):
         assert on(api, cid, body, topic=topic).count(None) >= 11
 
 
-# ---- TLS and sign-in ------------------------------------------------------------------------------------------
-
-
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused', 'required but not offered refused')
-def test_tls(api, certs, nsqd, topic):
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    big = "return c.publish(topic, 'x' * 150000)"
-    with peer(Nsqd, certs=certs) as own:
-        for config in (own.config('tcp', tls='on', tls_ca=ca), own.config('tcp', tls='unverified'), own.config('https', tls_ca=ca),
-                       own.config('https', tls='unverified'), own.config('tcp', tls='on', tls_ca=ca, tls_cert=pem, tls_key=key)):
-            assert on(api, add(api, 'nsq', config), big, topic=topic) is True
-        for protocol in ('tcp', 'https'):
-            e = not_addable(api, 'nsq', own.config(protocol, tls='on'))
-            assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-    with peer(Nsqd, certs=certs, cert='wrong') as other:
-        e = not_addable(api, 'nsq', other.config('tcp', tls='on', tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
-    e = not_addable(api, 'nsq', nsqd.config('tcp', tls='on', tls_ca=ca))
-    assert e['exceptionType'] == 'ConfigError' and 'does not offer it' in e['exception']
+# ---- sign-in and TLS ------------------------------------------------------------------------------------------
 
 
 def test_sign_in(api, nsqd):
@@ -146,58 +128,13 @@ def test_sign_in(api, nsqd):
     assert e['exceptionType'] == 'ConfigError' and 'leave auth_secret empty' in e['exception']
 
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('config, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'servers': '127.0.0.1:1'}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'servers': '127.0.0.1:1', 'protocol': 'tcp'}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'servers': 'a:b:c'}, 'ConfigError', '`a:b:c`'),
-    ({'protocol': 'ftp'}, 'ConfigError', 'protocol'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, lookupd, config, kind, says):
-    e = not_addable(api, 'nsq', {**({} if 'servers' in config else lookupd.config()), **config})
-    assert e['exceptionType'] == kind and says in e['exception'], e
-
-
-# ---- faults ---------------------------------------------------------------------------------------------------
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('protocol', ['http', 'tcp'])
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'slow', 'reset', 'cut'])
-def test_a_bad_line(api, nsqd, mode, protocol, topic):
-    """While connecting and in an answer: bounded, with a class, and well again afterwards."""
-    with Proxy(nsqd.http if protocol == 'http' else nsqd.port) as proxy:
-        cid = add(api, 'nsq', {'servers': '127.0.0.1:%d' % proxy.port, 'protocol': protocol, 'pool': {'connect': '400ms', 'query': '400ms'}}, skipTest=True)
-        body = '''
-t = time.monotonic()
-told = tell(lambda: c.publish(topic, 'x'))
-return [told, time.monotonic() - t]
-'''
-        assert on(api, cid, body, topic=topic)[0] is None
-        proxy.mode, proxy.after = mode, 2
-        for _ in range(2):  # on the kept connection, then on a new one
-            told, seconds = on(api, cid, body, topic=topic)
-            assert told is not None and told[0] in ('ConnTimeout', 'ConnUnavailable') and seconds < 6, told
-            proxy.drop()
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, body, topic=topic)[0] is None
-
-
-@shows('faults', 'server restarted')
-@pytest.mark.parametrize('protocol', ['http', 'tcp'])
-def test_restarted_server_is_not_noticed(api, protocol, topic):
-    with peer(Nsqd) as own:
-        cid = add(api, 'nsq', own.config(protocol))
-        body = "return tell(lambda: c.publish(topic, 'x'))"
-        assert on(api, cid, body, topic=topic) is None
-        own.stop()
-        assert on(api, cid, body, topic=topic)[0] == 'ConnUnavailable'
-        own.start()
-        assert wait_for(lambda: on(api, cid, body, topic=topic) is None)
+def test_a_server_that_wants_tls(api, certs):
+    """Without TLS nsqd lets nobody publish; it is told what to configure."""
+    with peer(Nsqd, certs=certs, protocol='tcp', required=True) as own:
+        told = on(api, add(api, 'nsq', own.config()), "return tell(lambda: c.publish('t', 'x'))")
+        assert told[0] == 'ConfigError' and 'configure tls' in told[1], told
+        cid = add(api, 'nsq', own.config(tls='on', tls_ca=certs.text('ca.pem')))
+        assert on(api, cid, "return c.publish('t', 'x')") is True
 
 
 def test_connections_of_many_calls(api, nsqd, topic):
@@ -215,18 +152,82 @@ def f(cid, topic):
     assert 0 < len(clients) <= 2 * workers and sum(p['count'] for c in clients for p in c['pub_counts']) == 60
 
 
-def test_readme(api, lookupd, nsqd):
-    """The script of the README runs as it stands."""
-    add(api, 'nsq', lookupd.config(), id='events')
-    api.result(api.function(script_of(os.path.join(ROOT, 'connectors/nsq/README.md')), 'f'))
+
+class TestLookup(Readme, Refusals):
+    """With nsqlookupd, which knows the nodes."""
+
+    type, fixture = 'nsq', 'known'
+    refusals = [NO_SERVER, NO_NAME, NO_FIELD, ({'protocol': 'ftp'}, 'ConfigError', 'protocol')]
+    readme_id = 'events'
+
+    @pytest.fixture
+    def known(self, lookupd, nsqd):
+        del nsqd  # somebody to publish to
+        return lookupd
 
 
-def test_contract(nsqd):
-    """tenon-plugin-check against the live plugin and server."""
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_nsq.so')]
-                          + ['--config', 'servers=127.0.0.1:%d' % nsqd.http, '--call', 'nodes', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+class Publishing(Contract, FewConnections, Breaks, BadLines, Refusals, ClientCertificate):
+    """What nsq shares with the other connectors, whichever way messages go."""
+
+    type, make = 'nsq', Nsqd
+    protocol: ClassVar[str]
+    ask, gives = "c.publish('open', 'x')", True
+    tls_ask, tls_gives = "c.publish('t', 'x' * 150000)", True
+    refusals = [NO_SERVER, ({'host': 'no.such.host.invalid'}, GONE, 'no.such.host.invalid cannot be resolved'), NO_FIELD,
+                ({'servers': 'a:b:c'}, 'ConfigError', '`a:b:c`'), ({'servers': ' , '}, 'ConfigError', 'there is none')]
+    fetch, small, large, break_after, cut_after = "[c.publish('t', 'x'), n][1]", 1, 1, 2, 2
+    contract = ['publish=["t", "x"]', 'nodes']
+
+    def through(self, it):
+        return Proxy(it.port_of(self.protocol))
+
+    def tls_configs(self, own, ca):
+        yield own.config(tls='on', tls_ca=ca)
+        yield own.config(tls='on', tls_ca=ca, host='localhost')
+        yield own.config(tls='unverified')
+
+
+class TestFramed(Publishing, PasswordChanges, TlsNotOffered):
+    """Over the framed protocol."""
+
+    protocol, fixture = 'tcp', 'framed'
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', 'LimitExceeded')]
+    flood = struct.pack('>II', 0x7fffffff, 0)  # an answer of 2 GiB
+
+    @pytest.fixture(scope='class')
+    def framed(self):
+        with peer(Nsqd, protocol='tcp') as p:
+            yield p
+
+    def to_restart(self, request):
+        return peer(SecretNsqd)
+
+    def with_tls(self, request, certs):
+        return peer(Nsqd, certs=certs, protocol='tcp')
+
+    def with_wrong_name(self, request, certs):
+        return peer(Nsqd, certs=certs, cert='wrong', protocol='tcp')
+
+    def without_tls(self, request):
+        return peer(Nsqd, protocol='tcp')
+
+
+class TestHTTP(Publishing, Restarts):
+    """Over HTTP, and HTTPS."""
+
+    protocol, fixture = 'http', 'nsqd'
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', ('LimitExceeded', LATE))]
+    flood = b'HTTP/1.1 200 OK\r\n\r\n'
+    ready_at_once = False
+
+    def at(self, it, port, **changes):
+        return it.config(port=port, timeout=2, **changes)  # with fixed nodes a request is the first to connect
+
+    def with_tls(self, request, certs):
+        return peer(Nsqd, certs=certs, protocol='https')
+
+    def with_wrong_name(self, request, certs):
+        return peer(Nsqd, certs=certs, cert='wrong', protocol='https')
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

@@ -6,8 +6,8 @@ import re
 import pytest
 from peers.redis import PASSWORD, Redis
 from support import redis_cases
-from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
-                           PasswordChanges, Refusals, TlsIsMissed, calls)
+from support.cases import (BREAKS, GONE, LATE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
+                           PasswordChanges, Refusals, TlsIsMissed, TlsNotOffered, calls)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row
 
@@ -187,7 +187,7 @@ def test_the_server_sees_the_function(api, rs, peer_client):
     assert all(re.fullmatch(r'count_me:\w+__\w+\.f', name) for name in names), names
 
 
-class TestRedis(Contract, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, ClientCertificate):
+class TestRedis(Contract, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate):
     """What redis shares with the other connectors."""
 
     type, fixture, make = 'redis', 'rs', Redis
@@ -196,10 +196,12 @@ class TestRedis(Contract, Panel, FewConnections, PasswordChanges, Breaks, BadLin
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_FIELD, ({'password': 'x'}, 'ConfigError', 'the server has no password')]
     cut_after = 2
     before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
-    breaks = [*BREAKS, ('garbage', GONE)]
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', ('LimitExceeded', LATE))]
+    flood = b'$500000000\r\n'
     panel = [("SET k 'two words'", lambda got: got is True), ('GET k', lambda got: got == 'two words')]
     panel_refused = 'NOSUCH'
     contract = ['get=["k"]']
+    not_offered = {'pool': {'connect': '1s'}}  # to Redis it is half a command: it waits for the rest
 
     def to_restart(self, request):
         return peer(Redis, password=True)

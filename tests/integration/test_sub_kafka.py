@@ -1,46 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Topic handlers of a Kafka connector: a position is committed when all before it is a durable task, so nothing is lost (spec 4.17)."""
 
-import signal
-
 import pytest
 from peers.kafka import PASSWORD, Kafka
-from support.connectors import add, fresh, peer
+from support.connectors import fresh, peer
 from support.server import wait_for
-from support.subscriptions import (CODE, Handled, handler, in_release_builds, in_test_builds, info, killed_at, modify, remove, state,
+from support.subscriptions import (CODE, Handled, handler, in_test_builds, info, killed_at, modify, remove, state,
                                    subscribed)
 
 LARGEST = 8 << 20
+BROKER = 'kafka', 'kafka'
 
 
 @pytest.fixture(scope='module')
 def kafka(certs):
     with peer(Kafka, certs=certs, largest=LARGEST + 100000) as p:
         yield p
-
-
-@pytest.fixture(scope='module')
-def script(server):
-    return server.client().script(CODE)
-
-
-@pytest.fixture(scope='module')
-def handled(server, script):
-    return Handled(server.client(), script)
-
-
-@pytest.fixture
-def sub(api, kafka):
-    """sub(*handlers, **config) -> a connector whose handlers consume; gone at the end."""
-    made = []
-
-    def make(*handlers, **config):
-        made.append(add(api, 'kafka', kafka.config(topicHandlers=list(handlers), **config)))
-        state(api, made[-1], n=len(handlers))
-        return made[-1]
-    yield make
-    for cid in made:
-        remove(api, cid)
 
 
 def test_message_function_counters(api, sub, kafka, script, handled):
@@ -134,7 +109,7 @@ def test_group_and_pattern(api, sub, kafka, script, handled):
     assert kafka.log().count('Created a new member id tenon-%s.handle-' % script) >= 2  # the client id says whose it is
 
 
-@in_release_builds
+@pytest.mark.long
 def test_no_room(new_server, kafka):
     """A queue that takes no more: partitions are paused, the broker keeps what finds no room, and all of it is handled in the end."""
     server = new_server(env={'DFF__WORKER_QUEUE_LIMIT_MIN': '1'})
@@ -165,19 +140,6 @@ def test_too_large(api, sub, kafka, script, handled):
     assert wait_for(lambda: info(api, cid)[0]['dropped'] == 1, 20), info(api, cid)
     kafka.send_file(t, b'big' + b'x' * (LARGEST - 3))
     assert wait_for(lambda: handled.client.result(handled.stored_id, key=t + '|big|length') == LARGEST, 30), info(api, cid)
-
-
-@in_release_builds
-def test_broker_restarted(api, kafka, script, handled):
-    t = fresh('t')
-    with subscribed(api, 'kafka', kafka.config(topicHandlers=[handler(script, t)])) as cid:
-        kafka.send(t, *range(10))
-        kafka.stop(signal.SIGKILL)
-        row = state(api, cid, 'failed')[0]
-        assert 'no broker can be asked' in row['error'] or 'TCP' in row['error'], row
-        kafka.start()
-        kafka.send(t, *range(10, 20))
-        assert wait_for(lambda: handled.count(t, 20) == 20, 40), (handled.count(t, 20), info(api, cid))
 
 
 @in_test_builds

@@ -4,32 +4,14 @@
 import json
 import os
 import re
-import signal
 
 import pytest
 from peers.redis import PASSWORD, Redis
 from support.connectors import add, fresh, peer
 from support.server import wait_for
-from support.subscriptions import hub_is_back, in_test_builds
+from support.subscriptions import CODE, Handled, handler, hub_is_back, hub_killed, in_test_builds, info, modify, remove, state, subscribed
 
-CODE = '''
-@DFF.API('Handler')
-def handle(topic, message):
-    if message == 'fail':
-        raise ValueError('not this one')
-    DFF.STORE.set(topic + '|' + message, [topic, message, DFF.TASK.origin, DFF.TASK.origin_id, DFF.TASK.queue])
-    return message.upper()
-
-
-@DFF.API('Another one')
-def other(topic, message):
-    DFF.STORE.set('other|' + message, topic)
-
-
-@DFF.API('What was stored')
-def stored(key):
-    return DFF.STORE.get(key)
-'''
+BROKER = 'redis', 'rs'
 
 
 @pytest.fixture(scope='module')
@@ -46,50 +28,16 @@ def publisher(rs):
     c.close()
 
 
-@pytest.fixture(scope='module')
-def script(server):
-    return server.client().script(CODE)
-
-
-@pytest.fixture(scope='module')
-def stored(server, script):
-    """stored(key) -> what a handler left under that key."""
-    client = server.client()
-    api_id = client.add_sync_api(script + '.stored', {'key': 'INPUT_BY_CALLER'})
-    return lambda key: client.result(api_id, key=key)
-
-
-def info(api, cid):
-    return api.get('/connectors/%s/sub-info/do/list' % cid)
-
-
-def consuming(api, cid, n=1):
-    """The rows of sub-info once n of them are consuming."""
-    def look():
-        rows = info(api, cid)
-        return rows if sum(r['state'] == 'consuming' for r in rows) == n else None
-    return wait_for(look, 15)
-
-
-def handler(script, topic, func='handle', **more):
-    return {'topic': topic, 'funcId': '%s.%s' % (script, func), **more}
-
-
-def modify(api, cid, config):
-    api.post('/connectors/%s/do/modify' % cid, {'data': {'configJSON': config}})
-
-
-def test_message_function_record(api, rs, publisher, script, stored):
+def test_message_function_record(api, sub, publisher, script, handled):
     t = fresh('t')
-    cid = add(api, 'redis', rs.config(topicHandlers=[handler(script, t + '.*')]))
-    consuming(api, cid)
+    cid = sub(handler(script, t + '.*'))
     assert publisher.publish(t + '.a', 'häh?') == 1
     publisher.publish(t + '.b', b'\xff\x00z')
     publisher.publish(t + '.a', 'fail')
     publisher.publish(t + '.a', 'last')  # an error does not stop consumption
-    assert wait_for(lambda: stored(t + '.a|last'), 15) == [t + '.a', 'last', 'connector', cid, 6]
-    assert stored(t + '.a|häh?')[1] == 'häh?'
-    assert stored(t + '.b|\ufffd\0z')[0] == t + '.b'
+    assert wait_for(lambda: handled.get(t + '.a', 'last'), 15) == [t + '.a', 'last', 'connector', cid, 6]
+    assert handled.get(t + '.a', 'häh?')[1] == 'häh?'
+    assert handled.get(t + '.b', '\ufffd\0z')[0] == t + '.b'
     row = wait_for(lambda: next((r for r in info(api, cid) if len(r.get('lastConsumed', {})) == 2), None), 15)
     assert row['connectorId'] == cid and row['topic'] == t + '.*' and row['state'] == 'consuming'
     assert row['lastMinuteCount'] == row['received'] == row['accepted'] == 4
@@ -107,28 +55,28 @@ def test_message_function_record(api, rs, publisher, script, stored):
     assert {r['queue'] for r in rows} == {6} and {r['funcId'] for r in rows} == {script + '.handle'}
 
 
-def test_handlers_change(api, rs, publisher, script, stored):
+def test_handlers_change(api, rs, sub, publisher, script, handled):
     """Each change counts at once; what stays the same goes on undisturbed."""
     t = fresh('t')
     first, second = handler(script, t), handler(script, t + 'x', 'other')
-    cid = add(api, 'redis', rs.config(topicHandlers=[first]))
-    since = consuming(api, cid)[0]['sinceMs']
+    cid = sub(first)
+    since = info(api, cid)[0]['sinceMs']
     modify(api, cid, rs.config(topicHandlers=[first, second]))
-    rows = consuming(api, cid, 2)
+    rows = state(api, cid, n=2)
     assert rows[0]['sinceMs'] == since
     publisher.publish(t + 'x', 'one')
-    assert wait_for(lambda: stored('other|one'), 15) == t + 'x'
+    assert wait_for(lambda: handled.get('other|%sx' % t, 'one'), 15) == t + 'x'
     modify(api, cid, rs.config(topicHandlers=[{**first, 'isDisabled': True}, {'topic': t, 'funcId': 'nodot'}]))
     wait_for(lambda: publisher.pubsub_numpat() == others(api, cid), 15)
     assert [(r['state'], r['error']) for r in info(api, cid)] == [
         ('disabled', None), ('failed', 'its funcId is no id of a function')]
     modify(api, cid, rs.config(topicHandlers=[handler(script, t, delivery='memory')]))
-    consuming(api, cid)
+    state(api, cid)
     publisher.publish(t, 'in memory')
-    assert wait_for(lambda: stored(t + '|in memory'), 15)[4] == 6
+    assert wait_for(lambda: handled.get(t, 'in memory'), 15)[4] == 6
     wait_for(lambda: info(api, cid)[0].get('lastConsumed', {}).get('success'), 15)
     assert info(api, cid)[0]['accepted'] == 1
-    api.get('/connectors/%s/do/delete' % cid)
+    modify(api, cid, rs.config(topicHandlers=[]))
     wait_for(lambda: publisher.pubsub_numpat() == others(api, cid), 15)
 
 
@@ -138,46 +86,27 @@ def others(api, cid):
     return sum(r['state'] == 'consuming' for i in ids for r in info(api, i))
 
 
-def test_function_published_later(api, rs, publisher, script):
+def test_function_published_later(api, sub, publisher, script):
     """A handler of a function that does not exist fails visibly; with the next publication it works."""
     t = fresh('t')
     set_id = script.split('__')[0]
     later = '%s__%s' % (set_id, fresh('later'))
-    cid = add(api, 'redis', rs.config(topicHandlers=[handler(later, t)]))
-    consuming(api, cid)
+    cid = sub(handler(later, t))
     publisher.publish(t, 'early')
     wait_for(lambda: 'failure' in info(api, cid)[0].get('lastConsumed', {}), 15)
     api.post('/scripts/do/add', {'data': {'id': later, 'codeDraft': CODE}})
     api.publish(later)
     publisher.publish(t, 'late')
-    wait_for(lambda: 'success' in info(api, cid)[0]['lastConsumed'], 15)
-    api.get('/connectors/%s/do/delete' % cid)
+    assert wait_for(lambda: 'success' in info(api, cid)[0]['lastConsumed'], 15)
 
 
-def test_server_restarted_and_hub_killed(server, api, script, stored):
+def test_hub_killed(server, api, rs, publisher, script, handled):
+    """Its successor subscribes by itself."""
     t = fresh('t')
-    redis = pytest.importorskip('redis')
-    with peer(Redis) as mine:
-        cid = add(api, 'redis', mine.config(topicHandlers=[handler(script, t)]))
-        consuming(api, cid)
-        mine.stop()
-        row = wait_for(lambda: next((r for r in info(api, cid) if r['state'] == 'failed'), None), 15)
-        assert 'closed the connection' in row['error'] or 'TCP' in row['error']
-        mine.start()
-        consuming(api, cid)
-        with redis.Redis(port=mine.port) as c:
-            c.publish(t, 'after its restart')
-        assert wait_for(lambda: stored(t + '|after its restart'), 15)
-        hub = server.pid_of('tenon-hub')
-        with server.alerts_allowed('tenon-hub was killed'):
-            os.kill(hub, signal.SIGKILL)
-            wait_for(lambda: server.pid_of('tenon-hub') not in (0, hub), 30)
-            api = wait_for(lambda: signed_in(server), 30)
-        consuming(api, cid)
-        with redis.Redis(port=mine.port) as c:
-            assert wait_for(lambda: c.publish(t, 'after ours') == 1, 15)
-        assert wait_for(lambda: stored(t + '|after ours'), 15)
-        api.get('/connectors/%s/do/delete' % cid)
+    with subscribed(api, 'redis', rs.config(topicHandlers=[handler(script, t)])):
+        hub_killed(server)
+        assert wait_for(lambda: publisher.publish(t, 'afterwards') == 1, 15)
+        assert wait_for(lambda: handled.get(t, 'afterwards'), 15)
 
 
 @in_test_builds
@@ -189,53 +118,38 @@ def test_killed_at(new_server, rs, publisher, tmp_path, point):
     server.start()
     api = server.client()
     script = api.script(CODE)
-    stored_id = api.add_sync_api(script + '.stored', {'key': 'INPUT_BY_CALLER'})
+    handled = Handled(api, script)
     cid = add(api, 'redis', rs.config(topicHandlers=[handler(script, t)]))
-    consuming(api, cid)
+    state(api, cid)
     publisher.publish(t, 'before')
-    assert wait_for(lambda: api.result(stored_id, key=t + '|before'), 15)
+    assert wait_for(lambda: handled.get(t, 'before'), 15)
     hub = server.pid_of('tenon-hub')
     server.allowed_alerts.append(re.compile('tenon-hub was killed'))
     open(armed, 'w', encoding='utf-8').close()
     publisher.publish(t, 'killed')
     assert wait_for(lambda: not os.path.exists(armed), 20), 'the point %s was not passed' % point
-    api = hub_is_back(server, hub)
-    consuming(api, cid)
+    handled.client = api = hub_is_back(server, hub)
+    state(api, cid)
     publisher.publish(t, 'after')
-    assert wait_for(lambda: api.result(stored_id, key=t + '|after'), 15)
+    assert wait_for(lambda: handled.get(t, 'after'), 15)
     if point == 'sub-stored':
-        assert wait_for(lambda: api.result(stored_id, key=t + '|killed'), 15)
+        assert wait_for(lambda: handled.get(t, 'killed'), 15)
     else:
-        assert api.result(stored_id, key=t + '|killed') is None
-    api.get('/connectors/%s/do/delete' % cid)
-
-
-def signed_in(server):
-    try:
-        return server.client()
-    except Exception:  # it is starting
-        return None
+        assert handled.get(t, 'killed') is None
+    remove(api, cid)
 
 
 def test_password(api, script):
     """A wrong password is a state that says so; the right one heals it."""
-    t = fresh('t')
     with peer(Redis, password=True) as mine:
-        bad = mine.config(topicHandlers=[handler(script, t)], password='wrong')
-        cid = fresh('c')
-        api.post('/connectors/do/add', {'skipTest': True, 'data': {'id': cid, 'type': 'redis', 'configJSON': bad}})
-        row = wait_for(lambda: next((r for r in info(api, cid) if r['state'] == 'failed'), None), 15)
-        assert 'sign-in' in row['error'] and 'check user and password' in row['error']
-        assert PASSWORD not in json.dumps(row)
-        modify(api, cid, mine.config(topicHandlers=[handler(script, t)]))
-        consuming(api, cid)
-        api.get('/connectors/%s/do/delete' % cid)
+        right = mine.config(topicHandlers=[handler(script, fresh('t'))])
+        with subscribed(api, 'redis', {**right, 'password': 'wrong'}, 'failed') as cid:
+            row = info(api, cid)[0]
+            assert 'sign-in' in row['error'] and 'check user and password' in row['error'] and PASSWORD not in json.dumps(row)
+            modify(api, cid, right)
+            state(api, cid)
 
 
 def test_no_trigger_for_the_type(api, script):
-    cid = fresh('c')
-    api.post('/connectors/do/add', {'skipTest': True, 'data': {
-        'id': cid, 'type': 'mem', 'configJSON': {'topicHandlers': [handler(script, 't')]}}})
-    row = info(api, cid)[0]
-    assert row['state'] == 'failed' and 'no trigger plugin' in row['error']
-    api.get('/connectors/%s/do/delete' % cid)
+    with subscribed(api, 'mem', {'topicHandlers': [handler(script, 't')]}, 'failed') as cid:
+        assert 'no trigger plugin' in info(api, cid)[0]['error']

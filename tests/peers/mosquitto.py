@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """mosquitto from Debian: with password, TLS and WebSockets when wanted."""
 
+import signal
 import subprocess
 from typing import List, Optional
 
@@ -11,7 +12,7 @@ USER, PASSWORD = 'ann', 'p@ss word"\'\\'
 
 
 class Mosquitto(Peer):
-    """With `password` only USER may sign in, and may not touch topics below `secret/`. With `certs` the port speaks TLS
+    """With `password` only USER may sign in, and (unless persistent) may not touch topics below `secret/`. With `certs` the port speaks TLS
     only, and asks for a client certificate when `client_cert`. `ws_port` speaks WebSockets. `persistent`: sessions and
     their messages outlive a restart."""
 
@@ -21,13 +22,25 @@ class Mosquitto(Peer):
                  client_cert: bool = False, persistent: bool = False) -> None:
         super().__init__()
         self.secured, self.certs, self.cert, self.client_cert = password, certs, cert, client_cert
+        self.secret = PASSWORD
         self.persistent, self.ws_port = persistent, free_port()
         self.binary = program('mosquitto', '/usr/sbin/mosquitto', package='mosquitto')
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        account = {'user': USER, 'password': PASSWORD} if self.secured else {}
+        account = {'user': USER, 'password': self.secret} if self.secured else {}
         return {'host': '127.0.0.1', 'port': self.port, **account, **more}
+
+    def _passwords(self) -> str:
+        path = self.write('passwords', '')
+        subprocess.run(['mosquitto_passwd', '-b', path, USER, self.secret], check=True, capture_output=True)
+        return self.own(path)
+
+    def password(self, secret: str) -> None:
+        """Another one for USER, whose connections end when the file is read again."""
+        self.secret = secret
+        self._passwords()
+        self.signal_all(signal.SIGHUP)
 
     def start(self) -> 'Mosquitto':
         tls: List[str] = []
@@ -40,11 +53,11 @@ class Mosquitto(Peer):
                  'listener %d 127.0.0.1' % self.port] + tls
         lines += ['listener %d 127.0.0.1' % self.ws_port, 'protocol websockets'] + tls
         if self.secured:
-            path = self.write('passwords', '')
-            subprocess.run(['mosquitto_passwd', '-b', path, USER, PASSWORD], check=True, capture_output=True)
-            self.own(path)
+            path = self._passwords()
             rules = 'user %s\ntopic readwrite #\ntopic deny secret/#\n' % USER
-            lines += ['password_file %s' % path, 'acl_file %s' % self.write('acl', rules)]
+            lines.append('password_file %s' % path)
+            if not self.persistent:  # after a password was changed, mosquitto applies none of the rules to who is away
+                lines.append('acl_file %s' % self.write('acl', rules))
         lines += ['persistence %s' % ('true' if self.persistent else 'false'), 'persistence_location %s/' % self.dir,
                   'max_queued_messages 100000', 'log_type all']
         self.spawn([self.binary, '-c', self.write('mosquitto.conf', '\n'.join(lines) + '\n')])

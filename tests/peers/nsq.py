@@ -41,19 +41,25 @@ class Lookupd(Peer):
 
 
 class Nsqd(Peer):
-    """`port` is that of the framed protocol, `http` that of HTTP (`https` with certs)."""
+    """`port` is that of the framed protocol, `http` that of HTTP (`https` with certs). `protocol`: what config() is for;
+    `required`: nobody may publish without TLS."""
 
     def __init__(self, lookupd: Optional[Lookupd] = None, certs: Optional[Certs] = None, cert: str = 'server', auth: int = 0,
-                 largest: int = 200000) -> None:
+                 largest: int = 200000, protocol: str = 'http', required: bool = False) -> None:
         super().__init__()
         self.binary = os.path.join(folder('nsq'), 'nsqd')
         self.http, self.https = free_port(), free_port()
         self.lookupd, self.certs, self.cert, self.auth, self.largest = lookupd, certs, cert, auth, largest
+        self.protocol, self.required = protocol, required
 
-    def config(self, protocol: str = 'http', **more: object) -> dict:
-        """A connector's configuration with this one as fixed node."""
-        port = {'http': self.http, 'https': self.https, 'tcp': self.port}[protocol]
-        return {'servers': '127.0.0.1:%d' % port, 'protocol': protocol, **more}
+    def port_of(self, protocol: str) -> int:
+        """The port of http, https or tcp."""
+        return {'http': self.http, 'https': self.https, 'tcp': self.port}[protocol]
+
+    def config(self, protocol: str = '', host: str = '127.0.0.1', port: int = 0, **more: object) -> dict:
+        """A connector's configuration with this one, or another address, as fixed node."""
+        protocol = protocol or self.protocol
+        return {'servers': '%s:%d' % (host, port or self.port_of(protocol)), 'protocol': protocol, **more}
 
     def start(self) -> 'Nsqd':
         args = [self.binary, '-data-path', self.dir, '-tcp-address', '127.0.0.1:%d' % self.port, '-http-address', '127.0.0.1:%d' % self.http,
@@ -65,6 +71,8 @@ class Nsqd(Peer):
             pem, key = self.certs.pair(self.cert)
             args += ['-tls-cert', self.write('tls.pem', pem), '-tls-key', self.write('tls.key', key), '-tls-min-version', 'tls1.2',
                      '-tls-root-ca-file', self.write('ca.pem', self.certs.text('ca.pem')), '-https-address', '127.0.0.1:%d' % self.https]
+        if self.required:
+            args += ['-tls-required=true']
         if self.auth:
             args += ['-auth-http-address', '127.0.0.1:%d' % self.auth]
         self.spawn(args)
@@ -127,14 +135,17 @@ class Subscriber:
 
 
 class Authority:
-    """What nsqd asks about a secret: `good` may publish to topics that begin with `open`."""
+    """What nsqd asks about a secret, and again after `ttl` seconds: `secret` may publish to topics that begin with `open`."""
 
-    def __init__(self) -> None:
+    def __init__(self, ttl: int = 3600) -> None:
+        self.secret = 'good'
+        authority = self
+
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # noqa: N802
                 query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
-                good = query.get('secret') == ['good']
-                body = json.dumps({'ttl': 3600, 'identity': 'app', 'authorizations': [
+                good = query.get('secret') == [authority.secret]
+                body = json.dumps({'ttl': ttl, 'identity': 'app', 'authorizations': [
                     {'permissions': ['publish', 'subscribe'], 'topic': 'open.*', 'channels': ['.*']}]} if good else {}).encode()
                 self.send_response(200 if good else 403)
                 self.send_header('Content-Length', str(len(body)))
@@ -156,3 +167,23 @@ class Authority:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join(5)
+
+
+class SecretNsqd(Nsqd):
+    """An nsqd with an authority of its own, over the framed protocol: the secret may change, and counts within a second."""
+
+    def __init__(self) -> None:
+        super().__init__(protocol='tcp')
+        self.authority = Authority(ttl=1)
+        self.auth = self.authority.port
+
+    def config(self, *args: object, **more: object) -> dict:
+        return super().config(*args, **{'auth_secret': self.authority.secret, **more})  # type: ignore[arg-type]
+
+    def password(self, secret: str) -> None:
+        """Another one for everybody."""
+        self.authority.secret = secret
+
+    def close(self) -> None:
+        super().close()
+        self.authority.__exit__()

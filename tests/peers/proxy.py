@@ -22,15 +22,16 @@ class Proxy:
     cut           closes both sides after `after` bytes of the next answer
     slow          passes answers on a byte a second
     garbage       answers with bytes of another protocol, and then of none at all
-    huge          answers without an end, as fast as the line is
+    huge          answers `flood` and then without an end, as fast as the line is
     """
 
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to_port: int, port: int = 0) -> None:
         self.to_port = to_port
         self.mode = 'ok'
         self.after = 0
+        self.flood = b''
         self.accepted = 0
-        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.listener = socket.create_server(('127.0.0.1', port))
         self.port = self.listener.getsockname()[1]
         self.pairs: List[List[Optional[socket.socket]]] = []
         self.closing = threading.Event()
@@ -110,6 +111,7 @@ class Proxy:
         if self.mode == 'garbage':
             client.sendall(b'\x16HTTP/1.1 200 what\r\n\r\n' + bytes(range(256)) * 20)
         elif self.mode == 'huge':
+            client.sendall(self.flood)
             while not self.closing.is_set():
                 client.sendall(b'\x7f' * 65536)
         elif self.mode != 'black_hole' and server is not None:

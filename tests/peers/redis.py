@@ -29,7 +29,8 @@ class Redis(Peer):
 
     def password(self, secret: str) -> None:
         """Another one for the default user, whose connections end."""
-        words = [('AUTH', self.secret), ('CONFIG', 'SET', 'requirepass', secret), ('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')]
+        words = [('AUTH', self.secret), ('CONFIG', 'SET', 'requirepass', secret),
+                 *(('CLIENT', 'KILL', 'TYPE', type_, 'SKIPME', 'yes') for type_ in ('normal', 'pubsub'))]
         with socket.create_connection(('127.0.0.1', self.port), 5) as s:
             for line in words:
                 data = [w.encode() for w in line]

@@ -72,6 +72,10 @@ class Connector:
         """The server of the module."""
         return request.getfixturevalue(self.fixture)
 
+    def through(self, it: Any) -> Proxy:
+        """A line to the server that may misbehave."""
+        return Proxy(it.port)
+
     def at(self, it: Any, port: int, **changes: Any) -> Config:
         """A configuration with another port of the same host: a proxy."""
         return it.config(port=port, **changes)
@@ -123,7 +127,7 @@ class BadLines(Connector):
     @rows('mode', 'bad_lines')
     def test_connecting_through_a_bad_line(self, api, it, mode):
         """Bounded by pool.connect, a clear class, and the platform goes on."""
-        with Proxy(it.port) as proxy:
+        with self.through(it) as proxy:
             cid = add(api, self.type, self.at(it, proxy.port, pool={'connect': self.connect}), skipTest=True)
             proxy.mode, proxy.after = mode, self.cut_after
             told, seconds = on(api, cid, '''
@@ -146,6 +150,7 @@ class Breaks(Connector):
     break_after = 4000                   # bytes of the answer
     broken: ClassVar[Config] = {'pool': {'query': '800ms'}}  # changes of the configuration
     before_break = ''                    # lines that make what is fetched
+    flood: ClassVar[bytes] = b''         # how an answer begins that announces more than there may be, for `huge`
 
     @shows('faults', param='mode')
     @rows('mode, kinds', 'breaks')
@@ -155,13 +160,13 @@ class Breaks(Connector):
 
     def breaks_in_an_answer(self, api: Client, it: Any, mode: str, kinds: Kinds, fetch: str, **changes: Any) -> None:
         """The case itself, for files that run it with another form of request, too."""
-        with Proxy(it.port) as proxy:
+        with self.through(it) as proxy:
             cid = add(api, self.type, self.at(it, proxy.port, **{**self.broken, **changes}))
             if self.before_break:
                 on(api, cid, self.before_break)
             get = calls(api, cid, fetch, n=self.small)
             assert get() == self.small
-            proxy.mode, proxy.after = mode, self.break_after
+            proxy.mode, proxy.after, proxy.flood = mode, self.break_after, self.flood
             started = time.monotonic()
             told = get(n=self.large)  # a half-open line shows itself in the reset of the last call at the latest
             assert isinstance(told, list) and told[0] in _one_of(kinds) and time.monotonic() - started < 8, told
@@ -355,7 +360,7 @@ class FewConnections(Connector):
 
     def test_connections_of_many_calls(self, api, it):
         """Many calls one after the other open no more connections than workers times pool.max."""
-        with Proxy(it.port) as proxy:
+        with self.through(it) as proxy:
             ask = calls(api, add(api, self.type, self.at(it, proxy.port), skipTest=True), self.ask)
             for _ in range(60):
                 assert ask() == self.gives
@@ -505,6 +510,8 @@ class TlsIsMissed(Tls):
 class TlsNotOffered(Tls):
     """The connector wants TLS, the server has none."""
 
+    not_offered: ClassVar[Config] = {}           # changes of the configuration
+
     def without_tls(self, request: pytest.FixtureRequest) -> ContextManager[Peer]:
         """A server without a certificate."""
         del request
@@ -515,7 +522,7 @@ class TlsNotOffered(Tls):
         """Never without because it is easier."""
         with self.without_tls(request) as own:
             for mode in ('on', 'unverified'):
-                e = not_addable(api, self.type, own.config(tls=mode, tls_ca=certs.text('ca.pem')))
+                e = not_addable(api, self.type, own.config(tls=mode, tls_ca=certs.text('ca.pem'), **self.not_offered))
                 assert 'TLS: ' in e['exception'], e
 
 

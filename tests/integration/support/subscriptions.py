@@ -41,6 +41,40 @@ def stored(key):
 def count(topic, n):
     return sum(DFF.STORE.get('%s|%d' % (topic, i)) is not None for i in range(n))
 '''
+
+
+# ---- fixtures; a module says as BROKER which type its connectors have, and which of its fixtures is their server -----------
+
+
+@pytest.fixture(scope='module')
+def script(server: Server) -> str:
+    """CODE, published."""
+    return server.client().script(CODE)
+
+
+@pytest.fixture(scope='module')
+def handled(server: Server, script: str) -> 'Handled':
+    """What its functions have done."""
+    return Handled(server.client(), script)
+
+
+@pytest.fixture
+def sub(request: pytest.FixtureRequest, api: Client) -> Iterator[Callable[..., str]]:
+    """sub(*handlers, **config) -> a connector whose handlers consume; gone at the end."""
+    type_, it = request.module.BROKER
+    made: List[str] = []
+
+    def make(*handlers: Dict[str, Any], **config: Any) -> str:
+        made.append(add(api, type_, request.getfixturevalue(it).config(topicHandlers=list(handlers), **config)))
+        state(api, made[-1], n=len(handlers))
+        return made[-1]
+    yield make
+    for cid in made:
+        remove(api, cid)
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------------------------
+
 TEST_BUILD = VARIANT in ('debug', 'asan', 'tsan', 'cov')
 in_test_builds = pytest.mark.skipif(not TEST_BUILD, reason='kill points are compiled into test builds only')
 in_release_builds = pytest.mark.skipif(TEST_BUILD, reason='slow: in release builds only')
