@@ -180,7 +180,7 @@ def test_a_line_that_breaks(brokers, made, handled, modes):
     through_faults(brokers, made, handled, modes, drop=True)
 
 
-@in_release_builds
+@pytest.mark.long
 def test_a_black_hole(brokers, made, handled):
     """Nobody says that the line is dead: it is noticed all the same."""
     through_faults(brokers, made, handled, {b.type: 'black_hole' for b in brokers}, drop=False)
