@@ -153,8 +153,8 @@ static PyObject *pass(PyObject *self, const char *name, PyObject *args, PyObject
 #define METHODS(X)                                                                                 \
     X(get)                                                                                         \
     X(keys)                                                                                        \
-    X(values) X(items) X(copy) X(pop) X(popitem) X(update) X(setdefault) X(clear) X(__reversed__)  \
-        X(__ior__)
+    X(values)                                                                                      \
+    X(items) X(copy) X(pop) X(popitem) X(update) X(setdefault) X(clear) X(__reversed__) X(__ior__)
 #define X(name)                                                                                    \
     static PyObject *req_##name(PyObject *self, PyObject *args, PyObject *kw)                      \
     {                                                                                              \

@@ -6,7 +6,7 @@
 #include <tenon/types.h>
 #include <stdarg.h>
 
-void log_open(const char *area, int level, int fd);  /* fd stays the caller's; -1 = stderr */
+void log_open(const char *area, int level, int fd); /* fd stays the caller's; -1 = stderr */
 void log_level(int level);
 /* How lines are written from now on: "text", "json" (one object a line), "journal" (systemd's native
  * protocol, text when it does not answer), "auto" (journal when standard error is one of its streams).
@@ -14,8 +14,10 @@ void log_level(int level);
 void log_form(const char *name, const char *journal);
 void log_at(int level, const char *fmt, ...) TN_PRINTF(2, 3);
 void log_vat(int level, const char *fmt, va_list ap);
-void log_from(int level, const char *who, const char *fmt, va_list ap); /* "who: text", 2 KiB of it */
-void log_env(void *ctx, int level, const char *fmt, ...) TN_PRINTF(3, 4); /* for tables that pass ctx */
+/* "who: text", 2 KiB of it. */
+void log_from(int level, const char *who, const char *fmt, va_list ap);
+/* For tables that pass a context. */
+void log_env(void *ctx, int level, const char *fmt, ...) TN_PRINTF(3, 4);
 /* Registers a secret of at least 6 bytes; it and its JSON-escaped, URL-encoded and base64 forms
  * are replaced by ***** in every line. */
 void log_mask(tn_str secret);

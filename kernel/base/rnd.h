@@ -3,5 +3,5 @@
 #pragma once
 #include <stddef.h>
 void rnd_bytes(void *p, size_t n);
-void rnd_id(char *out, size_t n);          /* n of 0-9A-Za-z plus NUL */
-void rnd_uuid(char out[37], int upper);    /* RFC 9562 version 4 */
+void rnd_id(char *out, size_t n);       /* n of 0-9A-Za-z plus NUL */
+void rnd_uuid(char out[37], int upper); /* RFC 9562 version 4 */

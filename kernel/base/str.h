@@ -17,16 +17,16 @@ static inline bool str_is(tn_str a, const char *z)
 {
     return str_eq(a, str_of(z));
 }
-bool str_ieq(tn_str a, tn_str b);                     /* ASCII case ignored */
+bool str_ieq(tn_str a, tn_str b); /* ASCII case ignored */
 bool str_prefix(tn_str s, const char *prefix);
-char *str_dup(tn_str s);                              /* malloc()ed, NUL-terminated; NULL: no memory */
+char *str_dup(tn_str s); /* malloc()ed, NUL-terminated; NULL: no memory */
 /* Next piece of *rest up to sep, advances *rest; false when *rest is used up (s == NULL). */
 bool str_split(tn_str *rest, char sep, tn_str *ret);
-tn_str str_trim(tn_str s);                            /* blanks and tabs at both ends */
-bool str_to_i64(tn_str s, int64_t *ret);              /* whole text, decimal, optional sign */
-bool str_to_f64(tn_str s, double *ret);               /* whole text, locale-independent */
-bool str_utf8_valid(tn_str s);                        /* RFC 3629; no surrogates, no overlong */
-size_t str_utf8_len(tn_str s);                        /* characters */
+tn_str str_trim(tn_str s);               /* blanks and tabs at both ends */
+bool str_to_i64(tn_str s, int64_t *ret); /* whole text, decimal, optional sign */
+bool str_to_f64(tn_str s, double *ret);  /* whole text, locale-independent */
+bool str_utf8_valid(tn_str s);           /* RFC 3629; no surrogates, no overlong */
+size_t str_utf8_len(tn_str s);           /* characters */
 /* The character at p (n >= 1 bytes are there): its length in bytes, or minus the length of the
  * ill-formed part to skip (Unicode 15, section 3.9, "maximal subpart"). */
 int str_utf8_step(const char *p, size_t n);

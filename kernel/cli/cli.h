@@ -14,5 +14,5 @@ int cli_passwd(int argc, char **argv);
 /* ---- doctor: checks that no program of the platform makes itself; lines of kernel/base/finding.h ----- */
 struct settings;
 struct buf;
-void checks_system(const struct settings *s, struct buf *out);  /* data folder, disk, time, memory */
-void checks_plugins(const struct settings *s, struct buf *out); /* what was refused, what is needed */
+void checks_system(const struct settings *s, struct buf *out); /* data folder, disk, time, memory */
+void checks_plugins(const struct settings *s, struct buf *out); /* what was refused */

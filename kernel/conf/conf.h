@@ -6,11 +6,11 @@
 
 /* One source value. */
 struct conf_item {
-    char *key;     /* "a.b" for nested sections */
-    char *value;   /* scalar as text; lists as JSON text */
-    char *where;   /* "tenon.yaml:12", "environment TENON_LISTEN", "--listen" */
-    char *joined;  /* a list of scalars joined with ',' (what a STR row gets), else NULL */
-    int null;      /* the key stands there without a value: the default counts */
+    char *key;    /* "a.b" for nested sections */
+    char *value;  /* scalar as text; lists as JSON text */
+    char *where;  /* "tenon.yaml:12", "environment TENON_LISTEN", "--listen" */
+    char *joined; /* a list of scalars joined with ',' (what a STR row gets), else NULL */
+    int null;     /* the key stands there without a value: the default counts */
 };
 struct conf {
     struct conf_item *items;
@@ -43,7 +43,8 @@ void conf_snake(const char *key, char *out, size_t cap);
 void conf_wipe(struct conf *c); /* conf_finish() that leaves no value in freed memory */
 /* Sections of plugins from the environment: TENON_FRONTEND__HTTP__IDLE=60s sets frontend.http.idle. */
 void conf_read_sections(struct conf *c, char *const *environ_, struct conf_problems *p);
-tn_rc conf_set(struct conf *c, const char *key, const char *value, const char *where);  /* later wins */
+/* Later wins. */
+tn_rc conf_set(struct conf *c, const char *key, const char *value, const char *where);
 const struct conf_item *conf_get(const struct conf *c, const char *key);
 /* Parses every row of `fields` from items "<prefix><name>" into the zeroed struct `out`. Strings are
  * owned by out: conf_free(), also after an error. Unknown keys under the prefix are errors with "did
@@ -56,9 +57,9 @@ void conf_free(const tn_field *fields, void *out);
  * freed); out NULL only checks. err says what is wrong without naming the key. */
 tn_rc conf_parse(const tn_field *f, tn_str text, void *out, tn_err *err);
 /* Reference texts from the same rows. */
-void conf_help(struct buf *out, const tn_field *fields);      /* plain, for --help */
+void conf_help(struct buf *out, const tn_field *fields); /* plain, for --help */
 void conf_markdown(struct buf *out, const tn_field *fields);
-void conf_schema(struct buf *out, const tn_field *fields);    /* JSON Schema 2020-12 object */
+void conf_schema(struct buf *out, const tn_field *fields); /* JSON Schema 2020-12 object */
 /* Checks the table itself: names, types, defaults parse, ranges, offsets inside struct_size. */
 tn_rc conf_check_table(const tn_field *fields, uint32_t struct_size, tn_err *err);
 /* Of the names the one that was probably meant, or NULL. */

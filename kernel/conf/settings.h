@@ -5,22 +5,22 @@
 #include "kernel/conf/conf.h"
 
 struct settings {
-    const char *data;           /* --data DIR: everything the platform keeps; created 0700 */
-    const char *listen;         /* --listen ADDR:PORT, several comma separated */
-    const char *plugins;        /* folders of *.so, ":"-separated; default: beside the binary, then libdir */
-    const char *log_level;      /* error warning notice info debug */
-    const char *log_format;     /* auto text json journal */
-    const char *log_file;       /* "" = stderr */
-    bool dev;                   /* --dev or DFF_MODE=dev */
-    const char *timezone;       /* Asia/Shanghai */
-    const char *resources;      /* RESOURCE_ROOT_PATH, default <data>/resources */
-    const char *web_base_url;   /* absolute URLs are built from it; "" = from nothing */
-    const char *cors_origin;    /* "true" = reflect any, "" = none, else comma list */
-    const char *trusted_proxies;/* CIDR list whose X-Forwarded-* count; "" = none */
-    int64_t workers_min, workers_max;  /* processes of the default group */
-    int64_t queue_max;          /* calls that may wait per group before 503 */
-    tn_dur queue_wait;          /* longest such wait */
-    tn_bytes worker_memory;     /* limit of a worker: address space, and its control group's memory; 0 = none */
+    const char *data;                 /* --data DIR: everything the platform keeps; created 0700 */
+    const char *listen;               /* --listen ADDR:PORT, several comma separated */
+    const char *plugins;              /* folders of *.so; default: beside the binary, then libdir */
+    const char *log_level;            /* error warning notice info debug */
+    const char *log_format;           /* auto text json journal */
+    const char *log_file;             /* "" = stderr */
+    bool dev;                         /* --dev or DFF_MODE=dev */
+    const char *timezone;             /* Asia/Shanghai */
+    const char *resources;            /* RESOURCE_ROOT_PATH, default <data>/resources */
+    const char *web_base_url;         /* absolute URLs are built from it; "" = from nothing */
+    const char *cors_origin;          /* "true" = reflect any, "" = none, else comma list */
+    const char *trusted_proxies;      /* CIDR list whose X-Forwarded-* count; "" = none */
+    int64_t workers_min, workers_max; /* processes of the default group */
+    int64_t queue_max;                /* calls that may wait per group before 503 */
+    tn_dur queue_wait;                /* longest such wait */
+    tn_bytes worker_memory;     /* of a worker: address space and control group; 0 = no limit */
     tn_bytes worker_file_size;  /* of one file that a worker writes, 0 = none */
     int64_t worker_processes;   /* processes and threads of one worker, 0 = no limit */
     int64_t worker_files;       /* descriptors of one process */
@@ -41,25 +41,25 @@ struct settings {
     tn_secret auto_setup_admin_password;
     const char *auto_setup_ak_id;
     tn_secret auto_setup_ak_secret;
-    const char *queue_workers;  /* "16" or "16,3=64": processes of the queues other than 1 and 5 */
-    int64_t tasks_max;          /* durable calls that may wait in one queue */
-    tn_dur task_keep, task_keep_dead;  /* rows of ended tasks, of dead letters */
+    const char *queue_workers; /* "16" or "16,3=64": processes of the queues other than 1 and 5 */
+    int64_t tasks_max;         /* durable calls that may wait in one queue */
+    tn_dur task_keep, task_keep_dead; /* rows of ended tasks, of dead letters */
     int64_t task_keep_count;
     tn_bytes task_keep_bytes;
-    tn_bytes cache_memory;      /* bound of the cache in the hub */
-    const char *cache_redis;    /* HOST:PORT of a Redis server for the cache; "" = in the hub, unless
+    tn_bytes cache_memory;   /* bound of the cache in the hub */
+    const char *cache_redis; /* HOST:PORT of a Redis server for the cache; "" = in the hub, unless
                                    REDIS_HOST is set */
-    const char *store;          /* connector type of the store: "sqlite" */
-    tn_bytes records_bytes;     /* of records.db, beyond it the oldest go */
-    int64_t records_days;       /* age at which records go */
-    tn_dur clean_every;         /* the cleaner's period */
-    bool cron_seconds;          /* six fields mean seconds, see settings.c */
-    const char *frontend_engine;/* frontend plugin that listens: "h1" */
+    const char *store;       /* connector type of the store: "sqlite" */
+    tn_bytes records_bytes;  /* of records.db, beyond it the oldest go */
+    int64_t records_days;    /* age at which records go */
+    tn_dur clean_every;      /* the cleaner's period */
+    bool cron_seconds;       /* six fields mean seconds, see settings.c */
+    const char *frontend_engine; /* frontend plugin that listens: "h1" */
     bool disable_integrated_signin;
     int64_t bad_signin_lock_count, bad_signin_lock_max_wait;
-    struct map *dff;            /* other known DFF_<KEY> values of spec 6.3 and CUSTOM_*; may be NULL */
-    tn_secret secret;           /* DFF_SECRET: key of values encrypted by the original, "" = none */
-    struct conf *conf;          /* every item read: the sections of the plugins for plug_attach() */
+    struct map *dff;   /* other known DFF_<KEY> values of spec 6.3 and CUSTOM_*; may be NULL */
+    tn_secret secret;  /* DFF_SECRET: key of values encrypted by the original, "" = none */
+    struct conf *conf; /* every item read: the sections of the plugins for plug_attach() */
 };
 extern const tn_field settings_fields[];
 

@@ -21,8 +21,8 @@ struct zyg_msg {
     uint64_t id;
     uint64_t generation;
     int32_t pid;
-    uint32_t len; /* bytes of script id that follow */
-    uint32_t memory_hit; /* ZYG_EXITED: the kernel killed in its control group: limit and peak are set */
+    uint32_t len;        /* bytes of script id that follow */
+    uint32_t memory_hit; /* ZYG_EXITED: killed by its control group; limit and peak are set */
     uint32_t rsvd;
     uint64_t limit, peak; /* bytes */
 };

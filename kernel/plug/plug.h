@@ -8,16 +8,16 @@
 /* A plugin whose descriptor was accepted: our own zeroed copies of its tables, min(theirs, ours). */
 struct plug {
     tn_plugin desc;
-    const void *ops;        /* our copy of the ops table of the kind, padded with zeroes */
+    const void *ops; /* our copy of the ops table of the kind, padded with zeroes */
     char *path;
-    void *handle;           /* dlopen */
-    int loaded;             /* load() succeeded in this process image */
+    void *handle; /* dlopen */
+    int loaded;   /* load() succeeded in this process image */
 };
-struct plug_report {        /* one line of discovery */
-    char *path, *name, *version, *problem;  /* problem == NULL: usable */
+struct plug_report {                       /* one line of discovery */
+    char *path, *name, *version, *problem; /* problem == NULL: usable */
     uint32_t kind;
-    char *summary;  /* as told by the probe; NULL unless usable */
-    char *about;    /* JSON object: kind, name, version, summary, caps, config schema, methods */
+    char *summary; /* as told by the probe; NULL unless usable */
+    char *about;   /* JSON object: kind, name, version, summary, caps, config schema, methods */
 };
 struct plug_registry {
     struct plug **plugs;
@@ -35,7 +35,7 @@ tn_rc plug_discover(struct plug_registry *r, const char *folders, tn_err *err);
  * now gets a problem in its report. */
 tn_rc plug_open_all(struct plug_registry *r, uint32_t kinds, tn_err *err);
 struct plug *plug_find(const struct plug_registry *r, uint32_t kind, const char *name);
-tn_rc plug_load(struct plug *p, const tn_host *host, tn_err *err);   /* load() once */
+tn_rc plug_load(struct plug *p, const tn_host *host, tn_err *err); /* load() once */
 /* An attached instance; config from items under "<kind>.<name>." of c. */
 struct plug_inst {
     struct plug *plug;
