@@ -313,8 +313,7 @@ tn_rc ix_flux(struct ix_conn *c, tn_str flux, const tn_val *params, uint64_t dea
         "{\"type\":\"flux\",\"dialect\":{\"header\":true,\"annotations\":[\"datatype\",\"group\",\"default\"]},\"query\":");
     json_put_text(&body, flux.s, flux.n);
     if (rc == TN_OK && params != NULL && params->type != TN_T_NULL) {
-        grow_text(&body, ",\"params\":");
-        rc = json_put(ix_host, &body, params, err);
+        rc = ix_extern(&body, params, err);
     }
     grow_char(&body, '}');
     rc = rc == TN_OK ? http_header(ix_host, &headers, TN_STR("Accept"), TN_STR("text/csv"), err)

@@ -112,8 +112,8 @@ static tn_val value_of(const struct record *r, uint32_t i, uint8_t type, struct 
     plain_text(r, i, room);
     const tn_val text = {
         .type = TN_T_STR, .n = (uint32_t)room->n, .u.s = room->n != 0 ? room->s : ""};
-    if (room->n == 0) {
-        return type == C_TEXT ? text : (tn_val){.type = TN_T_NULL};
+    if (room->n == 0) { /* CSV has no other way to say that there is nothing */
+        return (tn_val){.type = TN_T_NULL};
     }
     switch (type) {
     case C_LONG:

@@ -61,6 +61,10 @@ tn_rc ix_flux(struct ix_conn *c, tn_str flux, const tn_val *params, uint64_t dea
               struct grow *ret, tn_err *err);
 const char *ix_database(const struct ix_conn *c);
 
+/* ---- extern.c ---- */
+/* Appends the member "extern" with each of params as a variable, and all as the record params. TN_E_INVAL names what cannot be one. */
+tn_rc ix_extern(struct grow *to, const tn_val *params, tn_err *err);
+
 /* ---- line.c: the line protocol ---- */
 struct ix_point {
     const tn_val *measurement, *tags, *fields, *time;

@@ -62,7 +62,8 @@ static const tn_field fields[] = {
     X(switch_database, "name:str", "The database of this call from now on.")                                                \
     X(get_ts_tags, "point:any",                                                                                             \
       "The tags of a dict of dict_output, whatever their key is called.")                                                   \
-    X(flux, "query:str, params:any=None", "Runs Flux (version 2): rows as dicts.")                                          \
+    X(flux, "query:str, params:any=None",                                                                                   \
+      "Runs Flux (version 2): rows as dicts. params are variables of the query, each by its name and as params.name.")      \
     X(stream_start,                                                                                                         \
       "sql:str, bind_params:any=None, database:any=None, epoch:any=None, chunk_size:any=None",                              \
       "Rows as dicts with their tags, one by one: memory does not grow with the result.")                                   \

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/influxdb in scripts, against InfluxDB 1.6, compared with its Python client; version 2 against a stub."""
 
+import datetime
+import importlib
+import json
+import re
+import sys
+
 import pytest
+from peers.fetched import folder
 from peers.influx2 import TOKEN, Influx2
 from peers.influxdb import PASSWORD, InfluxDB
 from peers.nginx import Nginx
 from peers.odd_http import OddHttp
+from peers.peer import Missing
 from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, FewConnections, HugeAnswers, Panel,
                            PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
@@ -224,15 +232,65 @@ rows = c.flux('from(bucket: "b")', {'x': 1})
 return [rows, rows[0]['_time'].tzinfo is not None, c.write_point('m', {'v': 1}, {'t': 'a b'}, 5, precision='ms'), c.write_points([{'measurement': 'm', 'fields': {'s': 'y' * 2000}}]), tell(lambda: c.write_point('m', {'v': 1}, database='none'))]
 ''')
         assert got[0] == [{'result': '_result', 'table': 0, '_time': '2026-01-01T00:00:00.500000Z', '_value': 1.5, 'host': 'a "b", c', 'up': True, 'n': 18446744073709551615},
-                          {'result': '_result', 'table': 0, '_time': '2026-01-01T00:00:01Z', '_value': None, 'host': '', 'up': False, 'n': 3},
+                          {'result': '_result', 'table': 0, '_time': '2026-01-01T00:00:01Z', '_value': None, 'host': None, 'up': False, 'n': 3},
                           {'result': '_result', 'table': 1, 'd': '5m'}] or got[0][0]['host'] == 'a "b", c', got[0]
         assert got[1:4] == [True] * 3 and got[4][0] == 'QueryError' and 'bucket' in got[4][1]
         assert stub.lines == ['m,t=a\\ b v=1i 5', 'm s="%s"' % ('y' * 2000)] and stub.writes[0]['precision'] == 'ms' and stub.writes[1]['precision'] == 'ns'
-        assert stub.asked[0]['query'] == 'from(bucket: "b")' and stub.asked[0]['params'] == {'x': 1}
+        assert stub.asked[0]['query'] == 'from(bucket: "b")'
+        assert on(api, cid, "return [tell(lambda: c.flux('x', p))[0] for p in ([1], {'a b': 1}, {'a': None}, {'a': float('nan')})]") == ['InvalidArgument'] * 4
         stub.answer = '#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n,"failed, really",897\r\n'
         assert on(api, cid, "return tell(lambda: c.flux('x'))")[0] == 'QueryError'
         e = not_addable(api, 'influxdb', stub.config(password='wrong'))
         assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and TOKEN not in str(api.get('/connectors/do/list', id=cid))
+
+
+def theirs_2():
+    """InfluxData's own client for version 2, in this process."""
+    try:
+        path = folder('influxclient')
+    except Missing as e:
+        pytest.skip(str(e))
+    if path not in sys.path:
+        sys.path.append(path)  # what Debian has goes first
+    return importlib.import_module('influxdb_client')
+
+
+def timed(option):
+    """A variable of extern whose time has as many digits as any other."""
+    return json.loads(re.sub(r'(T\d\d:\d\d:\d\d\.\d{6})0*(Z|\+00:00)"', r'\1"', json.dumps(option)))
+
+
+def test_version_2_as_its_own_client(api):
+    """The stub is only as good as its judge: InfluxData's client speaks with it, too, sends the same lines to the same place, is refused
+    for the same reasons, and reads the same rows out of the same answer."""
+    lib = theirs_2()
+    point = lib.Point('m,1').tag('t', 'a b').tag('u', 'x=y').field('i', 5).field('f', 0.1).field('s', 'q"\\').field('b', True).time(1700000000123, lib.WritePrecision.MS)
+    when = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.timezone.utc)
+    params = {'x': 1, 's': 'a" or true\n', 'f': 0.5, 'b': True, 't': when, 'l': [2**62, 'y', [False]], 'd': datetime.timedelta(hours=1, microseconds=5)}
+    with Influx2() as stub:
+        stub.answer = CSV.split('\r\n\r\n', maxsplit=1)[0] + '\r\n\r\n'  # it takes a duration for a number
+        with lib.InfluxDBClient('http://127.0.0.1:%d' % stub.port, TOKEN, org='shop', enable_gzip=True) as client:
+            client.write_api(write_options=importlib.import_module('influxdb_client.client.write_api').SYNCHRONOUS).write('b', record=point, write_precision=lib.WritePrecision.MS)
+            rows = [[r.values for r in table.records] for table in client.query_api().query('from(bucket: "b")', params=params)]
+            with pytest.raises(lib.rest.ApiException, match='bucket'):
+                client.write_api(write_options=importlib.import_module('influxdb_client.client.write_api').SYNCHRONOUS).write('none', record=point)
+        with lib.InfluxDBClient('http://127.0.0.1:%d' % stub.port, 'wrong', org='shop') as client, pytest.raises(lib.rest.ApiException, match='unauthorized'):
+            client.query_api().query('buckets()')
+        their_lines, their_writes, their_asked = list(stub.lines), list(stub.writes), list(stub.asked)
+        stub.lines.clear(), stub.writes.clear(), stub.asked.clear()
+        got = on(api, add(api, 'influxdb', stub.config()), r'''
+c.write_point('m,1', {'i': 5, 'f': 0.1, 's': 'q"\\', 'b': True}, {'t': 'a b', 'u': 'x=y'}, 1700000000123, precision='ms')
+return [{k: str(v) for k, v in row.items()} for row in c.flux('from(bucket: "b")', {**params, 't': datetime.datetime.fromisoformat(params['t']), 'd': datetime.timedelta(hours=1, microseconds=5)})]
+''', params={**params, 't': when.isoformat(), 'd': 0})
+        split = lambda line: (line.rsplit(' ', 2)[0], sorted(line.rsplit(' ', 2)[1].split(',')), line.rsplit(' ', 2)[2])  # the order of fields means nothing
+        assert [split(line) for line in stub.lines] == [split(line) for line in their_lines]
+        assert stub.writes[0] == {k: v for k, v in their_writes[0].items() if k in stub.writes[0]} and stub.writes[0]['precision'] == 'ms'
+        mine, their = stub.asked[0], their_asked[0]
+        record, *variables = mine['extern']['body']  # ours has all of them as a record, too
+        assert mine['query'] == their['query'] and record['assignment']['id']['name'] == 'params' and len(record['assignment']['init']['properties']) == len(params)
+        assert [timed(v) for v in variables] == [timed(v) for v in their['extern']['body']]
+        assert sorted(stub.asked[0]['dialect']['annotations']) == sorted(their_asked[0]['dialect']['annotations'])
+        assert got == [{k: str(v) for k, v in row.items()} for table in rows for row in table]
 
 
 class Guard(Nginx):
@@ -299,4 +357,4 @@ class TestInfluxDB(Contract, Readme, Panel, FewConnections, PasswordChanges, Bre
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown
 def test_row(request, api, cid):
-    check_row(request, api, cid, 'influxdb', 'libcurl, own line protocol', 'InfluxDB 1.6; version 2: a stub')
+    check_row(request, api, cid, 'influxdb', 'libcurl, own line protocol', 'InfluxDB 1.6; version 2: a stub that its own client judges')
