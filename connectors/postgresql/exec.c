@@ -6,6 +6,8 @@
 #include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,25 +21,68 @@ static const struct sql_dialect dialect = {
 
 /* ---- stopping ---------------------------------------------------------------------------------------- */
 
+/* A request to cancel goes over a connection of its own, which may hang, so a thread sends it. Whoever comes last frees it. */
+struct cancel {
+    PGcancel *request;
+    sem_t told; /* the server has got it: it cannot meet a later statement any more */
+    atomic_int owners;
+};
+
+static void cancel_give(struct cancel *x)
+{
+    if (atomic_fetch_sub(&x->owners, 1) == 1) {
+        PQfreeCancel(x->request);
+        sem_destroy(&x->told);
+        free(x);
+    }
+}
+
 static void *cancel_thread(void *arg)
 {
+    struct cancel *x = arg;
     char text[64];
-    PQcancel(arg, text, sizeof text); /* a connection of its own, which may hang */
-    PQfreeCancel(arg);
+    PQcancel(x->request, text, sizeof text);
+    sem_post(&x->told);
+    cancel_give(x);
     return NULL;
 }
 
-static void send_cancel(struct pg_conn *c)
+/* NULL: it could not be sent. */
+static struct cancel *send_cancel(struct pg_conn *c)
 {
-    PGcancel *cancel = PQgetCancel(c->pq);
+    struct cancel *x = calloc(1, sizeof *x);
     pthread_t thread;
     pthread_attr_t attr;
+    if (x == NULL) {
+        return NULL;
+    }
+    x->request = PQgetCancel(c->pq);
+    sem_init(&x->told, 0, 0);
+    atomic_init(&x->owners, 2);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    if (cancel != NULL && pthread_create(&thread, &attr, cancel_thread, cancel) != 0) {
-        PQfreeCancel(cancel);
-    }
+    int e = x->request != NULL ? pthread_create(&thread, &attr, cancel_thread, x) : EINVAL;
     pthread_attr_destroy(&attr);
+    if (e != 0) {
+        atomic_store(&x->owners, 1);
+        cancel_give(x);
+        return NULL;
+    }
+    return x;
+}
+
+/* 1: the server got it before the deadline. x may be NULL. */
+static int cancel_told(struct cancel *x, uint64_t deadline_ns)
+{
+    int told = 0;
+    if (x == NULL) {
+        return 0;
+    }
+    do {
+        told = sem_trywait(&x->told) == 0;
+    } while (!told && pg_host->now_ns() < deadline_ns && poll(NULL, 0, 1) == 0);
+    cancel_give(x);
+    return told;
 }
 
 /* 1: a result, or the end (*ret NULL), is there; 0: not in time; -1: the connection is lost. */
@@ -75,9 +120,11 @@ static int drain(struct pg_conn *c, uint64_t deadline_ns)
 /* The time is over, or the result too large: the server shall stop as well. */
 static tn_rc stop(struct pg_conn *c, tn_rc rc, tn_err *err, const char *text)
 {
-    send_cancel(c);
+    uint64_t until = pg_host->now_ns() + STOP_NS;
+    struct cancel *x = send_cancel(c);
     c->streaming = 0;
-    int ready = drain(c, pg_host->now_ns() + STOP_NS);
+    int ready = drain(c, until);
+    ready = cancel_told(x, until) && ready; /* else it might stop somebody else's statement */
     pg_host->fail(err, rc, "%s", text);
     if (err != NULL) {
         err->flags |= ready ? 0 : TN_ERR_CONN_BROKEN;
@@ -264,7 +311,7 @@ tn_rc pg_reset(void *inst, void *conn, tn_err *err)
     PGTransactionStatusType t = PQtransactionStatus(c->pq);
     (void)inst;
     if (c->streaming) {
-        send_cancel(c);
+        cancel_told(send_cancel(c), 0);
         return pg_host->fail(err, TN_E_INVAL, "a stream was not read to its end");
     }
     if (c->resetting) {

@@ -202,7 +202,8 @@ import os, signal
 @DFF.API('f', timeout=30)
 def f(end=''):
     c = DFF.CONN('%s')
-    n = c.query("SELECT count(*) AS n, pg_sleep(0.1) FROM pg_stat_activity WHERE application_name = 'together'")[0]['n']
+    # a session that was closed is there for a moment longer, but idle
+    n = c.query("SELECT count(*) AS n, pg_sleep(0.1) FROM pg_stat_activity WHERE application_name = 'together' AND state = 'active'")[0]['n']
     if end:
         os.kill(os.getpid(), signal.SIGKILL)
     return n
