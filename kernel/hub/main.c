@@ -162,6 +162,7 @@ static tn_rc store_start(struct hub *h, struct hub_plugin *hp, struct conf *c,
     }
     if (rc == TN_OK) {
         rc = keys_open(h->settings.data, h->store, &h->keys, err);
+        store_use_keys(h->store, h->keys);
     }
     if (rc == TN_OK) {
         rc = sessions_open(h->store, &h->sessions, err);

@@ -30,6 +30,7 @@ struct store {
     const struct dialect *d;
     uint32_t query, non_query, script, backup, attach; /* method ids; 0 = the connector has none */
     char *data;
+    struct keys *keys; /* of TN_COL_SEALED; NULL: nothing can be sealed */
     pthread_mutex_t lock; /* slots, waiters, owner, lost */
     pthread_cond_t reader_free;
     struct list waiters; /* for the writer, first come first served */
@@ -131,6 +132,24 @@ tn_rc stmt_from(struct stmt *q, tn_err *err);
 tn_rc stmt_order(struct stmt *q, const char *const *sort, uint32_t n, tn_err *err);
 /* WHERE; fuzzy and marker from the list, which may be NULL. */
 tn_rc stmt_where(struct stmt *q, const tn_filter *f, uint32_t nf, const tn_list *list, tn_err *err);
+
+/* FROM, WHERE and, unless it counts, ORDER BY (list.c). */
+tn_rc stmt_from_where(struct stmt *q, const tn_list *l, int count, tn_err *err);
+
+/* ---- sealed columns (sealed.c, search.c) ------------------------------------------------------ */
+
+int entity_sealed(const tn_entity *e); /* has it any? */
+/* The value of a row with this id as it goes into the file; memory of q. */
+tn_rc cell_seal(struct stmt *q, const tn_column *col, tn_str id, tn_val *v, tn_err *err);
+/* What came out of it; opened text lies in room. A value that cannot be opened is null, with a warning. */
+tn_val cell_open(struct store *s, const tn_entity *e, const tn_column *col, const tn_val *id,
+                 const tn_val *v, struct buf *room);
+/* Must this list be searched row by row? */
+int search_needed(const tn_entity *e, const tn_list *l);
+/* seqs of the page that l asks for, newest first, as the JSON array of a filter; ret_total: of all hits when
+ * l wants them counted. */
+tn_rc search_rows(struct lease *lease, const tn_entity *e, const tn_list *l, struct buf *ret_seqs,
+                  int64_t *ret_total, tn_err *err);
 
 /* ---- cells (cell.c) -------------------------------------------------------------------------- */
 

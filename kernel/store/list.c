@@ -14,12 +14,17 @@
 struct shown {
     tn_str key; /* `"key":` ready to be copied */
     const tn_column *col;
+    int sealed;
 };
 
 struct row_sink {
     tn_sink sink;
     struct buf *out;
+    struct store *s;
+    const tn_entity *e;
+    struct buf opened;
     uint32_t n;
+    uint32_t sealed; /* 1: some may be sealed, and behind the shown ones comes the id */
     struct shown cols[SHOWN_MAX];
     int64_t rows;
 };
@@ -33,7 +38,7 @@ static tn_rc on_table(tn_sink *sink, const tn_col *cols, uint32_t ncols, int64_t
 {
     (void)cols;
     (void)hint;
-    return ncols == self(sink)->n ? TN_OK : TN_E_INTERNAL;
+    return ncols == self(sink)->n + self(sink)->sealed ? TN_OK : TN_E_INTERNAL;
 }
 
 static tn_rc on_row(tn_sink *sink, const tn_val *cells)
@@ -41,8 +46,14 @@ static tn_rc on_row(tn_sink *sink, const tn_val *cells)
     struct row_sink *s = self(sink);
     buf_adds(s->out, s->rows++ ? ",{" : "{");
     for (uint32_t i = 0; i < s->n; i++) {
-        buf_addstr(s->out, s->cols[i].key);
-        cell_write(s->out, s->cols[i].col, &cells[i]);
+        const struct shown *c = &s->cols[i];
+        buf_addstr(s->out, c->key);
+        if (c->sealed) {
+            tn_val v = cell_open(s->s, s->e, c->col, &cells[s->n], &cells[i], &s->opened);
+            cell_write(s->out, c->col, &v);
+        } else {
+            cell_write(s->out, c->col, &cells[i]);
+        }
     }
     buf_addc(s->out, '}');
     return s->out->failed ? TN_E_LIMIT : TN_OK;
@@ -90,7 +101,8 @@ static tn_rc show(struct stmt *q, struct row_sink *s, const char *alias, const c
     }
     stmt_add(q, s->n ? ", " : "SELECT ");
     stmt_ref(q, &r);
-    s->cols[s->n++] = (struct shown){str_of(key), col};
+    s->cols[s->n++] = (struct shown){str_of(key), col,
+                                     alias == q->e->alias && (col->flags & TN_COL_SEALED) != 0};
     return TN_OK;
 }
 
@@ -140,13 +152,19 @@ static tn_rc select_columns(struct stmt *q, struct row_sink *s, const tn_list *l
     if (rc == TN_OK && !named(l->omit, l->nomit, "updateTime")) {
         rc = show(q, s, e->alias, NULL, &entity_update_time, err);
     }
+    if (rc == TN_OK && entity_sealed(e)) {
+        struct ref id = {e->alias, entity_column(e, TN_STR("id"))};
+        stmt_add(q, s->n ? ", " : "SELECT ");
+        stmt_ref(q, &id);
+        s->sealed = 1;
+    }
     return rc;
 }
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
 /* FROM comes before what decides which joins it needs: build the end first, then put it behind. */
-static tn_rc add_from_where(struct stmt *q, const tn_list *l, int count, tn_err *err)
+tn_rc stmt_from_where(struct stmt *q, const tn_list *l, int count, tn_err *err)
 {
     struct buf head = q->sql;
     buf_init(&q->sql, head.max);
@@ -176,8 +194,11 @@ static tn_rc run_select(struct lease *lease, const tn_entity *e, const tn_list *
     stmt_init(&q, lease->s, e);
     s->sink.ops = &row_ops;
     s->out = ret_rows;
+    s->s = lease->s;
+    s->e = e;
+    buf_init(&s->opened, 0);
     tn_rc rc = select_columns(&q, s, l, err);
-    rc = rc ? rc : add_from_where(&q, l, 0, err);
+    rc = rc ? rc : stmt_from_where(&q, l, 0, err);
     if (rc == TN_OK && (l->limit >= 0 || l->offset > 0)) {
         stmt_add(&q, " LIMIT ");
         stmt_bind_int(&q, l->limit >= 0 ? l->limit : INT64_MAX);
@@ -192,6 +213,7 @@ static tn_rc run_select(struct lease *lease, const tn_entity *e, const tn_list *
     }
     *ret_n = s->rows;
     stmt_finish(&q);
+    buf_finish(&s->opened);
     free(s);
     return rc;
 }
@@ -229,7 +251,7 @@ static tn_rc run_count(struct lease *lease, const tn_entity *e, const tn_list *l
     all.marker = 0; /* all matching rows, wherever this page begins */
     stmt_init(&q, lease->s, e);
     stmt_add(&q, "SELECT count(*)");
-    tn_rc rc = add_from_where(&q, &all, 1, err);
+    tn_rc rc = stmt_from_where(&q, &all, 1, err);
     rc = rc ? rc : stmt_check(&q, err);
     rc = rc ? rc : lease_query(lease, buf_str(&q.sql), q.params, q.n, &s.sink, err);
     stmt_finish(&q);
@@ -249,6 +271,28 @@ static void take_list(const tn_list *theirs, tn_list *ret)
     }
 }
 
+/* First which rows, then those rows. */
+static tn_rc run_search(struct lease *lease, const tn_entity *e, const tn_list *l,
+                        struct buf *ret_rows, int64_t *ret_total, tn_err *err)
+{
+    struct buf seqs = BUF_INIT(0);
+    int64_t n = 0;
+    tn_rc rc = search_rows(lease, e, l, &seqs, ret_total, err);
+    if (rc == TN_OK) {
+        const tn_filter only = {.column = "seq", .op = TN_OP_IN, .value = buf_str(&seqs)};
+        tn_list found = *l;
+        found.filters = &only;
+        found.nfilters = 1;
+        found.fuzzy = (tn_str){NULL, 0};
+        found.nsort = 0;
+        found.limit = -1;
+        found.offset = found.marker = 0;
+        rc = run_select(lease, e, &found, ret_rows, &n, err);
+    }
+    buf_finish(&seqs);
+    return rc;
+}
+
 tn_rc store_list(struct store *s, struct store_txn *t, const char *entity, const tn_list *list,
                  struct buf *ret_rows, int64_t *ret_total, tn_err *err)
 {
@@ -263,7 +307,12 @@ tn_rc store_list(struct store *s, struct store_txn *t, const char *entity, const
     if (rc) {
         return rc;
     }
-    rc = run_select(&lease, e, &l, ret_rows, &n, err);
+    if (search_needed(e, &l)) {
+        rc = run_search(&lease, e, &l, ret_rows, &total, err);
+        l.flags &= ~TN_LIST_COUNT;
+    } else {
+        rc = run_select(&lease, e, &l, ret_rows, &n, err);
+    }
     if (rc == TN_OK && (l.flags & TN_LIST_COUNT)) {
         int whole = l.offset <= 0 && l.marker <= 0 && (l.limit < 0 || n < l.limit);
         total = n;

@@ -253,6 +253,9 @@ tn_rc side_open(struct store *s, const char *name, int sync, const tn_migration 
     rc = rc ? rc : path_of(s, name, &path, err);
     rc = rc ? rc : attach_plugin(d, s->pi->plug, sync, err);
     rc = rc ? rc : store_open(&d->pi, s->data, READERS, &d->db, err);
+    if (rc == TN_OK) {
+        store_use_keys(d->db, s->keys);
+    }
     rc = rc ? rc : store_define(d->db, d->name, NULL, migrations, err);
     if (rc == TN_OK) {
         rc = store_add_side(s, d->name, path, err);

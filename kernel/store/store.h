@@ -12,6 +12,9 @@ struct store;
 tn_rc store_open(struct plug_inst *pi, const char *data, unsigned readers, struct store **ret,
                  tn_err *err);
 void store_close(struct store *s);
+/* What TN_COL_SEALED is sealed with; files that are opened beside it afterwards take it over. */
+struct keys;
+void store_use_keys(struct store *s, struct keys *keys);
 #define STORE_IN_DOUBT "40003" /* err.state (SQLSTATE: statement completion unknown) */
 /* TN_E_UNAVAIL with the reason when a failed sync has stopped all writing. Any thread. */
 tn_rc store_writable(struct store *s, tn_err *err);

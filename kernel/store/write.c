@@ -142,7 +142,9 @@ static tn_rc build_insert(struct stmt *q, tn_str row, tn_val *ret_id, tn_err *er
         if (c->dflt && m->kind == TN_JSON_NULL && (c->flags & TN_COL_NOT_NULL)) {
             continue; /* null where it cannot be: the default */
         }
-        if ((rc = cell_parse(c, m->kind, m->value, &q->mem, &values[n++], err))) {
+        tn_val *v = &values[n++];
+        if ((rc = cell_parse(c, m->kind, m->value, &q->mem, v, err)) ||
+            (rc = cell_seal(q, c, (tn_str){values[0].u.s, values[0].n}, v, err))) {
             return rc;
         }
         stmt_add(q, ", ");
@@ -244,6 +246,10 @@ static tn_rc build_update(struct stmt *q, tn_str patch, tn_err *err)
         if ((rc = own_column(q->e, m->key, 0, &c, err)) ||
             (rc = cell_parse(c, m->kind, m->value, &q->mem, &v, err))) {
             return rc;
+        }
+        if (c->flags & TN_COL_SEALED) {
+            return err_set(err, TN_E_INVAL, "column %s is sealed for its row and cannot be changed",
+                           c->name);
         }
         if (strcmp(c->name, "id") == 0 && v.n == 0) {
             return err_set(err, TN_E_INVAL, "entity %s: the id must not be empty", q->e->name);

@@ -18,6 +18,7 @@
 #define NN  TN_COL_NOT_NULL
 #define HID TN_COL_HIDDEN
 #define IDX TN_COL_INDEX
+#define SEAL TN_COL_SEALED /* what calls were given and told: a copied file must not tell it */
 #define COLUMNS static const tn_column
 /* The group that a record belongs to; the kernel keeps the newest of each. */
 #define GROUP STR("recordGroup", 512, HID | IDX, NULL)
@@ -47,25 +48,25 @@ NAMES oprd_user_shown[] = {"id", "username", "name", "mobile", NULL};
     {"scriptSet", "sset", "func.scriptSetId", "id", "sset_", sset_shown}
 
 COLUMNS task_record[] = {
-    ID(64), STR("name", 64, NN | IDX, NULL), JSON("kwargsJSON", 0),
+    ID(64), STR("name", 64, NN | IDX, NULL), JSON("kwargsJSON", SEAL),
     INT("triggerTimeMs", NN | IDX, NULL), INT("startTimeMs", NN, NULL), INT("endTimeMs", NN, NULL),
     TEXT("eta", 0), INT("delay", NN, NULL), INT("queue", NN | IDX, NULL), INT("timeout", NN, NULL),
-    INT("expires", NN, NULL), BOOL("ignoreResult"), JSON("resultJSON", 0),
-    STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", 0),
-    TEXT("tracebackTEXT", 0), TEXT("nonCriticalErrorsTEXT", 0), GROUP, END};
+    INT("expires", NN, NULL), BOOL("ignoreResult"), JSON("resultJSON", SEAL),
+    STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", SEAL),
+    TEXT("tracebackTEXT", SEAL), TEXT("nonCriticalErrorsTEXT", 0), GROUP, END};
 
 COLUMNS task_record_func[] = {
     ID(64), STR("rootTaskId", 64, IDX, "'ROOT'"), STR("scriptSetId", 256, NN | IDX, NULL),
     STR("scriptId", 256, NN | IDX, NULL), STR("funcId", 256, NN | IDX, NULL),
-    JSON("funcCallKwargsJSON", 0), STR("origin", 64, NN | IDX, "'UNKNOWN'"),
+    JSON("funcCallKwargsJSON", SEAL), STR("origin", 64, NN | IDX, "'UNKNOWN'"),
     STR("originId", 256, NN | IDX, "'UNKNOWN'"), STR("cronExpr", 64, 0, NULL),
     JSON("callChainJSON", 0), INT("triggerTimeMs", NN | IDX, NULL), INT("startTimeMs", NN, NULL),
     INT("endTimeMs", NN, NULL), TEXT("eta", 0), INT("delay", NN, NULL), INT("queue", NN | IDX,
     NULL),
     INT("timeout", NN, NULL), INT("expires", NN, NULL), BOOL("ignoreResult"),
-    STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", 0),
-    TEXT("tracebackTEXT", 0), TEXT("nonCriticalErrorsTEXT", 0), TEXT("printLogsTEXT", 0),
-    JSON("returnValueJSON", 0), JSON("responseControlJSON", 0), INT("costMs", 0, NULL),
+    STR("status", 64, NN | IDX, NULL), STR("exceptionType", 128, 0, NULL), TEXT("exceptionTEXT", SEAL),
+    TEXT("tracebackTEXT", SEAL), TEXT("nonCriticalErrorsTEXT", 0), TEXT("printLogsTEXT", SEAL),
+    JSON("returnValueJSON", SEAL), JSON("responseControlJSON", SEAL), INT("costMs", 0, NULL),
     INT("peakMemoryUsage", 0, NULL), INT("attempt", 0, NULL), INT("maxAttempts", 0, NULL), GROUP,
     END};
 static const tn_join task_func_joins[] = {JOIN_FUNC("task.funcId", func_shown), NO_JOIN};
@@ -141,7 +142,7 @@ static const tn_join oprd_joins[] = {
     {"user", "u", "oprd.userId", "id", "u_", oprd_user_shown}, NO_JOIN};
 
 /* Requests that were slow or failed (spec 1.12). */
-COLUMNS abnormal_request[] = {ID(64), JSON("requestJSON", 0), GROUP, END};
+COLUMNS abnormal_request[] = {ID(64), JSON("requestJSON", SEAL), GROUP, END};
 
 COLUMNS script[] = {
     ID(64), STR("scriptSetId", 64, NN | IDX, NULL), STR("title", 256, 0, NULL),
@@ -197,7 +198,7 @@ COLUMNS user[] = {
 
 /* How the last run of an API or cron job ended; the id is theirs (spec 1.9). */
 COLUMNS last_task_status[] = {ID(256), STR("status", 16, NN, NULL), INT("atUs", NN, "0"),
-                              TEXT("exceptionType", 0), TEXT("exceptionTEXT", 0), END};
+                              TEXT("exceptionType", 0), TEXT("exceptionTEXT", SEAL), END};
 
 /* Failed sign-ins per user name and per client address; survives a restart (reliability F). */
 COLUMNS sign_in_guard[] = {ID(128), INT("failures", NN, "0"), INT("waitUntilMs", NN, "0"),

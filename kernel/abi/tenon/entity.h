@@ -19,6 +19,8 @@
 #define TN_COL_HIDDEN   (1u << 1) /* stored, never in a row unless asked for by name in `extra` */
 #define TN_COL_UNIQUE   (1u << 2)
 #define TN_COL_INDEX    (1u << 3)
+#define TN_COL_SEALED   (1u << 4) /* TEXT or JSON, sealed while it lies in the file: lists open it and search in it,
+                                    newest first; no other filter but ISNULL, no update; free SQL sees it sealed */
 
 typedef struct tn_column {
     const char *name;  /* NULL ends the table */
