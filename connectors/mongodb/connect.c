@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNAUTHORIZED 13 /* code of the server */
+
 void mg_begin(struct mg_conn *c, uint64_t deadline_ns)
 {
     c->deadline_ns = deadline_ns;
@@ -43,6 +45,23 @@ static tn_rc ping(struct mg_conn *c, tn_err *err)
     bool ok = mongoc_client_command_simple(c->client, "admin", &command, NULL, NULL, &error);
     bson_destroy(&command);
     return ok ? TN_OK : mg_fail(c, &error, err);
+}
+
+/* Anybody may ping. Without an account it takes another command to learn that the server wants one. */
+static tn_rc admitted(struct mg_conn *c, tn_err *err)
+{
+    bson_t command = BSON_INITIALIZER, filter;
+    bson_error_t error = {0};
+    BSON_APPEND_INT32(&command, "listDatabases", 1);
+    BSON_APPEND_BOOL(&command, "nameOnly", true);
+    BSON_APPEND_BOOL(&command, "authorizedDatabases", true);
+    BSON_APPEND_DOCUMENT_BEGIN(&command, "filter", &filter);
+    BSON_APPEND_UTF8(&filter, "name", "");
+    bson_append_document_end(&command, &filter);
+    bool ok = mongoc_client_command_simple(c->client, "admin", &command, NULL, NULL, &error);
+    bson_destroy(&command);
+    bool refused = error.domain == MONGOC_ERROR_SERVER && error.code == UNAUTHORIZED;
+    return ok || (!refused && c->why.rc == TN_OK) ? TN_OK : mg_fail(c, &error, err);
 }
 
 static void drop(struct mg_conn *c)
@@ -88,6 +107,9 @@ tn_rc mg_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
     mg_begin(c, deadline_ns);
     tn_rc rc = new_client(c, deadline_ns, err);
     rc = rc == TN_OK ? ping(c, err) : rc;
+    if (rc == TN_OK && (c->inst->conf->user == NULL || c->inst->conf->user[0] == '\0')) {
+        rc = admitted(c, err);
+    }
     mg_end(c);
     c->opening = false;
     if (rc != TN_OK) {

@@ -33,6 +33,10 @@ static ssize_t on_writev(mongoc_stream_t *vt, mongoc_iovec_t *iov, size_t n, int
     tn_err why = TN_ERR_INIT;
     ssize_t sum = 0;
     (void)timeout_ms;
+    if (atomic_load(&l->c->canceled)) { /* libmongoc would ask once more, on another line */
+        errno = EPIPE;
+        return -1;
+    }
     for (size_t i = 0; i < n; i++) {
         tn_rc rc = stream_write(&l->s, iov[i].iov_base, iov[i].iov_len, limit_of(l), &why);
         if (rc != TN_OK) {

@@ -98,6 +98,21 @@ static void on_detach(void *inst)
     pthread_mutex_destroy(&mg->lock);
 }
 
+/* A connection that died while it was idle is made again by the pool, before anything was asked on it. */
+static tn_rc usable(struct mg_conn *c, tn_err *err)
+{
+    if (c->fresh && mg_stale(c)) {
+        tn_rc rc = mg_host->fail(err, TN_E_UNAVAIL,
+                                 "the server closed the connection while it was idle");
+        if (err != NULL) {
+            err->flags |= TN_ERR_CONN_BROKEN | TN_ERR_RETRY;
+        }
+        return rc;
+    }
+    c->fresh = false;
+    return TN_OK;
+}
+
 static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *args,
                        uint64_t deadline_ns, tn_result *ret, tn_err *err)
 {
@@ -106,6 +121,10 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     tn_rc rc;
     if (deadline_ns != 0 && mg_host->now_ns() >= deadline_ns) {
         return mg_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start");
+    }
+    rc = usable(c, err);
+    if (rc != TN_OK) {
+        return rc;
     }
     mg_begin(c, deadline_ns);
     switch (method) {

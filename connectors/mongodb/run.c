@@ -15,15 +15,6 @@
 
 #define COMMAND_MAX (48u << 20) /* longest message of the protocol */
 
-static tn_rc broken(const char *text, tn_err *err)
-{
-    tn_rc rc = mg_host->fail(err, TN_E_UNAVAIL, "%s", text);
-    if (err != NULL) {
-        err->flags |= TN_ERR_CONN_BROKEN | TN_ERR_RETRY;
-    }
-    return rc;
-}
-
 /* ---- cursors that are open --------------------------------------------------------------------------- */
 
 static void forget(struct mg_conn *c, int64_t id)
@@ -58,8 +49,8 @@ static void notice(struct mg_conn *c, const bson_t *reply, int64_t more, uint32_
         return;
     }
     struct mg_cursor *slot = &c->cursors[c->ncursors];
-    const char *ns = bson_iter_utf8(&cursor, &n);
-    if (n < sizeof slot->ns && memchr(ns, '.', n) != NULL) {
+    const char *ns = bson_iter_utf8(&cursor, &n), *dot = strchr(ns, '.');
+    if (n < sizeof slot->ns && strlen(ns) == n && dot != NULL && dot != ns) {
         memcpy(slot->ns, ns, n + 1);
         slot->id = id;
         slot->server = server;
@@ -78,7 +69,9 @@ void mg_close_cursors(struct mg_conn *c)
         BSON_APPEND_ARRAY_BEGIN(&command, "cursors", &ids);
         BSON_APPEND_INT64(&ids, "0", slot->id);
         bson_append_array_end(&command, &ids);
-        BSON_APPEND_INT32(&opts, "serverId", (int32_t)slot->server);
+        if (slot->server != 0) {
+            BSON_APPEND_INT32(&opts, "serverId", (int32_t)slot->server);
+        }
         mongoc_client_command_with_opts(c->client, slot->ns, &command, NULL, &opts, NULL, NULL);
         bson_destroy(&command);
         bson_destroy(&opts);
@@ -133,16 +126,30 @@ static void put_comment(struct mg_conn *c, const bson_t *command, bson_t *opts)
     }
 }
 
-static tn_rc options(struct mg_conn *c, uint32_t flags, uint32_t server, uint64_t deadline_ns,
-                     bson_t *opts, tn_err *err)
+/* The server stops when we stop listening, or sooner when the script says so. It refuses a command with two limits, so one that
+ * comes too late is left out: the command is then in *room. */
+static const bson_t *bounded(const bson_t *command, int left_ms, bson_t *room, bson_t *opts)
+{
+    int64_t limit = left_ms > 200 ? left_ms - 50 : left_ms; /* time for its answer */
+    bson_iter_t it;
+    bool has = bson_iter_init_find(&it, command, "maxTimeMS");
+    int64_t own = has ? bson_iter_as_int64(&it) : 0;
+    if (own > 0 && own <= limit) {
+        return command;
+    }
+    BSON_APPEND_INT64(opts, "maxTimeMS", limit);
+    if (!has) {
+        return command;
+    }
+    bson_copy_to_excluding_noinit(command, room, "maxTimeMS", NULL);
+    return room;
+}
+
+static tn_rc options(struct mg_conn *c, uint32_t server, bson_t *opts, tn_err *err)
 {
     bson_error_t error;
-    int left = net_left_ms(mg_host, deadline_ns);
     if (server != 0) {
         BSON_APPEND_INT32(opts, "serverId", (int32_t)server);
-    }
-    if (flags & F_BOUND && left > 0) { /* its answer shall arrive before we stop listening */
-        BSON_APPEND_INT64(opts, "maxTimeMS", left > 200 ? left - 50 : left);
     }
     if (c->session != NULL && !mongoc_client_session_append(c->session, opts, &error)) {
         return mg_fail(c, &error, err);
@@ -190,13 +197,15 @@ static int64_t more_of(const bson_t *command)
 static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint32_t flags,
                   uint32_t server, uint64_t deadline_ns, struct mg_reply *r, tn_err *err)
 {
-    bson_t opts = BSON_INITIALIZER;
+    bson_t opts = BSON_INITIALIZER, room = BSON_INITIALIZER;
     bson_error_t error = {0};
     const char *why;
     bool cursors = (flags & F_READ) != 0 && server == 0;
     tn_rc rc = cursors ? choose(c, flags, &server, err) : TN_OK;
-    rc = rc == TN_OK ? options(c, flags, server, deadline_ns, &opts, err) : rc;
+    rc = rc == TN_OK ? options(c, server, &opts, err) : rc;
     if (rc == TN_OK) {
+        int left = net_left_ms(mg_host, deadline_ns);
+        command = flags & F_BOUND && left > 0 ? bounded(command, left, &room, &opts) : command;
         put_comment(c, command, &opts);
         bool ok = transmit(c, db, command, flags, &opts, &r->doc, &error);
         bool refusal = !ok && error.domain == MONGOC_ERROR_SERVER;
@@ -222,6 +231,7 @@ static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint
         notice(c, &r->doc, more_of(command), server);
     }
     bson_destroy(&opts);
+    bson_destroy(&room);
     return rc;
 }
 
@@ -271,10 +281,6 @@ tn_rc mg_run(struct mg_conn *c, const tn_args *a, uint64_t deadline_ns, struct m
             "this cursor belongs to another connection; a cursor is read by the thread "
             "that made it, in the call that made it");
     }
-    if (c->fresh && mg_stale(c)) {
-        return broken("the server closed the connection while it was idle", err);
-    }
-    c->fresh = false;
     struct mg_reply *r = aligned_alloc(_Alignof(struct mg_reply),
                                        sizeof *r); /* a bson_t wants 128 */
     if (r == NULL) {

@@ -108,7 +108,7 @@ static bool step(struct mg_conn *c, const char *what, const struct asked *a, bso
 tn_rc mg_session(struct mg_conn *c, const tn_args *args, uint64_t deadline_ns, tn_err *err)
 {
     static const char *const steps[] = {"start", "begin", "commit", "abort", "end"};
-    const tn_val *v = &args->pos[0];
+    const tn_val none = {.type = TN_T_NULL}, *v = args->npos != 0 ? &args->pos[0] : &none;
     const char *what = NULL;
     struct asked a = {NULL, NULL};
     (void)deadline_ns;

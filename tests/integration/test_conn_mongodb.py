@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/mongodb in scripts, against FerretDB; the same lines run with pymongo and must give the same."""
 
+import contextlib
 import datetime
 import decimal
 import json
-import os
 import time
 
 import pytest
 from peers.ferretdb import FerretDB
 from peers.mongojava import MongoJava
-from peers.proxy import Proxy
-from support.connectors import add, fresh, not_addable, on, peer, refused
+from support.cases import (BREAKS, GONE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
+                           PasswordChanges, Readme, Refusals, Restarts, TlsIsMissed, TlsNotOffered)
+from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
-from support.server import ROOT, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -377,125 +377,60 @@ return [told, len(list(t.find(batch_size=5)))]
     assert got[0][0] == 'LimitExceeded' and 'max_result' in got[0][1] and got[1] == 40
 
 
-def test_debug_panel(api, cid, k):
-    on(api, cid, 'c.db()[k].insert_one({})', k=k)
-    ask = lambda text: api.post('/connectors/%s/do/query' % cid, {'queryStatement': text})
-    assert 'test' in ask('{"method": "list_database_names"}')
-    assert k in ask('{"method": "list_collection_names", "db_name": "test"}') and ask('{"method": "other"}') is None
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'no JSON'})['reason'] == \
-        'EClientBadRequest.QueryFailed'
+# ---- what all connectors must do ------------------------------------------------------------------------------
 
 
-# ---- TLS, refusals ------------------------------------------------------------------------------------------------
+class TestMongoDB(Contract, Readme, Panel, FewConnections, Restarts, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate):
+    """What mongodb shares with the other connectors."""
+
+    type, fixture, make = 'mongodb', 'mg', FerretDB
+    ask, gives = "c.db().command('ping')['ok']", 1
+    tls_ask = "[c.db().t.replace_one({'_id': 1}, {'s': 'x' * 300000}, upsert=True), len(c.db().t.find_one()['s'])][1]"
+    tls_gives = 300000
+    not_offered = {'pool': {'connect': '1s'}}
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'host': 'a,b/?x=1'}, 'ConfigError', 'host'), ({'uri': 'mongodb://u:p@127.0.0.1/'}, 'ConfigError', 'password'),
+                ({'auth_mechanism': 'MONGODB-X509'}, 'ConfigError', 'tls_cert')]
+    cut_after = 2
+    before_break = "c.db().broken.replace_one({'_id': 1}, {'s': 'x' * 50000}, upsert=True)"
+    fetch, small, large = "len(c.db().broken.find_one({'_id': 1})['s']) or n", 50000, 50000
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', GONE)]
+    before_panel = 'c.db().panel.insert_one({})'
+    panel = [('{"method": "list_database_names"}', lambda got: 'test' in got), ('{"method": "other"}', lambda got: got is None),
+             ('{"method": "list_collection_names", "db_name": "test"}', lambda got: 'panel' in got)]
+    panel_refused = 'no JSON'
+    contract: list = []  # scripts reach it through the objects of pyshim alone
+    readme_id, readme_gives = 'shop', [8, [True], ['_id_', 'price_-1'], True]
+
+    def without_tls(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('mg'))
+
+    def test_a_server_that_wants_a_certificate(self, api, certs):
+        """The certificate is really shown."""
+        pem, key = certs.pair('client')
+        with peer(FerretDB, certs=certs, clients=True) as strict:
+            config = strict.config(tls='on', tls_ca=certs.text('ca.pem'))
+            assert on(api, add(api, 'mongodb', {**config, 'tls_cert': pem, 'tls_key': key}), 'return ' + self.ask) == self.gives
+            assert not_addable(api, 'mongodb', config)['exceptionType'] in ('Denied', 'ConnUnavailable')
 
 
-@shows('TLS', 'verified', 'unknown authority refused', 'client certificate', 'wrong name refused')
-def test_tls(api, certs):
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    with peer(FerretDB, certs=certs) as own:
-        for config in ({'tls': 'on', 'tls_ca': ca, 'host': 'localhost'}, {'tls': 'on', 'tls_ca': ca}, {'tls': 'unverified'}):
-            big = "t = c.db().t; t.replace_one({'_id': 1}, {'s': 'x' * 300000}, upsert=True); return len(t.find_one()['s'])"
-            assert on(api, add(api, 'mongodb', own.config(**config)), big) == 300000
-        e = not_addable(api, 'mongodb', own.config(tls='on'))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate verify failed' in e['exception']
-        e = not_addable(api, 'mongodb', own.config())
-        assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
-    with peer(FerretDB, certs=certs, clients=True) as strict:
-        config = strict.config(tls='on', tls_ca=ca, tls_cert=pem, tls_key=key)
-        assert on(api, add(api, 'mongodb', config), 'return c.db().t.count_documents({})') == 0
-        e = not_addable(api, 'mongodb', strict.config(tls='on', tls_ca=ca))
-        assert e['exceptionType'] in ('Denied', 'ConnUnavailable')
-    with peer(FerretDB, certs=certs, cert='wrong') as other:
-        e = not_addable(api, 'mongodb', other.config(tls='on', tls_ca=ca))
-        assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception']
+class TestAccounts(PasswordChanges):
+    """A server on which nothing works before somebody has signed in."""
 
+    type, make = 'mongodb', FerretDB
+    ask, gives = "c.db().t.count_documents({})", 0
 
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'host': 'a,b/?x=1'}, 'ConfigError', 'host'),
-    ({'uri': 'mongodb://u:p@127.0.0.1/'}, 'ConfigError', 'password'),
-    ({'auth_mechanism': 'MONGODB-X509'}, 'ConfigError', 'tls_cert'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, mg, change, kind, says):
-    e = not_addable(api, 'mongodb', mg.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
+    def to_restart(self, request):
+        return peer(FerretDB, accounts=True)
 
-
-# ---- faults -------------------------------------------------------------------------------------------------------
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, mg, mode):
-    with Proxy(mg.port) as proxy:
-        cid = add(api, 'mongodb', mg.config(port=proxy.port, pool={'connect': '700ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 2
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.db().t.find_one())
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.db().command('ping')['ok']") == 1
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', ('ConnTimeout',)), ('half_open', ('ConnTimeout',)), ('reset', ('ConnUnavailable',)),
-                                         ('cut', ('ConnUnavailable',)), ('slow', ('ConnTimeout',)), ('garbage', ('ConnUnavailable',))])
-def test_a_line_that_breaks_in_a_reply(api, mg, mode, kinds, k):
-    with Proxy(mg.port) as proxy:
-        cid = add(api, 'mongodb', mg.config(port=proxy.port, pool={'query': '800ms'}))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, key):
-    try:
-        return len(DFF.CONN(cid).db()[key].find_one()['s'])
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'key': 'INPUT_BY_CALLER'})
-        on(api, cid, "c.db()[k].insert_one({'s': 'x' * 50000})", k=k)
-        assert api.result(api_id, cid=cid, key=k) == 50000
-        proxy.mode, proxy.after = mode, 4000
-        told = api.result(api_id, cid=cid, key=k)
-        assert told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, key=k) == 50000
-
-
-@shows('faults', 'server restarted')
-def test_restarted_server_is_not_noticed(api):
-    with peer(FerretDB) as own:
-        cid = add(api, 'mongodb', own.config())
-        api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).db().t.update_one({'_id': 1}, {'$inc': {'n': 1}}, upsert=True).acknowledged
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid) is True
-        own.stop()
-        assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
-        own.start()
-        for _ in range(4):
-            assert wait_for(lambda: api.result(api_id, cid=cid) is True)
-
-
-def test_script_of_the_readme(api, mg):
-    with open(os.path.join(ROOT, 'connectors/mongodb/README.md'), encoding='utf-8') as f:
-        script = f.read().split('```py\n')[1].split('```')[0]
-    cid = add(api, 'mongodb', mg.config(), id='shop')
-    assert on(api, cid, script + "return [orders.count_documents({}), sorted(orders.index_information())]") == [8, ['_id_', 'price_-1']]
+    def test_signing_in(self, api, restartable):
+        """As the accounts of the server want it; a connector without one is told what is missing."""
+        own = restartable
+        for more in ({}, {'auth_mechanism': 'SCRAM-SHA-1'}, {'auth_mechanism': 'SCRAM-SHA-256', 'auth_source': 'test'}):
+            assert on(api, add(api, 'mongodb', own.config(**more)), 'return ' + self.ask) == 0
+        for change, says in (({'password': 'wrong'}, 'sign-in: '), ({'user': 'bob'}, 'sign-in: '), ({'auth_source': 'admin'}, 'auth_source'),
+                             ({'user': '', 'password': ''}, 'configure user and password')):
+            e = not_addable(api, 'mongodb', own.config(**change))
+            assert e['exceptionType'] == 'Denied' and says in e['exception'] and own.secret not in str(e), e
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

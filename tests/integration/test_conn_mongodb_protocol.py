@@ -3,9 +3,11 @@
 
 import re
 import struct
+import time
 
 import pytest
 from peers.mongo_script import PASSWORD, USER, MongoScript
+from support.cases import calls
 from support.connectors import add, not_addable, on, peer
 from support.server import wait_for
 
@@ -22,17 +24,27 @@ def first(script, name):
 
 @pytest.mark.parametrize('mechanism', ['SCRAM-SHA-1', 'SCRAM-SHA-256'])
 def test_scram(api, mechanism):
+    """With a server that pymongo gets on with as well."""
+    pymongo = pytest.importorskip('pymongo')
     with peer(MongoScript, mechanisms=[mechanism]) as s:
         for extra in ({}, {'auth_mechanism': mechanism, 'auth_source': 'admin'}):
-            cid = add(api, 'mongodb', s.config(user=USER, password=PASSWORD, **extra))
+            cid = add(api, 'mongodb', s.config(**extra))
             assert on(api, cid, "return c.db().command('ping')['ok']") == 1
         assert {'saslStart': mechanism} in s.asked
         for change in ({'password': 'wrong'}, {'user': 'bob'}):
-            e = not_addable(api, 'mongodb', {**s.config(user=USER, password=PASSWORD), **change})
+            e = not_addable(api, 'mongodb', s.config(**change))
             assert e['exceptionType'] == 'Denied' and 'sign-in: ' in e['exception'] and PASSWORD not in str(e), e
-        e = not_addable(api, 'mongodb', s.config())
+        e = not_addable(api, 'mongodb', s.config(user='', password=''))
         assert e['exceptionType'] == 'Denied' and 'configure user and password' in e['exception']
         assert PASSWORD not in str(api.get('/connectors/do/list', id=cid))
+        told = []
+        for secret in (PASSWORD, 'wrong'):
+            with pymongo.MongoClient('127.0.0.1', s.port, username=USER, password=secret, authMechanism=mechanism, serverSelectionTimeoutMS=5000) as theirs:
+                try:
+                    told.append(theirs.admin.command('ping'))
+                except pymongo.errors.OperationFailure as e:
+                    told.append(e.code)
+        assert told == [{'ok': 1}, 18]
 
 
 def test_certificate_as_the_account(api, certs):
@@ -50,6 +62,31 @@ def test_name_and_limits_of_time(api, script):
     sent = first(script, 'find')
     assert 0 < sent['maxTimeMS'] <= 2000 and sent['limit'] == 1 and sent['singleBatch'] is True
     assert script.hellos[0]['client']['application']['name'] == 'count me'
+
+
+def test_a_server_that_does_not_answer_in_time(api, script):
+    """The operation ends with pool.query, the server was told to stop before that, and the next one has another connection."""
+    script.answers['find'] = lambda command: time.sleep(1.5) or {'cursor': {'id': 0, 'ns': 'test.t', 'firstBatch': []}, 'ok': 1}
+    cid = add(api, 'mongodb', script.config(pool={'query': '400ms'}))
+    got = on(api, cid, '''
+t = time.monotonic()
+told = tell(lambda: c.db().t.find_one({}))
+return [told, time.monotonic() - t, c.db().command('ping')['ok']]
+''')
+    assert got[0][0] == 'ConnTimeout' and got[1] < 1.2 and got[2] == 1, got
+    assert 0 < first(script, 'find')['maxTimeMS'] < 400
+    assert len([n for n in script.names() if n == 'find']) == 1  # it was not asked again
+
+
+def test_one_limit_of_time(api, script):
+    """A script's own limit counts when it is the sooner one; never two of them in a command."""
+    script.answers['find'] = script.answers['aggregate'] = {'cursor': {'id': 0, 'ns': 'test.t', 'firstBatch': []}, 'ok': 1}
+    on(api, add(api, 'mongodb', script.config(pool={'query': '5s'})), '''
+t = c.db().t
+list(t.find({}, max_time_ms=77)), list(t.find({}).max_time_ms(60000)), list(t.aggregate([], maxTimeMS=78)), list(t.aggregate([], maxTimeMS=0))
+''')
+    sent = [command['maxTimeMS'] for command in script.asked if 'maxTimeMS' in command]
+    assert sent[0] == 77 and 1000 < sent[1] <= 5000 and sent[2] == 78 and 1000 < sent[3] <= 5000, sent
 
 
 @pytest.mark.parametrize('version', [8, 13])
@@ -108,12 +145,40 @@ return out
     assert three['txnNumber'] == four['txnNumber'] - 1 and 'startTransaction' not in five and 'autocommit' not in five
 
 
+def test_a_session_on_a_connection_that_died(api, script):
+    """Nothing was asked on it yet, so it is made again."""
+    ask = calls(api, add(api, 'mongodb', script.config()), "[c.start_session().end_session(), n][1]", n=1)
+    assert ask() == 1
+    script.drop()
+    assert ask() == 1
+
+
+@pytest.mark.parametrize('ns', ['a\0.b', '.b', 'test', 'x' * 300 + '.b', ''])
+def test_cursors_of_no_collection(api, script, ns):
+    """A server that tells nonsense about where its cursor is: that is left open, and nobody falls over it."""
+    script.answers['find'] = {'cursor': {'id': 77, 'ns': ns, 'firstBatch': [{'_id': 1}]}, 'ok': 1}
+    ask = calls(api, add(api, 'mongodb', script.config()), "[next(c.db().t.find()), c.db().command('ping')['ok']][1]")
+    assert [ask(), ask()] == [1, 1]
+
+
+def test_replies_without_what_they_must_have(api, script):
+    """A refusal in words, not an error of Python."""
+    cid = add(api, 'mongodb', script.config())
+    for answer in ({'ok': 1}, {'ok': 1, 'cursor': 5}, {'ok': 1, 'cursor': {'id': 0}}):
+        script.answers['find'] = script.answers['aggregate'] = answer
+        told = on(api, cid, "return [tell(lambda: list(c.db().t.find())), tell(lambda: c.db().t.aggregate([]))]")
+        assert [t[0] for t in told] == ['OperationFailure'] * 2 and 'cursor' in told[0][1], told
+
+
 def test_cursors_are_closed_at_the_end_of_the_call(api, script):
     script.answers['find'] = {'cursor': {'id': 77, 'ns': 'test.t', 'firstBatch': [{'_id': 1}]}, 'ok': 1}
     cid = add(api, 'mongodb', script.config())
     assert on(api, cid, 'f.kept = c.db().t.find(); return next(f.kept)') == {'_id': 1}
     assert wait_for(lambda: 'killCursors' in script.names())
     assert first(script, 'killCursors')['cursors'] == [77] and first(script, 'killCursors')['killCursors'] == 't'
+    script.asked.clear()
+    assert on(api, cid, "return c.db().command('find', 't')['cursor']['id']") == 77  # also when a script reads replies itself
+    assert wait_for(lambda: 'killCursors' in script.names())
 
 
 def test_a_server_that_is_no_primary_any_more(api, script):

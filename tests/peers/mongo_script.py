@@ -15,7 +15,7 @@ import zlib
 from typing import Callable, Dict, List, Optional
 
 from .certs import Certs
-from .peer import Missing
+from .peer import Missing, free_port
 
 try:
     import bson
@@ -24,6 +24,7 @@ except ImportError:  # Debian: python3-bson
 
 USER, PASSWORD = 'ann', 'p@ss word"\'\\'
 _OP_REPLY, _OP_QUERY, _OP_COMPRESSED, _OP_MSG = 1, 2004, 2012, 2013
+_TWICE = {'ok': 0, 'code': 40413, 'codeName': 'Location40413', 'errmsg': 'a field of the command is a duplicate field'}
 _HASHES = {'SCRAM-SHA-1': 'sha1', 'SCRAM-SHA-256': 'sha256'}
 
 
@@ -40,14 +41,13 @@ def _all(sock: socket.socket, n: int) -> bytes:
 class _Scram:
     """One conversation, from the server's side."""
 
-    def __init__(self, mechanism: str, first: str) -> None:
+    def __init__(self, mechanism: str, first: str, password: str) -> None:
         self.hash = _HASHES[mechanism]
         self.bare = first.split(',', 2)[2]
         fields = dict(f.split('=', 1) for f in self.bare.split(','))
         self.user = fields['n'].replace('=2C', ',').replace('=3D', '=')
-        password = PASSWORD
         if mechanism == 'SCRAM-SHA-1':
-            password = hashlib.md5(('%s:mongo:%s' % (USER, PASSWORD)).encode()).hexdigest()
+            password = hashlib.md5(('%s:mongo:%s' % (USER, password)).encode()).hexdigest()
         salt, rounds = os.urandom(16 if mechanism == 'SCRAM-SHA-1' else 28), 4096
         self.nonce = fields['r'] + base64.b64encode(os.urandom(18)).decode()
         self.salted = hashlib.pbkdf2_hmac(self.hash, password.encode(), salt, rounds)
@@ -70,12 +70,13 @@ class _Scram:
 
 class MongoScript:
     """`answers[command]` is a document or a function of the command; the others get {ok: 1}. `asked` has all commands but
-    hello, `hellos` those. With `mechanisms` nothing works before somebody has signed in."""
+    hello, `hellos` those. With `mechanisms` next to nothing works before USER has signed in with `secret`. A command that has
+    something twice is refused, as MongoDB does it."""
 
     def __init__(self, certs: Optional[Certs] = None, mechanisms: Optional[List[str]] = None) -> None:
         if bson is None:
             raise Missing('the Python module bson is not installed (Debian: python3-bson)')
-        self.mechanisms = mechanisms
+        self.mechanisms, self.secret = mechanisms, PASSWORD
         self.answers: Dict[str, object] = {}
         self.asked: List[dict] = []
         self.hellos: List[dict] = []
@@ -90,25 +91,42 @@ class MongoScript:
             self.context.load_cert_chain(os.path.join(certs.dir, 'server.pem'), os.path.join(certs.dir, 'server.key'))
             self.context.load_verify_locations(os.path.join(certs.dir, 'ca.pem'))
             self.context.verify_mode = ssl.CERT_OPTIONAL
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listener.getsockname()[1]
+        self.listener: Optional[socket.socket] = None
+        self.port = free_port()
         self.socks: List[socket.socket] = []
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        return {'host': '127.0.0.1', 'port': self.port, 'database': 'test', **more}
+        signed = {'user': USER, 'password': self.secret} if any(m in _HASHES for m in self.mechanisms or ()) else {}
+        return {'host': '127.0.0.1', 'port': self.port, 'database': 'test', **signed, **more}
+
+    def password(self, secret: str) -> None:
+        """Another one for USER, who has to sign in again."""
+        self.secret = secret
+        self.drop()
 
     def names(self) -> List[str]:
         """The commands so far, in order."""
         return [next(iter(c)) for c in self.asked]
 
-    def __enter__(self) -> 'MongoScript':
-        threading.Thread(target=self._accept, daemon=True).start()
+    def start(self) -> 'MongoScript':
+        self.listener = socket.create_server(('127.0.0.1', self.port))
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.listener.close()
+    def stop(self) -> None:
+        """Nobody listens any more."""
+        if self.listener is not None:
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept()
+            self.listener.close()
+            self.listener = None
         self.drop()
+
+    def __enter__(self) -> 'MongoScript':
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def drop(self) -> None:
         """Ends all connections."""
@@ -117,10 +135,10 @@ class MongoScript:
                 sock.shutdown(socket.SHUT_RDWR)
         self.socks = []
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
-                sock, _ = self.listener.accept()
+                sock, _ = listener.accept()
                 self.socks.append(sock)
                 threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
@@ -142,7 +160,9 @@ class MongoScript:
                         self.packed += 1
                         body = zlib.decompress(body[9:])
                     end = 5 + struct.unpack_from('<i', body, 5)[0]
-                    reply = bson.encode(self._answer(bson.decode(body[5:end]), state))
+                    command = bson.decode(body[5:end])
+                    twice = len(bson.encode(command)) != end - 5
+                    reply = bson.encode(_TWICE if twice else self._answer(command, state))
                     reply = self.raw(reply) if self.raw is not None else reply
                     data = struct.pack('<iB', 0, 0) + reply
                     if op == _OP_COMPRESSED:
@@ -162,7 +182,7 @@ class MongoScript:
         if name in ('saslStart', 'saslContinue', 'authenticate'):
             return self._sign_in(name, command, state)
         self.asked.append(command)
-        if not state['in']:
+        if not state['in'] and name != 'ping':  # which anybody may, as with MongoDB
             return {'ok': 0, 'code': 13, 'codeName': 'Unauthorized', 'errmsg': 'command %s requires authentication' % name}
         answer = self.answers.get(name, {'ok': 1})
         return answer(command) if callable(answer) else answer  # type: ignore[return-value, operator]
@@ -178,7 +198,7 @@ class MongoScript:
             if command['mechanism'] not in (self.mechanisms or ()):
                 return refused
             self.asked.append({'saslStart': command['mechanism']})
-            state['scram'] = _Scram(command['mechanism'], payload)
+            state['scram'] = _Scram(command['mechanism'], payload, self.secret)
             return {'conversationId': 1, 'done': False, 'payload': state['scram'].first.encode(), 'ok': 1}
         if not payload:
             return {'conversationId': 1, 'done': True, 'payload': b'', 'ok': 1}

@@ -2,7 +2,7 @@
 """MongoDB: cursors. A batch at a time is in memory; the next one is asked for when it is used up."""
 from collections import deque
 
-from .mongo_values import InvalidOperation, collation_of, error, hint_of, key_list, mapping, options_of, projection_of
+from .mongo_values import InvalidOperation, OperationFailure, collation_of, error, hint_of, key_list, mapping, options_of, projection_of
 
 BATCH = 2000  # documents of a getMore without batch_size: the server alone would send 16 MB
 READ, BOUND = 1, 4
@@ -20,15 +20,18 @@ class CommandCursor:
         self._retrieved = 0
         self._killed = False
         if reply is not None:
-            self._take(reply["cursor"], "firstBatch")
+            self._take(reply, "firstBatch")
 
-    def _take(self, cursor, member):
-        self._id = cursor["id"]
-        ns = cursor.get("ns")
+    def _take(self, reply, member):
+        try:
+            cursor = reply["cursor"]
+            self._id, documents, ns = cursor["id"], cursor[member], cursor.get("ns")
+        except (AttributeError, KeyError, TypeError):
+            raise error(OperationFailure, "the reply of the server has no cursor with id and %s" % member, 0, reply) from None
         if ns and "." in ns:
             self._ns = ns.split(".", 1)[1]
-        self._data.extend(cursor[member])
-        self._retrieved += len(cursor[member])
+        self._data.extend(documents)
+        self._retrieved += len(documents)
 
     _ns = None
 
@@ -73,7 +76,7 @@ class CommandCursor:
         except Exception:
             self._killed = True
             raise
-        self._take(reply["cursor"], "nextBatch")
+        self._take(reply, "nextBatch")
 
     def _refill(self) -> bool:
         """Is there a document in memory now?"""
@@ -231,7 +234,7 @@ class Cursor(CommandCursor):
         if self._id is None and not self._killed:
             command = self._collection._reading(self._command(), self._session)
             reply, self._where = self._collection._ask(command, READ | BOUND, self._session)
-            self._take(reply["cursor"], "firstBatch")
+            self._take(reply, "firstBatch")
         return super()._refill()
 
     def _more(self):

@@ -23,6 +23,7 @@ func main() {
 	flag.StringVar(&config.Listener.TLSKeyFile, "key", "", "its key")
 	flag.StringVar(&config.Listener.TLSCAFile, "ca", "", "clients must have a certificate of this authority")
 	flag.StringVar(&config.SQLiteURL, "sqlite", "", "folder as file:/path/, or file:./?mode=memory")
+	flag.StringVar(&config.PostgreSQLURL, "accounts", "", "who may do anything: user, password and database of this name; without it nobody signs in")
 	flag.Parse()
 	config.Handler = "sqlite"
 	config.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
