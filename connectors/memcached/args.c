@@ -4,6 +4,7 @@
 
 #include "common/utf8.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -11,11 +12,6 @@ static tn_rc judge_key(const char *s, size_t n, tn_err *err)
 {
     if (n == 0) {
         return mc_host->fail(err, TN_E_INVAL, "the key is empty");
-    }
-    if (n > MC_KEY_MAX) {
-        return mc_host->fail(err, TN_E_INVAL,
-                             "the key `%.40s…` has %zu bytes; up to %d are allowed", s, n,
-                             MC_KEY_MAX);
     }
     for (size_t i = 0; i < n; i++) {
         unsigned char ch = (unsigned char)s[i];
@@ -76,12 +72,14 @@ tn_rc mc_number(const tn_val *v, const char *what, int64_t dflt, int64_t min, in
         i = v->u.i;
     } else if (v->type == TN_T_FLOAT && v->u.f >= -9e15 && v->u.f <= 9e15) {
         i = (int64_t)v->u.f;
+        ok = (double)i == v->u.f; /* half a second is not for ever */
     } else if (v->type == TN_T_STR && v->n > 0 && v->n < 20) {
         char text[24], *end;
         memcpy(text, v->u.s, v->n);
         text[v->n] = '\0';
+        errno = 0;
         i = strtoll(text, &end, 10);
-        ok = *end == '\0';
+        ok = end == text + v->n && errno == 0;
     } else {
         ok = v->type == TN_T_NULL;
     }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define KEPT_BYTES (1u << 20) /* of a buffer, from one call to the next */
+
 /* The first connection reads the list and the certificates; the others use what it made. */
 static tn_rc prepare(struct mc *inst, tn_err *err)
 {
@@ -98,8 +100,10 @@ static tn_rc sign_in(struct mc *inst, struct mc_node *node, uint64_t deadline_ns
     }
     free(b.s);
     if (rc == TN_OK && !mc_is(line, "STORED")) {
-        rc = mc_host->fail(err, TN_E_DENIED, "sign-in: %.*s; check user and password",
-                           (int)(line.n < 100 ? line.n : 100), line.s);
+        rc = mc_begins(line, "CLIENT_ERROR")
+                 ? mc_host->fail(err, TN_E_DENIED, "sign-in: %.*s; check user and password",
+                                 (int)(line.n < 100 ? line.n : 100), line.s)
+                 : mc_unexpected(line, err);
     }
     return rc;
 }
@@ -143,12 +147,13 @@ static uint64_t sooner(const struct mc_conn *c, uint64_t deadline_ns, uint32_t s
     return at < share ? at : share;
 }
 
+/* What is left of a reply is nobody's: it must not be taken for the next one. */
 tn_rc mc_node_ready(struct mc_conn *c, uint32_t i, uint64_t deadline_ns, struct mc_node **ret,
                     tn_err *err)
 {
     struct mc_node *node = &c->node[i];
     tn_rc rc = TN_OK;
-    if (node->up && c->fresh && (node->at != node->n || stream_stale(&node->stream))) {
+    if (node->up && (node->at != node->n || (c->fresh && stream_stale(&node->stream)))) {
         shut(c, node, false);
     }
     if (!node->up && c->inst->ring.n > 1 && mc_host->now_ns() < node->down_until_ns) {
@@ -255,8 +260,7 @@ tn_rc mc_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
         if (rc != TN_OK) {
             break;
         }
-        c->out.n = 0;
-        message_puts(&c->out, "version\r\n");
+        message_puts(mc_request(c), "version\r\n");
         rc = mc_send(node, &c->out, deadline_ns, &own);
         rc = rc == TN_OK ? mc_line(node, deadline_ns, &line, &own) : rc;
         rc = rc == TN_OK && !mc_begins(line, "VERSION ") ? mc_unexpected(line, &own) : rc;
@@ -269,11 +273,22 @@ tn_rc mc_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
     return rc;
 }
 
-/* The protocol knows no session. */
+/* The protocol knows no session. Memory that one large value needed is not kept for the next call. */
 tn_rc mc_reset(void *inst, void *conn, tn_err *err)
 {
     struct mc_conn *c = conn;
     (void)inst, (void)err;
+    if (c->out.cap > KEPT_BYTES) {
+        message_free(&c->out);
+    }
+    for (uint32_t i = 0; i < c->inst->ring.n; i++) {
+        struct mc_node *node = &c->node[i];
+        if (node->cap > KEPT_BYTES && node->at == node->n) {
+            free(node->in);
+            node->in = NULL;
+            node->at = node->n = node->cap = 0;
+        }
+    }
     c->fresh = true;
     atomic_store(&c->canceled, false);
     return TN_OK;

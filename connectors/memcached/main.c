@@ -276,6 +276,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
         return TN_E_NOMEM;
     }
     struct mc_call k = {.c = c, .verb = "", .deadline_ns = deadline_ns, .out = out, .err = &own};
+    atomic_store(&c->canceled, false);
     atomic_store(&c->working, true);
     tn_rc rc = run(&k, method, args);
     atomic_store(&c->working, false);

@@ -55,11 +55,27 @@ static uint32_t batch(const struct keys *all, uint32_t server, uint32_t *at, uin
     return n;
 }
 
-/* The values of one get; the server answers in the order of the keys and leaves out what it does not have. */
+/* Which of the keys a value is for: the next one, as servers answer in the order of the keys; a proxy in front of several
+ * may mix them. n: it was not asked for, or has had its answer. */
+static uint32_t whose(const struct keys *all, const uint32_t *which, uint32_t n, const bool *had,
+                      tn_str key, uint32_t from)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = (from + i) % n;
+        const struct one_key *k = &all->k[which[at]];
+        if (!had[at] && k->n == key.n && memcmp(k->s, key.s, key.n) == 0) {
+            return at;
+        }
+    }
+    return n;
+}
+
+/* The values of one get; the server leaves out what it does not have. */
 static tn_rc read_batch(struct mc_call *k, struct mc_node *node, const struct keys *all,
                         const uint32_t *which, uint32_t n)
 {
     tn_rc decoded = TN_OK;
+    bool had[BATCH_KEYS] = {false};
     for (uint32_t at = 0;;) {
         tn_str line = {NULL, 0};
         struct mc_head h;
@@ -68,19 +84,18 @@ static tn_rc read_batch(struct mc_call *k, struct mc_node *node, const struct ke
         if (rc != TN_OK || mc_is(line, "END")) {
             return rc != TN_OK ? rc : decoded;
         }
-        if (!mc_head(line, &h)) {
-            return mc_unexpected(line, k->err);
+        if (!mc_head(line, &h)) { /* nobody knows what of the reply still comes */
+            return mc_broken(mc_unexpected(line, k->err), k->err);
         }
-        while (at < n && (all->k[which[at]].n != h.key.n ||
-                          memcmp(all->k[which[at]].s, h.key.s, h.key.n) != 0)) {
-            at++;
-        }
+        at = whose(all, which, n, had, h.key, at);
         if (at == n) {
             return mc_broken(mc_host->fail(k->err, TN_E_UNAVAIL,
                                            "the server answers for a key that was not asked for"),
                              k->err);
         }
-        const struct one_key *key = &all->k[which[at++]];
+        const struct one_key *key = &all->k[which[at]];
+        had[at] = true;
+        at = (at + 1) % n;
         tn_err own = TN_ERR_INIT;
         rc = mc_block(node, h.bytes, k->deadline_ns, &s, k->err);
         if (rc != TN_OK) {
@@ -106,13 +121,12 @@ tn_rc mc_get_multi(struct mc_call *k)
     for (uint32_t s = 0; rc == TN_OK && s < k->c->inst->ring.n; s++) {
         uint32_t which[BATCH_KEYS], n, at = 0;
         while (rc == TN_OK && (n = batch(&all, s, &at, which)) != 0) {
-            struct message_buf *b = &k->c->out;
+            struct message_buf *b = mc_request(k->c);
             struct mc_node *node = NULL;
             rc = mc_node_ready(k->c, s, k->deadline_ns, &node, k->err);
             if (rc != TN_OK) {
                 break;
             }
-            b->n = 0;
             message_puts(b, "get");
             for (uint32_t i = 0; i < n; i++) {
                 message_puts(b, " ");
@@ -142,13 +156,12 @@ tn_rc mc_delete_multi(struct mc_call *k)
     for (uint32_t s = 0; rc == TN_OK && s < k->c->inst->ring.n; s++) {
         uint32_t which[BATCH_KEYS], n, at = 0;
         while (rc == TN_OK && (n = batch(&all, s, &at, which)) != 0) {
-            struct message_buf *b = &k->c->out;
+            struct message_buf *b = mc_request(k->c);
             struct mc_node *node = NULL;
             rc = mc_node_ready(k->c, s, k->deadline_ns, &node, k->err);
             if (rc != TN_OK) {
                 break;
             }
-            b->n = 0;
             for (uint32_t i = 0; i < n; i++) {
                 message_puts(b, "delete ");
                 message_put(b, all.k[which[i]].s, all.k[which[i]].n);
@@ -187,8 +200,7 @@ static tn_rc to_all(struct mc_call *k, const char *request,
         if (rc != TN_OK) {
             return rc;
         }
-        k->c->out.n = 0;
-        message_puts(&k->c->out, request);
+        message_puts(mc_request(k->c), request);
         rc = mc_send(node, &k->c->out, k->deadline_ns, k->err);
         int n = snprintf(name, sizeof name, "%s:%u", server->host, server->port);
         tape_key(k->out, name, (size_t)n);
@@ -209,10 +221,11 @@ static tn_rc read_stats(struct mc_call *k, struct mc_node *node)
         if (rc != TN_OK || mc_is(line, "END") || mc_is(line, "RESET")) {
             break;
         }
-        const char *name = line.s + 5;
-        const char *blank = mc_begins(line, "STAT ") ? memchr(name, ' ', line.n - 5) : NULL;
-        if (blank == NULL) {
-            return mc_unexpected(line, k->err);
+        bool some = mc_begins(line, "STAT ");
+        const char *name = some ? line.s + 5 : line.s;
+        const char *blank = some ? memchr(name, ' ', line.n - 5) : NULL;
+        if (blank == NULL) { /* nobody knows what of the reply still comes */
+            return mc_broken(mc_unexpected(line, k->err), k->err);
         }
         tape_key(k->out, name, (size_t)(blank - name));
         tape_str(k->out, blank + 1, line.n - 5 - (size_t)(blank + 1 - name));
@@ -389,7 +402,7 @@ tn_rc mc_meta(struct mc_call *k)
 {
     static const char *const verbs[] = {"mg", "ms", "md", "ma"};
     const tn_val *command = &k->a[0], *value = &k->a[3];
-    struct message_buf *b = &k->c->out, data = {NULL, 0, 0, false};
+    struct message_buf *b = mc_request(k->c), data = {NULL, 0, 0, false};
     struct mc_node *node = NULL;
     const char *verb = NULL;
     uint32_t i = 0, flags = 0;
@@ -413,7 +426,6 @@ tn_rc mc_meta(struct mc_call *k)
     if (stores && value->type != TN_T_STR && value->type != TN_T_BYTES) {
         return mc_host->fail(k->err, TN_E_INVAL, "ms needs a value: a text or bytes");
     }
-    b->n = 0;
     message_puts(b, verb);
     message_puts(b, " ");
     message_put(b, key.s, key.n);

@@ -102,6 +102,13 @@ struct mc_conn {
     pthread_mutex_t fd_lock;
     int fd; /* what cancel() ends; -1: none */
 };
+/* The buffer of requests, empty. */
+static inline struct message_buf *mc_request(struct mc_conn *c)
+{
+    c->out.n = 0;
+    c->out.failed = false;
+    return &c->out;
+}
 tn_rc mc_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err);
 tn_rc mc_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err);
 tn_rc mc_reset(void *inst, void *conn, tn_err *err);

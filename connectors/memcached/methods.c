@@ -25,9 +25,7 @@ static tn_rc ask(struct mc_call *k, struct mc_node *node, tn_str *ret_line)
 
 static void begin(struct mc_call *k, const char *verb, tn_str key)
 {
-    struct message_buf *b = &k->c->out;
-    b->n = 0;
-    b->failed = false;
+    struct message_buf *b = mc_request(k->c);
     message_puts(b, verb);
     message_puts(b, " ");
     message_put(b, key.s, key.n);
@@ -190,7 +188,7 @@ tn_rc mc_store(struct mc_call *k)
     if (rc != TN_OK) {
         return rc;
     }
-    k->c->out.n = 0;
+    mc_request(k->c);
     rc = put_item(k, k->verb, key, &k->a[1], seconds, min_compress, NULL);
     rc = rc == TN_OK ? ask(k, node, &line) : rc;
     rc = rc == TN_OK ? put_outcome(k, line, "STORED", "NOT_STORED") : rc;
@@ -233,7 +231,7 @@ tn_rc mc_cas(struct mc_call *k)
     if (rc != TN_OK) {
         return rc;
     }
-    k->c->out.n = 0;
+    mc_request(k->c);
     rc = put_item(k, "cas", key, &k->a[1], seconds, min_compress, text);
     rc = rc == TN_OK ? ask(k, node, &line) : rc;
     if (rc == TN_OK && mc_is(line, "NOT_FOUND")) {
@@ -317,7 +315,7 @@ static tn_rc flush_batch(struct mc_call *k, struct mc_node *node, const uint32_t
                          const tn_val *keys_of)
 {
     tn_rc rc = mc_send(node, &k->c->out, k->deadline_ns, k->err);
-    k->c->out.n = 0;
+    mc_request(k->c);
     k->c->fresh = false;
     for (uint32_t i = 0; rc == TN_OK && i < n; i++) {
         tn_str line;
@@ -348,7 +346,7 @@ static tn_rc set_on_server(struct mc_call *k, uint32_t server, const uint32_t *w
         }
         if (node == NULL) {
             rc = mc_node_ready(k->c, server, k->deadline_ns, &node, k->err);
-            k->c->out.n = 0;
+            mc_request(k->c);
         }
         rc = rc == TN_OK ? mc_key_with(&k->a[2], &map->u.map[i].key, room, &key, k->err) : rc;
         rc = rc == TN_OK ? put_item(k, "set", key, &map->u.map[i].val, seconds, min_compress, NULL)

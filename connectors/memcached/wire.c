@@ -95,8 +95,9 @@ tn_rc mc_block(struct mc_node *node, size_t n, uint64_t deadline_ns, const char 
 {
     if (n > node->max) {
         return mc_broken(mc_host->fail(err, TN_E_LIMIT,
-                                       "the value has %zu bytes, more than max_result (%zu)", n,
-                                       node->max),
+                                       "the value has %zu bytes, more than max_result (%zu); raise "
+                                       "max_result to read it",
+                                       n, node->max),
                          err);
     }
     while (node->n - node->at < n + 2) {

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/memcached in scripts, against real servers, compared with pylibmc where it matters."""
 
+import itertools
 import socket
 import zlib
 
 import pytest
 from peers.memcached import PASSWORD, Memcached
-from support.cases import (BAD_LINES, BREAKS, GONE, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel, Readme,
-                           Refusals, Restarts, TlsIsMissed)
+from peers.memcached_script import MemcachedScript
+from support.cases import (BREAKS, GONE, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel, PasswordChanges,
+                           Readme, Refusals, TlsIsMissed, TlsNotOffered, calls)
 from support.connectors import add, fresh, not_addable, on, peer, refused
 from support.matrix import check_row
 from support.server import wait_for
@@ -181,11 +183,12 @@ bad = ['', 'a b', 'a\\r\\nset x 0 0 1\\r\\n1', '\\x00', 'k' * 251, '\\x7f', None
 out = [tell(lambda: c.get(b))[0] for b in bad] + [tell(lambda: c.get_multi(['ok', b]))[0] for b in bad]
 out += [tell(lambda: c.set_multi({'a b': 1}))[0], tell(lambda: c.get_multi(['k' * 100], 'p' * 151))[0]]
 c.set(k, 'text')
-more = [tell(lambda: c.incr(k)), tell(lambda: c.set(k, 'x' * 3000000)), tell(lambda: c.set(k, 1, 'soon')), tell(lambda: c.cas(k, 1, None))]
+more = [tell(lambda: c.incr(k)), tell(lambda: c.set(k, 'x' * 3000000)), tell(lambda: c.set(k, 1, 'soon')), tell(lambda: c.cas(k, 1, None)),
+        tell(lambda: c.set(k, 1, 0.5)), tell(lambda: c.incr(k, '9999999999999999999')), tell(lambda: c.set(k, 1, '5\\x006'))]
 return [out, more, c.set('\u6570' * 80, 1), c.get('\u6570' * 80), c.get('k' * 250), c.set(k, 1, -1), c.get(k)]
 ''', k=k)
     assert got[0] == ['InvalidArgument'] * 20
-    assert [m[0] for m in got[1]] == ['QueryError', 'LimitExceeded', 'InvalidArgument', 'InvalidArgument']
+    assert [m[0] for m in got[1]] == ['QueryError', 'LimitExceeded'] + ['InvalidArgument'] * 5
     assert got[2:] == [True, 1, None, True, None]
 
 
@@ -239,11 +242,86 @@ def test_sign_in(api, mc):
 
 def test_a_server_without_the_text_protocol(api):
     with peer(Memcached, binary=True) as own:
-        e = not_addable(api, 'memcached', own.config())
+        e = not_addable(api, 'memcached', own.config(connect_timeout='700ms'))
         assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
 
 
-class TestMemcached(Contract, Readme, Panel, FewConnections, Restarts, Breaks, BadLines, Refusals, TlsIsMissed, ClientCertificate):
+@pytest.fixture(scope='module')
+def scripted():
+    with MemcachedScript() as s:
+        yield s
+
+
+@pytest.fixture
+def script(scripted):
+    """A server that says what a test wants."""
+    scripted.answers.clear()
+    return scripted
+
+
+@pytest.fixture(scope='module')
+def told(server, scripted):
+    """told(expression with `c`): [class, …] of what it raises, None otherwise."""
+    api = server.client()
+    cid = add(api, 'memcached', scripted.config(max_result='1M', pool={'query': '4s'}))
+    ask = calls(api, cid, "[eval(ask, {'c': c}), None][1]", ask='')
+    return lambda expression: ask(ask=expression)
+
+
+def endless(piece):
+    """A server that never stops."""
+    return lambda: itertools.repeat(piece)
+
+
+@pytest.mark.parametrize('ask, word, answer, kind', [
+    ("c.get('k')", 'get', b'VALUE k 0 5000000\r\n', 'LimitExceeded'),  # more than max_result; the rest never comes
+    ("c.get('k')", 'get', b'VALUE k 0 18446744073709551617\r\n', GONE),
+    ("c.get('k')", 'get', b'VALUE k 4294967296 1\r\n1\r\nEND\r\n', GONE),
+    ("c.get('k')", 'get', b'VALUE k 0 3\r\nabcdef\r\nEND\r\n', GONE),
+    ("c.get('k')", 'get', b'VALUE other 0 1\r\n1\r\nEND\r\n', GONE),
+    ("c.get('k')", 'get', endless(b'VALUE' + b' ' * 65536), GONE),
+    ("c.get('k')", 'get', endless(b'VALUE k 0 1\r\n1\r\n'), GONE),
+    ("c.get_multi(['k', 'l'])", 'get', endless(b'VALUE k 0 1\r\n1\r\n'), GONE),
+    ("c.get_multi(['k', 'l'])", 'get', b'VALUE k 0 1\r\n1\r\nSERVER_ERROR out of memory writing get response\r\n', 'LimitExceeded'),
+    ("c.stats()", 'stats', endless(b'STAT pid 1\r\n' * 4000), 'LimitExceeded'),
+    ("c.stats()", 'stats', endless(b'STAT ' + b'x' * 65536), GONE),
+    ("c.stats()", 'stats', b'STAT pid\r\nEND\r\n', GONE),
+    ("c.meta('mg', 'k', ['v'])", 'mg', b'VA 5000000\r\n', 'LimitExceeded'),
+    ("c.meta('mg', 'k', ['v'])", 'mg', b'VA 99999999999999999999999\r\n', 'LimitExceeded'),
+    ("c.meta('mg', 'k', ['v'])", 'mg', b'VA -5\r\n', GONE),
+    ("c.meta('mg', 'k', ['v'])", 'mg', b'HD' + b' x' * 2000 + b'\r\n', GONE),
+    ("c.incr('k')", 'incr', b'9' * 25 + b'\r\n', GONE),
+    ("c.version()", 'version', endless(b'x' * 65536), GONE),
+])
+def test_hostile_replies(script, told, ask, word, answer, kind):
+    """Bounded in time and memory; what is left of the reply is nobody's, and the next operation works."""
+    script.answers[word] = answer
+    got = told(ask)
+    assert got is not None and got[0] == kind, got
+    del script.answers[word]
+    assert told('c.check()') is None
+
+
+def test_nobody_reads_what_was_left(api, script):
+    """A server that says too much: the surplus is no reply to what is asked next."""
+    cid = add(api, 'memcached', script.config())
+    script.answers.update({'set': b'STORED\r\nNOT_STORED\r\n', 'get': b'VALUE b 16 1\r\n2\r\nVALUE a 16 1\r\n1\r\nEND\r\n'})
+    assert on(api, cid, "return [c.set('k', 1), c.set('k', 2), c.set('k', 3)]") == [True] * 3
+    assert on(api, cid, "return c.get_multi(['a', 'x', 'b'])") == {'a': '1', 'b': '2'}  # in another order, as from a proxy
+
+
+@pytest.mark.heavy  # a sanitizer keeps freed memory for a while
+def test_memory_of_a_large_value_is_given_back(api, script):
+    """A pool of connections that once had large values is not as large as all of them."""
+    script.answers['get'] = lambda: [b'VALUE k 0 50000000\r\n'] + [b'x' * 1000000] * 50 + [b'\r\nEND\r\n']
+    cid = add(api, 'memcached', script.config())
+    size = calls(api, cid, "[c.version(), int(open('/proc/self/statm').read().split()[1]) >> 8][1]")
+    before = max(size() for _ in range(4))
+    assert calls(api, cid, "len(c.get('k'))")() == 50000000
+    assert max(size() for _ in range(4)) < before + 30
+
+
+class TestMemcached(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate):
     """What memcached shares with the other connectors."""
 
     type, fixture, make = 'memcached', 'mc', Memcached
@@ -251,14 +329,17 @@ class TestMemcached(Contract, Readme, Panel, FewConnections, Restarts, Breaks, B
     tls_ask, tls_gives = "[c.set('k', 'x' * 300000), len(c.get('k'))]", [True, 300000]
     refusals = [({'servers': '127.0.0.1:1'}, *NO_SERVER[1:]), NO_TLS_MODE, ({'server': 'x'}, 'ConfigError', 'did you mean `servers`?'),
                 ({'servers': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name no.such.host.invalid cannot be resolved')]
-    bad_lines = tuple(mode for mode in BAD_LINES if mode != 'huge')
     cut_after = 2
     before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
-    breaks = [*BREAKS, ('garbage', GONE)]
+    breaks = [*BREAKS, ('garbage', GONE), ('huge', GONE)]
+    impatient = {'connect_timeout': '500ms'}
     panel = [("set k 'two words' 60", lambda got: got is True), ('get k', lambda got: got == 'two words')]
     panel_refused = 'nosuch'
     contract = ['get=["k"]']
     readme_id = 'cache'
+
+    def to_restart(self, request):
+        return peer(Memcached, password=True)
 
     def at(self, it, port, **changes):
         return it.config(servers='127.0.0.1:%d' % port, **changes)

@@ -10,7 +10,7 @@ PASSWORD = 'p@ss-word"\'\\'
 
 
 class Memcached(Peer):
-    """With `password` the user `app` signs in with PASSWORD. With `certs` the port speaks TLS only."""
+    """With `password` the user `app` signs in with `secret`. With `certs` the port speaks TLS only."""
 
     user = 'memcache'
 
@@ -18,17 +18,24 @@ class Memcached(Peer):
                  binary: bool = False) -> None:
         super().__init__()
         self.secured, self.certs, self.cert, self.only_binary = password, certs, cert, binary
+        self.secret = PASSWORD
         self.binary = program('memcached', package='memcached')
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        signed = {'user': 'app', 'password': PASSWORD} if self.secured else {}
+        signed = {'user': 'app', 'password': self.secret} if self.secured else {}
         return {'servers': '127.0.0.1:%d' % self.port, **signed, **more}
+
+    def password(self, secret: str) -> None:
+        """Another one, for who connects from now on: the file is read when the server starts, which ends all connections."""
+        self.stop()
+        self.secret = secret
+        self.start()
 
     def start(self) -> 'Memcached':
         args = [self.binary, '-l', '127.0.0.1', '-p', str(self.port), '-m', '64', '-t', '2']
         if self.secured:
-            args += ['-Y', self.write('users', 'app:%s\n' % PASSWORD)]
+            args += ['-Y', self.write('users', 'app:%s\n' % self.secret)]
         if self.only_binary:
             args += ['-B', 'binary']
         if self.certs is not None:
