@@ -69,6 +69,7 @@ struct ch_conn {
     bool fresh;     /* nothing was sent since the connection was given out */
     bool changed;   /* the session was changed; it is not reused */
     atomic_bool working, canceled;
+    atomic_bool listening; /* who reads will see a cancel, and tell the server */
     struct ch_stat stat;
     struct ch_part *part; /* of a stream: the block that is being told */
     size_t part_at;
@@ -187,6 +188,8 @@ tn_rc ch_insert_values(struct ch_conn *c, const struct ch_block *sample, tn_str 
 size_t ch_values_at(tn_str sql);
 /* Is it an INSERT? */
 bool ch_is_insert(tn_str sql);
+/* Does it leave something in its session (settings, a database, a temporary table, a transaction, another user)? */
+bool ch_changes_session(tn_str sql);
 /* The rows as a list of lists in memory of m. TN_E_INVAL says what is no literal. */
 tn_rc ch_values_parse(const tn_host *host, struct ch_mem *m, tn_str text, tn_val *ret, tn_err *err);
 

@@ -10,6 +10,7 @@
 
 #define READ_BYTES     (64u << 10)
 #define NAME_MAX_BYTES 256
+#define KEPT_BYTES     (4u << 20) /* of a buffer, from one call to the next */
 
 /* The first connection reads the certificates; the others use what it made. */
 static tn_rc prepare_tls(struct ch *inst, tn_err *err)
@@ -182,7 +183,9 @@ static tn_rc split(const struct ch_conf *conf, const char *at, size_t n, char na
         name_n = (size_t)(colon - at);
     }
     if (colon != NULL) {
-        port = strtol(colon + 1, NULL, 10);
+        char *behind;
+        port = strtol(colon + 1, &behind, 10);
+        port = behind == at + n ? port : 0;
     }
     if (name_n == 0 || name_n >= 256 || port < 1 || port > 65535) {
         return ch_host->fail(err, TN_E_CONFIG,
@@ -267,12 +270,17 @@ tn_rc ch_check(void *inst, void *conn, uint64_t deadline_ns, tn_err *err)
     return rc;
 }
 
-/* Settings go with each statement, so nothing is left but what a statement did to its session. */
+/* Settings go with each statement, so nothing is left but what a statement did to its session, and memory of large frames. */
 tn_rc ch_reset(void *inst, void *conn, tn_err *err)
 {
     struct ch_conn *c = conn;
     (void)inst;
     c->fresh = true;
+    if (c->body.cap > KEPT_BYTES && c->body.at == c->body.n) {
+        free(c->body.buf);
+        c->body.buf = NULL;
+        c->body.at = c->body.n = c->body.cap = 0;
+    }
     return c->changed || c->streaming || c->running || c->raw.rc != TN_OK
                ? ch_host->fail(err, TN_E_UNAVAIL, "the call changed the session of this connection")
                : TN_OK;
@@ -290,6 +298,8 @@ void ch_cancel(void *inst, void *conn)
     (void)inst;
     if (atomic_load(&c->working)) { /* a late one must not end a healthy connection */
         atomic_store(&c->canceled, true);
-        stream_interrupt(&c->stream); /* a server ends what nobody listens to */
+        if (!atomic_load(&c->listening)) {
+            stream_interrupt(&c->stream);
+        }
     }
 }

@@ -164,20 +164,6 @@ static tn_rc put_settings(struct ch_conn *c, const struct ch_ask *ask, tn_err *e
     return rc;
 }
 
-/* SET, USE and temporary tables change the session, so that the connection is not for another call. */
-static bool changes_session(tn_str sql)
-{
-    static const char *const words[] = {"SET", "USE", "CREATE TEMPORARY", NULL};
-    for (size_t i = 0; words[i] != NULL; i++) {
-        size_t n = strlen(words[i]);
-        if (sql.n > n && strncasecmp(sql.s, words[i], n) == 0) {
-            return true;
-        }
-    }
-    return sql.n > 1 && (sql.s[0] == '-' || sql.s[0] == '/' ||
-                         sql.s[0] == '#'); /* who knows what follows the comment */
-}
-
 tn_rc ch_put_query(struct ch_conn *c, const struct ch_ask *ask, struct sql_text *ret_text,
                    tn_str *ret_tail, tn_err *err)
 {
@@ -215,7 +201,8 @@ tn_rc ch_put_query(struct ch_conn *c, const struct ch_ask *ask, struct sql_text 
     ch_put_empty_block(c); /* no tables go with it */
     c->out.failed |= binder.params.failed;
     ch_out_finish(&binder.params);
-    c->changed |= rc == TN_OK && changes_session((tn_str){sql.s + text.label, sql.n - text.label});
+    c->changed |= rc == TN_OK &&
+                  ch_changes_session((tn_str){sql.s + text.label, sql.n - text.label});
     if (rc != TN_OK) {
         sql_text_finish(&text);
         c->out.n = 0;
@@ -303,15 +290,18 @@ static tn_rc refused(struct ch_conn *c, tn_rc rc, tn_err *err)
     return c->raw.rc == TN_OK ? rc : ch_broken(rc, err);
 }
 
-/* What was stopped is late, whatever the server said to it. */
+/* What was stopped is late, or not wanted any more, whatever the server said to it. */
 static tn_rc judge(struct ch_conn *c, tn_rc rc, tn_err *err)
 {
-    if (c->stopping != TN_E_TIMEOUT) {
+    if (c->stopping == TN_OK) {
         return rc == TN_OK ? rc : refused(c, rc, err);
     }
     uint32_t flags = err != NULL ? err->flags & TN_ERR_CONN_BROKEN : 0;
     bool lost = rc != TN_OK && c->raw.rc != TN_OK;
-    rc = ch_host->fail(err, TN_E_TIMEOUT, "the statement did not end in time and was canceled");
+    rc = ch_host->fail(err, c->stopping,
+                       c->stopping == TN_E_TIMEOUT
+                           ? "the statement did not end in time and was canceled"
+                           : "the statement was told to stop");
     if (err != NULL) {
         err->flags |= flags | (lost ? TN_ERR_CONN_BROKEN : 0);
         err->native = 0;

@@ -137,6 +137,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (r == NULL) {
         return ch_host->fail(err, TN_E_NOMEM, "no memory for the result");
     }
+    atomic_store(&c->canceled, false);
     atomic_store(&c->working, true);
     tn_rc rc = deadline_ns != 0 && ch_host->now_ns() >= deadline_ns
                    ? ch_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start")

@@ -9,7 +9,8 @@
 
 #define STOP_NS                                                                                    \
     300000000ull /* the server's chance to confirm a cancel; calls end one second later */
-#define TEXT_MAX (1u << 20) /* of an error */
+#define TURN_NS  100000000ull /* how long a cancel may go unheard */
+#define TEXT_MAX (1u << 20)   /* of an error */
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
 
@@ -26,12 +27,14 @@ void ch_begin(struct ch_conn *c, uint64_t deadline_ns)
     c->deadline_ns = deadline_ns;
     c->stopping = TN_OK;
     c->refused = false;
+    atomic_store(&c->listening, false);
     c->out.n = 0;
     c->stat = (struct ch_stat){0};
 }
 
 tn_rc ch_send(struct ch_conn *c, tn_err *err)
 {
+    atomic_store(&c->listening, false);
     if (c->out.failed) {
         c->out.failed = false;
         c->out.n = 0;
@@ -91,12 +94,23 @@ tn_rc ch_more(struct ch_in *in, tn_err *err)
     size_t n = 0;
     for (;;) {
         tn_err e = TN_ERR_INIT;
-        tn_rc rc = stream_read(&c->stream, in->buf, in->cap, c->deadline_ns, &n, &e);
+        bool stoppable = c->running && c->stopping == TN_OK;
+        uint64_t turn = stoppable ? ch_host->now_ns() + TURN_NS : UINT64_MAX;
+        bool turns = stoppable && (c->deadline_ns == 0 || turn < c->deadline_ns);
+        atomic_store(&c->listening, stoppable);
+        if (stoppable && atomic_load(&c->canceled)) {
+            ch_stop(c, TN_E_CANCELED);
+            continue;
+        }
+        tn_rc rc = stream_read(&c->stream, in->buf, in->cap, turns ? turn : c->deadline_ns, &n, &e);
         if (rc == TN_OK) {
             in->n = n;
             return TN_OK;
         }
-        if (rc != TN_E_TIMEOUT || c->stopping != TN_OK || !c->running) {
+        if (rc == TN_E_TIMEOUT && turns) {
+            continue;
+        }
+        if (rc != TN_E_TIMEOUT || !stoppable) {
             if (err != NULL) {
                 *err = e;
             }

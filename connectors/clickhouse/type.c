@@ -384,14 +384,15 @@ static int is(tn_str name, const char *z)
     return strlen(z) == name.n && memcmp(z, name.s, name.n) == 0;
 }
 
+/* The state of an aggregation is no value yet; everything else the server can write as text. */
 static tn_rc unknown(struct parse *s, tn_str name)
 {
     return s->host->fail(
         s->err, TN_E_UNSUPP,
-        "values of type `%.*s` (in `%.*s`) are not supported; make the statement return "
-        "another type, for example with toString() or finalizeAggregation()",
+        "values of type `%.*s` (in `%.*s`) are not supported; let the statement return %s",
         (int)(name.n < 60 ? name.n : 60), name.s, (int)(s->whole_n < 120 ? s->whole_n : 120),
-        s->whole);
+        s->whole,
+        is(name, "AggregateFunction") ? "finalizeAggregation(…) of it" : "CAST(… AS String)");
 }
 
 static tn_rc plain(struct parse *s, struct ch_type **ret)

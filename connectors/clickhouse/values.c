@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* INSERT … VALUES for servers that leave the rows behind VALUES to the client: the statement is cut there and the rows
- * are read as literals, those that bind.c writes among them. */
+/* What kind a statement is. INSERT … VALUES for servers that leave the rows behind VALUES to the client: the statement is cut
+ * there and the rows are read as literals, those that bind.c writes among them. */
 #include "clickhouse.h"
 
 #include <stdlib.h>
@@ -78,6 +78,29 @@ bool ch_is_insert(tn_str sql)
 {
     const char *p = sql.s, *end = p + sql.n;
     return sql.n != 0 && is(next_word(&p, end), "INSERT");
+}
+
+bool ch_changes_session(tn_str sql)
+{
+    static const char *const firsts[] = {"SET", "USE", "BEGIN", "START", "EXECUTE"};
+    const char *p = sql.s, *end = p + sql.n;
+    if (sql.n == 0) {
+        return false;
+    }
+    tn_str w = next_word(&p, end);
+    if (memchr(sql.s, '#', (size_t)(w.s - sql.s)) != NULL) {
+        return true; /* a comment of servers from 21.x on; who knows what follows it */
+    }
+    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+        if (is(w, firsts[i])) {
+            return true;
+        }
+    }
+    bool temporary = false;
+    for (int i = is(w, "CREATE") ? 3 : 0; i > 0 && !temporary; i--) { /* [OR REPLACE] TEMPORARY */
+        temporary = is(next_word(&p, end), "TEMPORARY");
+    }
+    return temporary;
 }
 
 size_t ch_values_at(tn_str sql)

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """connectors/clickhouse in scripts, against Debian's ClickHouse, compared with clickhouse-driver where it matters."""
 
-import os
-import re
-import subprocess
-import time
+import contextlib
 
 import pytest
-from peers.clickhouse import PASSWORD, ClickHouse
-from peers.proxy import Proxy
-from support.connectors import INJECTION, add, not_addable, on, peer, refused, run
+from peers.clickhouse import ClickHouse
+from support.cases import (BREAKS, GONE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines, FewConnections,
+                           FunctionIsSeen, Panel, PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
+from support.connectors import INJECTION, add, not_addable, on, peer, run
 from support.matrix import check_row, shows
-from support.readme import script_of
-from support.server import BUILD, ROOT, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -137,27 +133,13 @@ return [rows == texts + texts, [r['t'] for r in each] == texts and {r['n'] for r
 def test_errors(api, cid):
     got = on(api, cid, r'''
 return [tell(lambda: c.query('SELECT * FROM nowhere')), tell(lambda: c.query('SELEKT')), tell(lambda: c.query("SELECT throwIf(number = 70000) FROM numbers(100000)")),
-        tell(lambda: c.query('SELECT 1; SELECT 2')), tell(lambda: c.query('')), tell(lambda: c.query("SELECT sumState(1) AS s")), c.query('SELECT 1 AS still')[0]['still'],
+        tell(lambda: c.query('SELECT 1; SELECT 2')), tell(lambda: c.query('')), tell(lambda: c.query("SELECT sumState(1) AS s")), c.query('SELECT finalizeAggregation(sumState(1)) AS still')[0]['still'],
         tell(lambda: c.query('SELECT 1', None, {'no_such_setting': 1})), tell(lambda: c.query('SELECT 1', settings=5))[0], c.query('DROP TABLE IF EXISTS nowhere'), c.non_query('SELECT 1')]
 ''')
     assert [(g[0], g[2]) for g in got[:4]] == [('QueryError', 60), ('QueryError', 62), ('QueryError', 395), ('QueryError', 62)], got
     assert '`: Code: 60. DB::Exception: Table tenon.nowhere' in got[0][1] and all('Stack' not in g[1] and '0x' not in g[1] for g in got[:4]), got
-    assert got[4][0] == 'InvalidArgument' and got[5][0] == 'NotSupported' and 'AggregateFunction' in got[5][1] and 'toString()' in got[5][1]
+    assert got[4][0] == 'InvalidArgument' and got[5][0] == 'NotSupported' and 'AggregateFunction' in got[5][1] and 'finalizeAggregation(' in got[5][1]
     assert got[6] == 1 and got[7][0] == 'QueryError' and got[8] == 'InvalidArgument' and got[9:] == [[], 0]
-
-
-@pytest.mark.parametrize('secure', [False, True])
-def test_deadlines_stop_the_server_too(api, ch, tls, secure):
-    """The operation ends in time and the statement does not go on at the server; the connection stays."""
-    it = tls if secure else ch
-    cid = add(api, 'clickhouse', it.config(tls='unverified' if secure else 'off', pool={'query': '400ms'}))
-    got = on(api, cid, '''
-t = time.monotonic()
-told = [tell(lambda: c.query('SELECT count() FROM system.numbers'))[0], tell(lambda: c.query('SELECT number FROM system.numbers WHERE number < 0'))[0]]
-return [told, time.monotonic() - t, c.query('SELECT 1 AS v')]
-''')
-    assert got[0] == ['ConnTimeout', 'ConnTimeout'] and got[1] < 8 and got[2] == [{'v': 1}]
-    assert wait_for(lambda: it.sql("SELECT count() FROM system.processes WHERE query LIKE '%system.numbers%' AND query NOT LIKE '%processes%'") == [(0,)])
 
 
 @pytest.mark.parametrize('how', ['lz4', 'zstd'])
@@ -213,74 +195,19 @@ def test_nothing_leaks_to_the_next_call(api, cid):
     """Settings, database, temporary tables, a stream that was not read to its end."""
     state = "SELECT (SELECT value FROM system.settings WHERE name = 'max_block_size') AS size, currentDatabase() AS db"
     before = on(api, cid, 'return c.query(state)', state=state)
-    for _ in range(3):
+    for change in ('SET max_block_size = 77', 'CREATE TEMPORARY TABLE mine (x Int8)', 'CREATE\n  /* not for ever */ TEMPORARY TABLE mine (x Int8)',
+                   '-- of mine\n USE system'):
         on(api, cid, '''
-c.query('SET max_block_size = 77')
-c.query('CREATE TEMPORARY TABLE mine (x Int8)')
-c.query('USE system')
+c.query(change)
 c.query('SELECT 1', settings={'max_block_size': 78})
 next(iter(c.stream('SELECT number FROM numbers(100000)')))
-''')
+''', change=change)
         got = on(api, cid, "return [c.query(state), tell(lambda: c.query('SELECT * FROM mine'))[2]]", state=state)
         assert got == [before, 60]
     assert before[0]['db'] == 'tenon'
 
 
 # ---- TLS and sign-in --------------------------------------------------------------------------------------
-
-
-@shows('TLS', 'verified', 'unknown authority refused')
-def test_tls(api, tls, certs):
-    ca = certs.text('ca.pem')
-    works = "return c.query('SELECT 1 AS v')"
-    assert on(api, add(api, 'clickhouse', tls.config(tls='on', tls_ca=ca)), works) == [{'v': 1}]
-    assert on(api, add(api, 'clickhouse', tls.config(tls='unverified')), works) == [{'v': 1}]
-    e = not_addable(api, 'clickhouse', tls.config(tls='on'))
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'] and 'certificate' in e['exception'].lower(), e
-    assert not_addable(api, 'clickhouse', tls.config(pool={'connect': '2s'}))['exceptionType'] in ('ConnUnavailable', 'ConnTimeout')
-
-
-@shows('TLS', 'wrong name refused')
-def test_tls_for_another_name(api, other, certs):
-    e = not_addable(api, 'clickhouse', other.config(tls='on', tls_ca=certs.text('ca.pem')))
-    assert e['exceptionType'] == 'Denied' and 'TLS: ' in e['exception'], e
-    assert on(api, add(api, 'clickhouse', other.config(tls='unverified')), 'return c.check()') is None
-
-
-@shows('TLS', 'client certificate', 'required but not offered refused')
-def test_client_certificate(api, ch, certs):
-    """A server that wants one; a server that has no TLS."""
-    ca = certs.text('ca.pem')
-    pem, key = certs.pair('client')
-    with peer(ClickHouse, certs, strict=True) as strict:
-        config = strict.config(database='default', tls='on', tls_ca=ca)
-        me = add(api, 'clickhouse', {**config, 'tls_cert': pem, 'tls_key': key})
-        assert on(api, me, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
-        e = not_addable(api, 'clickhouse', config)
-        assert e['exceptionType'] in ('Denied', 'ConnUnavailable'), e
-    row = api.get('/connectors/do/list', id=me)[0]['configJSON']
-    assert 'PRIVATE KEY' not in str(row) and 'tls_key' not in row and row['tls_cert'].startswith('-----BEGIN')
-    for mode in ('on', 'unverified'):
-        assert 'TLS: ' in not_addable(api, 'clickhouse', ch.config(tls=mode, tls_ca=ca, pool={'connect': '2s'}))['exception']
-
-
-@shows('faults', 'refused')
-@pytest.mark.parametrize('change, kind, says', [
-    ({'password': 'wrong'}, 'Denied', 'sign-in: Code: 193'),
-    ({'user': 'nobody'}, 'Denied', 'sign-in: Code: 192'),
-    ({'database': 'nowhere'}, 'ConfigError', 'nowhere'),
-    ({'port': 1}, 'ConnUnavailable', 'TCP: cannot connect to 127.0.0.1 port 1'),
-    ({'host': 'no.such.host.invalid'}, 'ConnUnavailable', 'DNS: the name `no.such.host.invalid` cannot be resolved'),
-    ({'host': 'a:99999'}, 'ConfigError', 'a:99999'),
-    ({'tls': 'yes'}, 'ConfigError', 'tls'),
-    ({'compression': 'gzip'}, 'ConfigError', 'compression'),
-    ({'tls': 'on', 'tls_ca': '/nonexistent/ca'}, 'ConfigError', '/nonexistent/ca'),
-    ({'hots': 'x'}, 'ConfigError', 'did you mean `host`?'),
-])
-def test_refused_with_the_step_that_failed(api, ch, change, kind, says):
-    e = not_addable(api, 'clickhouse', ch.config(**change))
-    assert e['exceptionType'] == kind and says in e['exception'], e
-    assert PASSWORD not in str(e)
 
 
 def test_roles_and_hosts(api, ch):
@@ -302,91 +229,7 @@ return out
 ''') == [1, 1, [{'n': 1, 't': 'x'}, {'n': 2, 't': "y'"}], 62]
 
 
-# ---- faults -----------------------------------------------------------------------------------------------
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode', ['black_hole', 'half_open', 'garbage', 'huge', 'slow', 'reset', 'cut'])
-def test_connecting_through_a_bad_line(api, ch, mode):
-    with Proxy(ch.port) as proxy:
-        cid = add(api, 'clickhouse', ch.config(port=proxy.port, pool={'connect': '500ms'}), skipTest=True)
-        proxy.mode, proxy.after = mode, 20
-        got = on(api, cid, '''
-t = time.monotonic()
-told = tell(lambda: c.query('SELECT 1'))
-return [told, time.monotonic() - t]
-''')
-        assert got[0] is not None and got[0][0] in ('ConnTimeout', 'ConnUnavailable'), got
-        assert got[1] < 6
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert on(api, cid, "return c.query('SELECT 1 AS v')") == [{'v': 1}]
-
-
-_GONE, _LATE = ('ConnUnavailable',), ('ConnTimeout',)
-
-
-@shows('faults', param='mode')
-@pytest.mark.parametrize('mode, kinds', [('black_hole', _LATE), ('half_open', _LATE), ('slow', _LATE), ('reset', _GONE), ('cut', _GONE), ('garbage', _GONE), ('huge', _GONE)])
-@pytest.mark.parametrize('more', [{'compression': 'off'}, {'compression': 'lz4', 'tls': 'unverified'}], ids=['plain', 'lz4 in TLS'])
-def test_a_line_that_breaks_in_a_query(api, ch, tls, mode, kinds, more):
-    it = tls if 'tls' in more else ch
-    with Proxy(it.port) as proxy:
-        cid = add(api, 'clickhouse', it.config(port=proxy.port, pool={'query': '400ms'}, **more))
-        api_id = api.function('''
-@DFF.API('f', timeout=20)
-def f(cid, n):
-    try:
-        return len(DFF.CONN(cid).query('SELECT number AS i, toString(rand64()) AS t FROM numbers(?)', [n]))
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER', 'n': 'INPUT_BY_CALLER'})
-        assert api.result(api_id, cid=cid, n=10) == 10
-        proxy.mode, proxy.after = mode, 4000
-        told = api.result(api_id, cid=cid, n=3000)
-        assert isinstance(told, list) and told[0] in kinds, told
-        proxy.mode = 'ok'
-        proxy.drop()
-        assert api.result(api_id, cid=cid, n=10) == 10
-
-
-@shows('faults', 'server restarted', 'password changed')
-def test_restarted_server_is_not_noticed(api, other):
-    cid = add(api, 'clickhouse', other.config(tls='unverified'))
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    try:
-        return DFF.CONN(cid).query('SELECT 1 AS v')
-    except Exception as e:
-        return [type(e).__name__, str(e)]
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    assert api.result(api_id, cid=cid) == [{'v': 1}]
-    other.stop()
-    assert api.result(api_id, cid=cid)[0] == 'ConnUnavailable'
-    other.secret = 'another'
-    other.start()
-    assert wait_for(lambda: api.result(api_id, cid=cid)[0] == 'Denied')
-    other.stop()
-    other.secret = PASSWORD
-    other.start()
-    for _ in range(3):
-        assert wait_for(lambda: api.result(api_id, cid=cid) == [{'v': 1}])
-
-
 # ---- calls ------------------------------------------------------------------------------------------------
-
-
-def test_connections_of_many_calls(api, ch):
-    cid = add(api, 'clickhouse', ch.config())
-    api_id = api.function('''
-@DFF.API('f')
-def f(cid):
-    return DFF.CONN(cid).query("SELECT value FROM system.metrics WHERE metric = 'TCPConnection'")[0]['value']
-''', 'f', {'cid': 'INPUT_BY_CALLER'})
-    before = api.result(api_id, cid=cid)
-    after = max(api.result(api_id, cid=cid) for _ in range(60))
-    assert after - before <= 2 * len(api.get('/monitor/platform/do/get')['broker']['workers'])
 
 
 def test_threads(api, ch):
@@ -404,35 +247,72 @@ def f(cid):
     assert got[0] == [0, 1, 2, 3] and got[1] < 1.9, got
 
 
-def test_the_server_sees_the_function(api, cid):
-    seen = on(api, cid, "return c.query('SELECT query, client_name FROM system.processes')", )
-    assert [r for r in seen if re.match(r'/\* \w+__\w+\.f \*/ SELECT query', r['query']) and r['client_name'].endswith('tenon')], seen
+# ---- what all connectors must do ------------------------------------------------------------------------------
 
 
-def test_debug_panel(api, cid):
-    on(api, cid, "return c.non_query('CREATE TABLE IF NOT EXISTS panel (a Int8) ENGINE = Memory')")
-    ask = lambda sql: api.post('/connectors/%s/do/query' % cid, {'queryStatement': sql})
-    assert {'name': 'tenon'} in ask('SHOW DATABASES') and {'name': 'panel'} in ask('SHOW TABLES FROM tenon')
-    assert ask('DESCRIBE TABLE panel')[0]['name'] == 'a'
-    started = time.monotonic()
-    assert refused(api, 'POST', '/connectors/%s/do/query' % cid, {'queryStatement': 'SELECT nope'})['reason'] == 'EClientBadRequest.QueryFailed'
-    assert time.monotonic() - started < 10
+class TestClickHouse(Readme, Panel, FunctionIsSeen, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate, Deadlines):
+    """What clickhouse shares with the other connectors."""
+
+    type, fixture, make = 'clickhouse', 'ch', ClickHouse
+    ask, gives = "c.query('SELECT 1 AS v')", [{'v': 1}]
+    endless = ['SELECT count() FROM system.numbers', 'SELECT number FROM system.numbers WHERE number < 0']
+    tls_ask, tls_gives = "len(c.query('SELECT number, toString(number) AS t FROM numbers(30000)'))", 30000
+    impatient = {'pool': {'connect': '1s'}}
+    refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'password': 'wrong'}, 'Denied', 'sign-in: Code: 193'), ({'user': 'nobody'}, 'Denied', 'sign-in: Code: 192'),
+                ({'database': 'nowhere'}, 'ConfigError', 'nowhere'), ({'host': 'a:99999'}, 'ConfigError', 'a:99999'), ({'host': 'a:90o0'}, 'ConfigError', 'a:90o0'),
+                ({'compression': 'gzip'}, 'ConfigError', 'compression')]
+    connect = '500ms'
+    fetch = "len(c.query('SELECT number AS i, toString(rand64()) AS t FROM numbers(?)', [n]))"
+    breaks, broken = [*BREAKS, ('garbage', GONE), ('huge', GONE)], {'pool': {'query': '400ms'}}
+    restarted = {'tls': 'unverified'}
+    own_statement = "[r['query'] for r in c.query('SELECT query, client_name FROM system.processes') if r['client_name'].endswith('tenon')][-1]"
+    panel = [('SHOW DATABASES', lambda rows: {'name': 'tenon'} in rows), ('SHOW TABLES FROM tenon', lambda rows: {'name': 'panel'} in rows),
+             ('DESCRIBE TABLE panel', lambda rows: rows[0]['name'] == 'a')]
+    panel_refused, before_panel = 'SELECT nope', "c.non_query('CREATE TABLE panel (a Int8) ENGINE = Memory')"
+    readme_id, readme_gives = 'events', ['2026-01-02', 2, ['new']]
+
+    def still_running(self, api, it):
+        return it.sql("SELECT count() FROM system.processes WHERE query LIKE '%system.numbers%' AND query NOT LIKE '%processes%'") != [(0,)]
+
+    def with_tls(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('tls'))
+
+    def with_wrong_name(self, request, certs):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    def without_tls(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('ch'))
+
+    def to_restart(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    def change_password(self, own):
+        own.stop()
+        own.secret = 'another'
+        own.start()
 
 
-def test_readme(api, ch):
-    """The script of the README, unchanged."""
-    add(api, 'clickhouse', ch.config(), id='events')
-    assert api.result(api.function(script_of(os.path.join(ROOT, 'connectors/clickhouse/README.md')), 'f', {})) == ['2026-01-02', 2, ['new']]
+class TestInTls(Contract, Breaks, Deadlines):
+    """The same with compressed blocks inside TLS."""
 
+    type, fixture, ask, gives = 'clickhouse', 'tls', TestClickHouse.ask, TestClickHouse.gives
+    endless, deadline_configs = TestClickHouse.endless[:1], [{'tls': 'unverified'}]
+    breaks, fetch = TestClickHouse.breaks, TestClickHouse.fetch
+    broken = {'compression': 'lz4', 'tls': 'unverified', 'pool': {'query': '400ms'}}
+    contract = ['query=["SELECT 1 AS a, NULL AS b, unhex(\'00\') AS c, [1] AS d"]', 'execute=["SELECT 1"]']
+    still_running = TestClickHouse.still_running
 
-def test_contract(tls):
-    """tenon-plugin-check against the live plugin and server."""
-    config = tls.config(tls='on', tls_ca=tls.certs.dir + '/ca.pem', compression='lz4')
-    done = subprocess.run([os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_clickhouse.so')]
-                          + [a for k, v in config.items() for a in ('--config', '%s=%s' % (k, v))]
-                          + ['--call', 'query=["SELECT 1 AS a, NULL AS b, unhex(\'00\') AS c, [1] AS d"]', '--call', 'execute=["SELECT 1"]', '--call', 'check'],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    def contract_config(self, it):
+        return it.config(tls='on', tls_ca=it.certs.dir + '/ca.pem', compression='lz4')
+
+    def test_a_server_that_wants_a_certificate(self, api, certs):
+        """The certificate is really shown."""
+        pem, key = certs.pair('client')
+        with peer(ClickHouse, certs, strict=True) as strict:
+            config = strict.config(database='default', tls='on', tls_ca=certs.text('ca.pem'))
+            assert on(api, add(api, 'clickhouse', {**config, 'tls_cert': pem, 'tls_key': key}), 'return ' + self.ask) == self.gives
+            e = not_addable(api, 'clickhouse', config)
+            assert e['exceptionType'] in ('Denied', 'ConnUnavailable'), e
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown

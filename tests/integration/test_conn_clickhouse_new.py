@@ -3,6 +3,7 @@
 
 Is the peer right? Two clients that are not ours say the same: ClickHouse's own (the engine in another process) and Debian's."""
 
+import contextlib
 import datetime
 import json
 import re
@@ -11,8 +12,8 @@ from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID
 
 import pytest
-from peers.clickhouse import PASSWORD
 from peers.clickhouse_new import ClickHouseNew
+from support.cases import BREAKS, GONE, NO_SERVER, BadLines, Breaks, Contract, FewConnections, Panel, PasswordChanges, Refusals
 from support.connectors import INJECTION, add, not_addable, on, peer
 
 
@@ -26,6 +27,13 @@ def ch():
 @pytest.fixture(scope='module')
 def cid(server, ch):
     return add(server.client(), 'clickhouse', ch.config())
+
+
+@pytest.fixture(scope='module')
+def other(certs):
+    """A server with TLS, to be stopped and changed."""
+    with peer(ClickHouseNew, certs) as p:
+        yield p
 
 
 # A type, three values of it as the server's text, and what a script sees (repr of each).
@@ -255,24 +263,59 @@ def test_errors(api, cid):
     """In the middle of a result, with another inside, before anything; the connection goes on."""
     got = on(api, cid, """
 return [tell(lambda: c.query('SELECT throwIf(number = 200000) FROM numbers(400000)')), tell(lambda: c.query('SELECT * FROM nowhere', query_id='nested-%d' % time.time_ns())),
-        tell(lambda: c.query("SELECT CAST(1, 'Dynamic') AS v")), tell(lambda: c.query("SELECT sumState(1) AS s")), tell(lambda: c.insert('nowhere', [[1]])),
+        tell(lambda: c.insert('nowhere', [[1]])),
         tell(lambda: c.query('SELECT ?', [decimal.Decimal('1E-90')]))[0], tell(lambda: c.query('SELECT 1', settings={'no_such': 1}))[2], c.query('SELECT 1 AS v')]
 """)
-    assert [g[0] for g in got[:5]] == ['QueryError', 'QueryError', 'NotSupported', 'NotSupported', 'QueryError'] and [got[i][2] for i in (0, 1, 4)] == [395, 60, 60], got
-    assert all('Stack' not in g[1] and '0x1' not in g[1] and 'inner' not in g[1] for g in got[:5]), got
-    assert got[5:] == ['InvalidArgument', 115, [{'v': 1}]], got
+    assert [g[0] for g in got[:3]] == ['QueryError'] * 3 and [g[2] for g in got[:3]] == [395, 60, 60], got
+    assert all('Stack' not in g[1] and '0x1' not in g[1] and 'inner' not in g[1] for g in got[:3]), got
+    assert got[3:] == ['InvalidArgument', 115, [{'v': 1}]], got
 
 
-def test_sign_in(api, ch):
+def test_what_is_refused_says_what_to_do(api, cid):
+    """Types that no Python value is for: what the error says works."""
+    as_text, finished = 'CAST(\u2026 AS String)', 'finalizeAggregation(\u2026)'
+    refused = [("CAST(1, 'Dynamic')", as_text, '1'), ("CAST('x', 'Variant(UInt8, String)')", as_text, 'x'), ("CAST('{\"a\": 1}', 'JSON')", as_text, '{"a":1}'),
+               ("[CAST(2, 'Dynamic')]", as_text, '[2]'), ('sumState(3)', finished, 3)]
+    got = on(api, cid, """
+out = []
+for what, instead, _ in refused:
+    told = tell(lambda: c.query('SELECT %s AS v' % what))
+    out.append([told[0], instead in told[1], c.query('SELECT %s AS v' % instead.replace('\u2026', what))[0]['v']])
+return out
+""", refused=refused)
+    assert [g[:2] for g in got] == [['NotSupported', True]] * len(refused) and [g[2] for g in got] == [v for _, _, v in refused], got
+
+
+def test_an_account_without_password(api, ch):
     assert on(api, add(api, 'clickhouse', ch.config(user='default', password='')), "return c.query('SELECT currentDatabase() AS d')") == [{'d': 'tenon'}]
-    for change, kind, says in [({'password': 'wrong'}, 'Denied', '516'), ({'user': 'nobody'}, 'Denied', '516'), ({'database': 'nowhere'}, 'ConfigError', 'nowhere')]:
-        e = not_addable(api, 'clickhouse', ch.config(**change))
-        assert e['exceptionType'] == kind and says in e['exception'] and PASSWORD not in e['exception'], e
 
 
-def test_tls(api, certs):
+def test_in_tls(api, other, certs):
     """The same inside TLS."""
-    with peer(ClickHouseNew, certs) as p:
-        cid = add(api, 'clickhouse', p.config(tls='on', tls_ca=certs.text('ca.pem'), compression='zstd', host='localhost'))
-        assert on(api, cid, "return c.query('SELECT ? AS v', ['x'])") == [{'v': 'x'}]
-        assert 'TLS: ' in not_addable(api, 'clickhouse', p.config(tls='on'))['exception']
+    cid = add(api, 'clickhouse', other.config(tls='on', tls_ca=certs.text('ca.pem'), compression='zstd', host='localhost'))
+    assert on(api, cid, "return c.query('SELECT ? AS v', ['x'])") == [{'v': 'x'}]
+    assert 'TLS: ' in not_addable(api, 'clickhouse', other.config(tls='on'))['exception']
+
+
+class TestClickHouseNew(Contract, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals):
+    """What all connectors must do, at the newest revision."""
+
+    type, fixture = 'clickhouse', 'ch'
+    ask, gives = "c.query('SELECT ? AS v', ['x'])", [{'v': 'x'}]
+    refusals = [NO_SERVER, ({'password': 'wrong'}, 'Denied', 'sign-in: Code: 516'), ({'user': 'nobody'}, 'Denied', 'sign-in: Code: 516'),
+                ({'database': 'nowhere'}, 'ConfigError', 'nowhere')]
+    connect = '500ms'
+    fetch = "len(c.query('SELECT number AS i, toString(rand64()) AS t FROM numbers(?)', [n]))"
+    breaks, broken = [*BREAKS, ('garbage', GONE), ('huge', GONE)], {'compression': 'zstd', 'pool': {'query': '400ms'}}
+    restarted = {'tls': 'unverified'}
+    panel = [('SHOW DATABASES', lambda rows: {'name': 'tenon'} in rows), ('DESCRIBE TABLE panel', lambda rows: rows[0]['name'] == 'a')]
+    panel_refused, before_panel = 'SELECT nope', "c.non_query('CREATE TABLE panel (a Int8) ENGINE = Memory')"
+    contract = ['query=["SELECT 1 AS a, NULL AS b, [1] AS d"]', 'execute=["SELECT 1"]']
+
+    def to_restart(self, request):
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    def change_password(self, own):
+        own.stop()
+        own.secret = 'another'
+        own.start()

@@ -295,11 +295,10 @@ return [told, time.monotonic() - t, %s]
         assert [t[0] for t in told] == ['ConnTimeout'] * len(self.endless) and seconds < 8 and after == self.gives, told
         assert wait_for(lambda: not self.still_running(api, it))
 
-
     @shows('faults', 'task canceled')
     def test_cancel_stops_the_server_too(self, api, it):
         """A task that is canceled while it waits for the server: it hears of it at once, may tidy up, and nothing goes on there."""
-        cid = add(api, self.type, it.config())
+        cid = add(api, self.type, it.config(**self.deadline_configs[0]))
         script = api.script('''
 @DFF.API('f', timeout=60)
 def f(cid, statement):

@@ -31,11 +31,12 @@ class ClickHouseNew(Peer):
     def __init__(self, certs: Optional[Certs] = None, cert: str = 'server') -> None:
         super().__init__()
         self.certs, self.cert = certs, cert
+        self.secret = PASSWORD
         self.folder = folder('clickhouse_new')
 
     def config(self, **more: object) -> dict:
         """A connector's configuration."""
-        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': PASSWORD, 'database': 'tenon', **more}
+        return {'host': '127.0.0.1', 'port': self.port, 'user': 'tenon', 'password': self.secret, 'database': 'tenon', **more}
 
     def client(self, **more: object) -> object:
         """Debian's client library; it knows the protocol up to revision 54453."""
@@ -64,6 +65,6 @@ class ClickHouseNew(Peer):
         if self.certs is not None:
             pem, key = self.certs.pair(self.cert)
             tls = [self.write('tls.pem', pem), self.write('tls.key', key)]
-        self.spawn([PYTHON, '-B', os.path.join(ROOT, 'tests/peers/clickhouse_new/server.py'), self.folder, str(self.port), PASSWORD, self.path('queries')] + tls)
+        self.spawn([PYTHON, '-B', os.path.join(ROOT, 'tests/peers/clickhouse_new/server.py'), self.folder, str(self.port), self.secret, self.path('queries')] + tls)
         self.wait_port()
         return self
