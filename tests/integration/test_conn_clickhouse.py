@@ -257,7 +257,7 @@ class TestClickHouse(Readme, Panel, FunctionIsSeen, FewConnections, PasswordChan
     ask, gives = "c.query('SELECT 1 AS v')", [{'v': 1}]
     endless = ['SELECT count() FROM system.numbers', 'SELECT number FROM system.numbers WHERE number < 0']
     tls_ask, tls_gives = "len(c.query('SELECT number, toString(number) AS t FROM numbers(30000)'))", 30000
-    impatient = {'pool': {'connect': '1s'}}
+    not_offered = {'pool': {'connect': '1s'}}
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, NO_CA, NO_FIELD, ({'password': 'wrong'}, 'Denied', 'sign-in: Code: 193'), ({'user': 'nobody'}, 'Denied', 'sign-in: Code: 192'),
                 ({'database': 'nowhere'}, 'ConfigError', 'nowhere'), ({'host': 'a:99999'}, 'ConfigError', 'a:99999'), ({'host': 'a:90o0'}, 'ConfigError', 'a:90o0'),
                 ({'compression': 'gzip'}, 'ConfigError', 'compression')]

@@ -332,7 +332,7 @@ class TestMemcached(Contract, Readme, Panel, FewConnections, PasswordChanges, Br
     cut_after = 2
     before_break, fetch, small, large = "c.set('big', 'x' * 50000)", "len(c.get('big')) or n", 50000, 50000
     breaks = [*BREAKS, ('garbage', GONE), ('huge', GONE)]
-    impatient = {'connect_timeout': '500ms'}
+    not_offered = {'connect_timeout': '500ms'}
     panel = [("set k 'two words' 60", lambda got: got is True), ('get k', lambda got: got == 'two words')]
     panel_refused = 'nosuch'
     contract = ['get=["k"]']
