@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define EARLY_NS 2000000u /* libraries that count milliseconds are early by one */
+
 /* ---- errors ------------------------------------------------------------------------------------------ */
 
 static const char *class_of(tn_rc rc)
@@ -69,7 +71,7 @@ PyObject *conn_raise(tn_rc rc, const tn_err *err)
  * sends at the same moment. Or the call was canceled, and the operation with it. */
 bool conn_call_is_over(tn_rc rc, uint64_t deadline_ns)
 {
-    bool late = rc == TN_E_TIMEOUT && clock_mono_ns() >= deadline_ns;
+    bool late = rc == TN_E_TIMEOUT && clock_mono_ns() + EARLY_NS >= deadline_ns;
     if (!_PyOS_IsMainThread() || (!late && !timeout_pending())) {
         return false;
     }

@@ -82,7 +82,7 @@ static tn_rc fail(struct mem_conn *c, int64_t rc, tn_err *err)
 static tn_rc nap(struct mem_conn *c, int64_t ms, uint64_t deadline_ns, tn_err *err)
 {
     uint64_t now = mem_host->now_ns();
-    int64_t left = deadline_ns > now ? (int64_t)((deadline_ns - now) / 1000000) : 0;
+    int64_t left = deadline_ns > now ? (int64_t)((deadline_ns - now + 999999) / 1000000) : 0;
     int late = deadline_ns != 0 && left < ms;
     struct pollfd stop = {c->stop_fd, POLLIN, 0};
     int64_t wait = late ? left : ms < 0 ? 0 : ms > 3600000 ? 3600000 : ms;

@@ -239,7 +239,7 @@ def test_func_many(api: Client, script: str) -> None:
 
 
 @pytest.mark.parametrize('body,status,message', [
-    ({}, 400, 'Field `calls` is missing.'), ({'calls': []}, 400, 'Field `calls` value `[]` is not valid. (type = "array")'),
+    ({}, 400, 'Field `calls` is missing.'), ({'calls': []}, 400, 'Field `calls` value `[]` is not valid. (minLength = 1)'),
     ({'calls': {}}, 400, 'Field `calls` value `{}` is not valid. (type = "array")'),
     ({'calls': [1]}, 400, 'Field `calls[0]` value `1` is not valid. (type = "object")'),
     ({'calls': ['OK', {'kwargs': [1]}]}, 400, 'Field `calls[1].kwargs` value `[1]` is not valid. (type = "json")')])
