@@ -144,11 +144,19 @@ int http_wants_tls(const struct http_reply *r)
     return 0;
 }
 
+/* Where the account or the host begins. A "://" further back, in a query, is none of a scheme's (RFC 3986, 3.1). */
+static const char *authority(const char *url)
+{
+    const char *end =
+        url + strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    return end != url && strncmp(end, "://", 3) == 0 ? end + 3 : url;
+}
+
 void http_shown(const char *url, char *to, size_t cap)
 {
-    const char *rest = strstr(url, "://"), *at = NULL;
-    rest = rest != NULL ? rest + 3 : url;
-    size_t before = (size_t)(rest - url), n = strcspn(rest, "/?#");
+    const char *rest = authority(url), *at = NULL;
+    size_t before = (size_t)(rest - url);
+    size_t n = strcspn(rest, before != 0 ? "/?#" : "?#"); /* no URL: it may be anywhere */
     for (size_t i = 0; i < n; i++) {
         at = rest[i] == '@' ? rest + i : at;
     }

@@ -108,8 +108,11 @@ static void shown(char *url)
 {
     char to[64];
     http_shown(url, to, sizeof to);
-    const char *rest = strstr(to, "://");
-    rest = rest != NULL ? rest + 3 : to;
+    const char *rest = to;
+    while (*rest != '\0' && strchr(":/?#@", *rest) == NULL) {
+        rest++;
+    }
+    rest = rest != to && strncmp(rest, "://", 3) == 0 ? rest + 3 : to;
     must(strlen(to) < sizeof to && strpbrk(rest, "?#") == NULL);
     must(memchr(rest, '@', strcspn(rest, "/")) == NULL);
     if (http_check_host(&host, url, NULL) == TN_OK) {
