@@ -8,7 +8,6 @@
 
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #define STACK (256 * 1024)
 
@@ -118,8 +117,6 @@ void cancel_to_here(struct pool_conn *c)
 
 void pools_cancel(struct pools *ps)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    atomic_store(&ps->cancel_ns, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec);
+    atomic_store(&ps->cancel_ns, clock_mono_ns());
     sem_post(&ps->cancel);
 }
