@@ -117,6 +117,15 @@ class Handler:
         assert wait_for(lambda: handled.count(self.topic, self.sent) == self.sent, 40), (self.broker.type, handled.count(self.topic, self.sent), self.row())
 
 
+def under_way(handlers, handled):
+    """Each consumes, and has had its first messages."""
+    for h in handlers:
+        h.state()
+        h.send()
+    for h in handlers:
+        h.all_there(handled)
+
+
 @pytest.fixture(scope='module')
 def brokers():
     with ExitStack() as stack:
@@ -189,11 +198,8 @@ def test_a_black_hole(brokers, made, handled):
 @in_release_builds
 def test_brokers_restarted(brokers, made, handled):
     handlers = [made(b, b.config()) for b in brokers]
+    under_way(handlers, handled)
     for h in handlers:
-        h.state()
-        h.send()
-    for h in handlers:
-        h.all_there(handled)
         h.broker.own.stop(signal.SIGKILL if h.broker.type == 'kafka' else signal.SIGTERM)
     for h in handlers:
         row = h.failed()
@@ -216,11 +222,8 @@ def test_password_changed(api, brokers, made, handled):
             (RedisBroker, peer(Redis, password=True)), (MqttBroker, peer(Mosquitto, password=True, persistent=True)), (NsqBroker, peer(SecretNsqd)),
             (AccountBroker, Account(kafka)))]
         handlers = [made(b, b.config()) for b in secured]
+        under_way(handlers, handled)
         for h in handlers:
-            h.state()
-            h.send()
-        for h in handlers:
-            h.all_there(handled)
             h.broker.own.password('quite-another')
             if h.broker.type == 'nsq':  # it asks its authority for new connections
                 h.broker.restart()

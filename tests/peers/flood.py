@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTTP server that answers as it should, until it is told to answer without an end."""
 
-import contextlib
 import socket
-import threading
 import time
 import zlib
 from typing import Iterator
+
+from .scripted import Scripted
 
 
 def _pieces(how: str) -> Iterator[bytes]:
@@ -38,42 +38,26 @@ def _pieces(how: str) -> Iterator[bytes]:
     raise AssertionError(how)
 
 
-class Flood:
+class Flood(Scripted):
     """`how`: '' answers with `small`; body, chunks, packed, headers, lines, header: what of the answer has no end."""
 
     ways = ('body', 'chunks', 'packed', 'headers', 'lines', 'header')
 
     def __init__(self, small: bytes) -> None:
+        super().__init__()
         self.small, self.how = small, ''
-        self.listener = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listener.getsockname()[1]
 
-    def __enter__(self) -> 'Flood':
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.how = ''
-        self.listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self.listener.accept()
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError), sock:
-            while self._request(sock):
-                how = self.how
-                if not how:
-                    sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n' % len(self.small) + self.small)
-                    continue
-                end = time.monotonic() + 20
-                for piece in _pieces(how):
-                    sock.sendall(piece)
-                    if time.monotonic() > end:
-                        return
+    def serve(self, sock: socket.socket) -> None:
+        while self._request(sock):
+            how = self.how
+            if not how:
+                sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n' % len(self.small) + self.small)
+                continue
+            end = time.monotonic() + 20
+            for piece in _pieces(how):
+                sock.sendall(piece)
+                if time.monotonic() > end:
+                    return
 
     @staticmethod
     def _request(sock: socket.socket) -> bool:
