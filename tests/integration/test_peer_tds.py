@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tests/peers/tds checked by clients that have nothing in common with FreeTDS: pytds (Python), go-mssqldb (Go) and
-Microsoft's own driver for Java, with and without TLS. Each must see the same. A client that is missing is a failure and no skip:
+"""tests/peers/tds checked by clients that have nothing in common with FreeTDS: pytds (Python), tedious (JavaScript), go-mssqldb (Go)
+and Microsoft's own driver for Java, with and without TLS. Each must see the same. A client that is missing is a failure and no skip:
 what the peer says of SQL Server is worth what they say of the peer."""
 
 import datetime
@@ -103,6 +103,27 @@ def test_pytds(tds, certs, tls):
         cur.execute('SELECT name FROM py')
         got['committed'] = [r[0] for r in cur.fetchall()]
     assert got == WANTED
+
+
+# ---- tedious ----------------------------------------------------------------------------------------------
+
+
+def _tedious(port: int, password: str, ca: str) -> List[str]:
+    folder = brought('tedious')
+    return [os.path.join(folder, 'node'), os.path.join(folder, 'client.js'), str(port), password, ca]
+
+
+@pytest.mark.parametrize('tls', [False, True])
+def test_tedious(tds, certs, tls):
+    assert printed(_tedious(tds.port, PASSWORD, os.path.join(certs.dir, 'ca.pem') if tls else '-')) == WANTED
+
+
+def test_tedious_is_refused(tds, wrong, certs):
+    ca = os.path.join(certs.dir, 'ca.pem')
+    assert 'altnames' in refused(_tedious(wrong.port, PASSWORD, ca))
+    assert 'unable to verify' in refused(_tedious(wrong.port, PASSWORD, os.path.join(certs.dir, 'client.pem')))  # an authority that signed nothing
+    assert 'Login failed' in refused(_tedious(tds.port, 'x', ca))
+    refused(_tedious(wrong.port, PASSWORD, '-'))
 
 
 # ---- go-mssqldb -------------------------------------------------------------------------------------------
