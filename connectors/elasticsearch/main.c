@@ -153,7 +153,24 @@ static void drop(struct es_conn *c)
     free(c);
 }
 
-/* Signed in or not: a key may be forbidden to look at the cluster and still be good, and not every distribution has "/". */
+/* Did one of the family answer? They greet with a version and a tagline, name themselves in a header (Elasticsearch from 7.14 on),
+ * and repeat the status in what they refuse (not every distribution has "/"). A 403 may come from one in front who forbids "/". */
+static bool of_the_family(const struct http_reply *r)
+{
+    tn_str body = {r->body.s, r->body.n};
+    if (r->status == 403 || http_find(r, "x-elastic-product") != NULL) {
+        return true;
+    }
+    if (!json_valid(body)) {
+        return false;
+    }
+    return r->status < 400 ? json_kind(json_member(body, "version")) == '{' ||
+                                 json_kind(json_member(body, "tagline")) == '"'
+                           : json_kind(json_member(body, "error")) != 0 &&
+                                 json_int(json_member(body, "status"), 0) == r->status;
+}
+
+/* Signed in or not: a key may be forbidden to look at the cluster and still be good. */
 static tn_rc hello(struct es_conn *c, uint64_t deadline_ns, tn_err *err)
 {
     struct http_reply r = {.status = 0};
@@ -161,15 +178,13 @@ static tn_rc hello(struct es_conn *c, uint64_t deadline_ns, tn_err *err)
         .method = "GET", .path = TN_STR("/"), .safe = true, .deadline_ns = deadline_ns};
     tn_rc rc = es_send(c, &req, &r, err);
     if (rc == TN_OK) {
-        /* what is no JSON comes from somebody else, or from one in front who forbids "/" */
-        bool known = r.status == 403 || json_valid((tn_str){r.body.s, r.body.n});
         rc = r.status == 401 || r.status >= 429 ? es_refused(&r, err)
              : http_wants_tls(&r)               ? es_host->fail(err, TN_E_UNAVAIL, HTTP_WANTS_TLS)
-             : known
+             : of_the_family(&r)
                  ? TN_OK
                  : es_host->fail(err, TN_E_UNAVAIL,
-                                 "the answer to GET / has status %ld and is no JSON; is this an "
-                                 "Elasticsearch?",
+                                 "the answer to GET / (status %ld) is none of an Elasticsearch or "
+                                 "OpenSearch; is this an Elasticsearch?",
                                  r.status);
         http_reply_free(&r);
     }

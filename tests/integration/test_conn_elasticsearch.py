@@ -1,27 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""connectors/elasticsearch in scripts, against OpenSearch 2.19, and against a server that plays nodes that are busy, dead or wrong."""
+"""connectors/elasticsearch in scripts, against OpenSearch and Elasticsearch, and against a server that plays nodes that are busy, dead or wrong."""
 
 import contextlib
 import http.server
+import importlib
 import json
+import sys
 import threading
 from typing import Any, Callable, List, Tuple
 
 import pytest
+from peers.elasticsearch import Elasticsearch
+from peers.fetched import folder
 from peers.nginx import Nginx
 from peers.odd_http import OddHttp
 from peers.opensearch import OpenSearch
-from peers.peer import free_port
+from peers.peer import Missing, free_port
 from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, FewConnections, HugeAnswers, Panel,
                            PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
 
+HELLO = {'tagline': 'You Know, for Search'}
+
 
 @pytest.fixture(scope='module')
-def es():
-    with peer(OpenSearch) as p:
-        yield p
+def begun():
+    """Both servers; they start side by side, each is waited for where it is used."""
+    with contextlib.ExitStack() as stack:
+        nodes = {}
+        for kind in (OpenSearch, Elasticsearch):
+            try:
+                nodes[kind] = kind()
+                stack.callback(nodes[kind].close)
+                nodes[kind].begin()
+            except Missing as e:
+                nodes[kind] = e
+        yield nodes
+
+
+def up(node):
+    """That server, once it answers."""
+    if isinstance(node, Missing):
+        pytest.skip(str(node))
+    return node.start()
+
+
+@pytest.fixture(scope='module')
+def opensearch(begun):
+    return up(begun[OpenSearch])
+
+
+@pytest.fixture(scope='module')
+def elasticsearch(begun):
+    return up(begun[Elasticsearch])
+
+
+@pytest.fixture(scope='module', params=['opensearch', 'elasticsearch'])
+def es(request):
+    """Each of them."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope='module')
@@ -49,7 +87,7 @@ class Node:
                 body = self.rfile.read(int(self.headers.get('Content-Length') or 0)).decode()
                 if self.path != '/':
                     node.seen.append((self.command, self.path, body))
-                status, value = (200, {}) if self.path == '/' else play(self.command, self.path, body)
+                status, value = (200, HELLO) if self.path == '/' else play(self.command, self.path, body)
                 out = json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header('Content-Type', 'application/json')
@@ -83,10 +121,10 @@ def test_query(api, cid, es, idx):
     got = on(api, cid, '''
 out = [c.query('PUT', '/' + idx, body={'settings': {'number_of_replicas': 0}})[0], c.query('put', idx + '/_doc/1', {'refresh': True}, {'a': 'ü', 'n': 2**53 + 1, 'f': 0.1, 't': datetime.date(2026, 1, 2)})[0]]
 status, doc = c.query('GET', '/%s/_doc/1' % idx)
-out += [status, doc['_source'], c.query('GET /_cat/indices/' + idx)[1][0]['docs.count'], c.query('HEAD', '/' + idx), isinstance(c.query('GET /'), tuple)]
+out += [status, doc['_source'], c.query('GET /_cat/indices/' + idx)[1][0]['docs.count'], c.query('HEAD', '/' + idx), isinstance(c.query('GET /_nodes'), tuple)]
 out += [c.query('POST', '/%s/_search' % idx, body='{"query": {"term": {"n": 9007199254740993}}}')[1]['hits']['total']['value']]
 out += [c.query('POST', '/_bulk', {'refresh': 'true'}, [{'index': {'_index': idx, '_id': '2'}}, {'a': 1.5}])[1]['errors'], c.query('GET', idx + '/_count')[1]['count']]
-out += [c.query('GET', '/_cat/indices/' + idx, {'h': 'index', 'format': 'json'})[1], c.query('DELETE', '/%s/_doc/2' % idx)[1]['result'], c.check(), c.query('GET', '/_cat/health?format=text')[1][-1:] == b'\\n']
+out += [c.query('GET', '/_cat/indices/' + idx, {'h': 'index', 'format': 'json'})[1], c.query('DELETE', '/%s/_doc/2' % idx, {'refresh': True})[1]['result'], c.check(), c.query('GET', '/_cat/health?format=text')[1][-1:] == b'\\n']
 return out
 ''', idx=idx)
     assert got[:2] == [200, 201] and got[2] == 200 and got[3] == {'a': '\u00fc', 'n': 2**53 + 1, 'f': 0.1, 't': '2026-01-02'}
@@ -95,6 +133,56 @@ return out
     search = {'query': {'match_all': {}}, 'aggs': {'x': {'stats': {'field': 'n'}}}}
     mine, theirs = on(api, cid, "return c.query('POST', '/%s/_search' % idx, body=s)[1]", idx=idx, s=search), es.ask('POST', '/%s/_search' % idx, search)
     assert {k: mine[k] for k in ('hits', 'aggregations', '_shards')} == {k: theirs[k] for k in ('hits', 'aggregations', '_shards')}
+
+
+def theirs(es):
+    """The client that the maker of this server publishes, and its helpers."""
+    try:
+        path = folder('searchclients')
+    except Missing as e:
+        pytest.skip(str(e))
+    if path not in sys.path:
+        sys.path.insert(0, path)  # Debian has an old one
+    name, kind = ('elasticsearch', 'Elasticsearch') if isinstance(es, Elasticsearch) else ('opensearchpy', 'OpenSearch')
+    return getattr(importlib.import_module(name), kind)('http://127.0.0.1:%d' % es.port), importlib.import_module(name + '.helpers')
+
+
+def test_as_the_makers_own_client(api, es, cid, idx):
+    """Both clients are told the same by the server: documents, searches, errors of a bulk, all hits in order."""
+    client, helpers = theirs(es)
+    ask = getattr(client, 'perform_request', None) or client.transport.perform_request
+    say = {'headers': {'content-type': 'application/json', 'accept': 'application/json'}} if isinstance(es, Elasticsearch) else {}
+
+
+    def said(*args, **more):
+        answer = ask(*args, **say, **more)
+        return getattr(answer, 'body', answer)
+    docs = [{'_index': idx, '_id': str(i), 'n': i, 'f': i / 3, 't': 'word%d \u6570\n"\\' % (i % 7), 'l': [i, None], 'o': {'x': 2**62 + i}} for i in range(250)]
+    wrong = [{'_op_type': 'create', '_index': idx, '_id': '3', 'n': 3}, {'_op_type': 'update', '_index': idx, '_id': 'none', 'doc': {'n': 1}}, {'_index': idx, '_id': '4', 'n': {'a': 1}},
+             {'_op_type': 'delete', '_index': idx, '_id': '0'}, {'_index': idx.upper(), '_id': '5'}]
+    searches = [{'query': {'match': {'t': 'word3'}}, 'size': 3, 'sort': ['n'], 'track_total_hits': True}, {'size': 0, 'aggs': {'by': {'terms': {'field': 't.keyword'}, 'aggs': {'s': {'stats': {'field': 'f'}}}}}},
+                {'query': {'range': {'n': {'gte': 240}}}, 'fields': ['f'], '_source': ['l', 'o'], 'highlight': {'fields': {'t': {}}}}, {'query': {'nonsense': {}}}]
+    got = on(api, cid, '''
+out = [c.bulk(docs, refresh=True)['done'], c.bulk(wrong, refresh=True, raise_errors=False)['errors']]
+out.append([c.query('POST', idx + '/_search', body=s)[1] for s in searches[:-1]] + [tell(lambda: c.query('POST', idx + '/_search', body=searches[-1]))[2]])
+out.append([c.query('GET', p)[1] for p in (idx + '/_mapping', idx + '/_doc/17', idx + '/_count', '_cat/indices/%s?h=index,docs.count' % idx)])
+out.append([h for h in c.scan(idx, {'query': {'range': {'n': {'lt': 60}}}, 'sort': ['n']}, size=25)])
+return out
+''', idx=idx, docs=docs, wrong=wrong, searches=searches)
+    assert got[0] == 250
+    their = idx + 'b'
+    rename = lambda value: json.loads(json.dumps(value).replace(idx.upper() + 'b', idx.upper()).replace(their, idx))
+    done, errors = helpers.bulk(client, [dict(d, _index=their) for d in docs], refresh=True, raise_on_error=False)
+    assert done == 250 and not errors
+    done, errors = helpers.bulk(client, [dict(d, _index=d['_index'] + 'b') for d in wrong], raise_on_error=False)
+    assert done == 1 and rename([{op: (e[op]['_id'], e[op]['status'], e[op]['error']['type']) for op in e} for e in errors]) == [{e['op']: [e['id'], e['status'], e['error']['type']]} for e in got[1]]
+    said('POST', '/%s/_refresh' % their)
+    bare = lambda answer: {k: v for k, v in answer.items() if k != 'took'}
+    assert [bare(a) for a in got[2][:-1]] == [bare(rename(said('POST', '/%s/_search' % their, body=s))) for s in searches[:-1]] and got[2][-1] == 400
+    paths = ['/%s/_mapping', '/%s/_doc/17', '/%s/_count', '/_cat/indices/%s?h=index,docs.count&format=json']
+    assert [{**a, '_seq_no': 0} if '_seq_no' in a else a for a in got[3]] == [{**a, '_seq_no': 0} if '_seq_no' in a else a for a in [rename(said('GET', p % their)) for p in paths]]
+    hits = list(helpers.scan(client, {'query': {'range': {'n': {'lt': 60}}}, 'sort': ['n']}, index=their, size=25, preserve_order=True))
+    assert got[4] == rename(hits) and len(hits) == 59
 
 
 def test_errors(api, cid, idx):
@@ -124,7 +212,7 @@ return out
     assert got[0]['done'] == 500 and got[0]['failed'] == 0 and got[0]['errors'] == [] and got[1] == 500
     assert got[2]['done'] == 4 and got[2]['failed'] == 3
     assert [(e['position'], e['op'], e['id'], e['status']) for e in got[2]['errors']] == [(0, 'create', '1', 409), (3, 'delete', 'none', 404), (5, 'index', 'bad', 400)]
-    assert got[2]['errors'][2]['error']['type'] == 'mapper_parsing_exception' and got[3][0] == 'QueryError' and got[3][2] == 409
+    assert got[2]['errors'][2]['error']['type'].endswith('_parsing_exception') and got[3][0] == 'QueryError' and got[3][2] == 409
     assert got[4]['done'] == 0 and got[5] == 22 and got[6] == 404 and got[7] == {'n': 5} and [g[0] for g in got[8:]] == ['InvalidArgument'] * 4
 
 
@@ -218,15 +306,14 @@ def test_sign_in(api):
         assert '/eu-west-1/es/aws4_request' in headers['authorization']
 
 
-class TestElasticsearch(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, HugeAnswers, Refusals, TlsIsMissed, TlsNotOffered,
-                        CertificateWanted):
+class Cases(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, CertificateWanted):
     """What elasticsearch shares with the other connectors. TLS ends at nginx in front of the server, which keeps the accounts, too."""
 
-    type, fixture = 'elasticsearch', 'es'
+    type = 'elasticsearch'
     ask, gives = "c.query('GET', '/_cluster/health')[0]", 200
     tls_on: dict = {}
     tls_off = {'protocol': 'http'}
-    tls_ask, tls_gives = "c.query('GET', '/')[1]['version']['distribution']", 'opensearch'
+    tls_ask = "[n['version'] for n in c.query('GET', '/_nodes')[1]['nodes'].values()]"
     refusals = [NO_SERVER, NO_NAME, NO_TLS_MODE, ({'protocol': 'https'}, 'ConnUnavailable', 'TLS: no handshake'),
                 ({'protcol': 'http'}, 'ConfigError', 'did you mean `protocol`?'), ({'host': 'https://es.example:9200'}, 'ConfigError', 'not `https://es.example:9200`'),
                 ({'host': '127.0.0.1:9200x'}, 'ConfigError', 'is no node'),
@@ -236,8 +323,6 @@ class TestElasticsearch(Contract, Readme, Panel, FewConnections, PasswordChanges
     panel = [('GET /_cat/indices', lambda got: 'panel' in [row['index'] for row in got[1]])]
     panel_refused, before_panel = 'GET /none', "c.query('PUT', '/panel')"
     contract = ['query=["GET /_cat/indices"]']
-    flood_small, flood_config = b'{"hits": {"hits": []}, "items": [{"index": {"status": 201}}]}', {'retries': 0}
-    flood_asks = ["c.query('GET', '/x')[0]", "c.bulk([{'_index': 'i', 'v': 1}])['done']", "list(c.scan('i'))"]
     readme_id, readme_gives = 'search', [2, 'books', ['Book 1', 'Book 2', 'Book 3']]
 
     def at(self, it, port, **changes):
@@ -246,7 +331,7 @@ class TestElasticsearch(Contract, Readme, Panel, FewConnections, PasswordChanges
         return super().at(it, port, pool={'query': '1500ms', **pool}, **{'retries': 0, **changes})
 
     def with_tls(self, request, certs, **options):
-        return peer(Nginx, certs=certs, to_port=request.getfixturevalue('es').port, **options)
+        return peer(Nginx, certs=certs, to_port=request.getfixturevalue(self.fixture).port, **options)
 
     def with_wrong_name(self, request, certs):
         return self.with_tls(request, certs, cert='wrong')
@@ -255,25 +340,53 @@ class TestElasticsearch(Contract, Readme, Panel, FewConnections, PasswordChanges
         return self.with_tls(request, certs, client=True)
 
     def without_tls(self, request):
-        return contextlib.nullcontext(request.getfixturevalue('es'))
+        return contextlib.nullcontext(request.getfixturevalue(self.fixture))
 
     def to_restart(self, request):
-        return contextlib.nullcontext(request.getfixturevalue('es'))
+        return contextlib.nullcontext(request.getfixturevalue(self.fixture))
+
+    def before_readme(self, api, it):
+        """The connector of the same script may be there already, for the other server."""
+        if api.get('/connectors/do/list', id=self.readme_id):
+            api.get('/connectors/%s/do/delete' % self.readme_id)
 
     @pytest.fixture(scope='class')
     def guarded(self, request):
         with self.with_tls(request, None, accounts=True) as own:
             yield own
 
-    @shows('faults', 'wrong protocol')
-    def test_some_other_server_of_http(self, api):
-        """Answers that are no JSON."""
-        with peer(Nginx) as pages:
-            pages.file('index.html', b'<h1>Welcome</h1>')
+
+class TestOpenSearch(Cases):
+    """All cases on OpenSearch."""
+
+    fixture, tls_gives = 'opensearch', ['2.19.1']
+
+
+class TestElasticsearch(Cases):
+    """All cases on Elasticsearch."""
+
+    fixture, tls_gives = 'elasticsearch', ['8.15.3']
+
+
+class TestHugeAnswers(HugeAnswers):
+    """A server that answers without an end."""
+
+    type = 'elasticsearch'
+    flood_small, flood_config = b'{"tagline": "", "hits": {"hits": []}, "items": [{"index": {"status": 201}}]}', {'retries': 0}
+    flood_asks = ["c.query('GET', '/x')[0]", "c.bulk([{'_index': 'i', 'v': 1}])['done']", "list(c.scan('i'))"]
+
+
+@shows('faults', 'wrong protocol')
+def test_some_other_server_of_http(api):
+    """Answers that are no JSON, or JSON of something else."""
+    with peer(Nginx) as pages:
+        for page in (b'<h1>Welcome</h1>', b'{"ok": true, "version": "1.0"}', b'[1, 2]', b''):
+            pages.file('index.html', page)
             e = not_addable(api, 'elasticsearch', pages.config())
             assert e['exceptionType'] == 'ConnUnavailable' and 'is this an Elasticsearch?' in e['exception'], e
 
 
 @pytest.mark.heavy  # the last test: the row is what those before have shown
-def test_row(request, api, cid):
-    check_row(request, api, cid, 'elasticsearch', 'libcurl', 'OpenSearch 2.19')
+def test_row(request, api, opensearch):
+    """It stands for both servers: every case has passed on each."""
+    check_row(request, api, add(api, 'elasticsearch', opensearch.config()), 'elasticsearch', 'libcurl', 'OpenSearch 2.19, Elasticsearch 8.15')

@@ -53,7 +53,7 @@ class OddHttp:
                     self.wfile.write(body)
 
             def do_echo(self) -> None:
-                self.send(json.dumps(self.came).encode())
+                self.send(json.dumps({**self.came, 'tagline': ''}).encode())  # a greeting of Elasticsearch, too
 
             def do_redirect(self) -> None:
                 self.send(b'', status=int(self.query.get('status', '302')), Location=self.query['to'])
