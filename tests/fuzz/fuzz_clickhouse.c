@@ -308,7 +308,7 @@ static void parse(const uint8_t *data, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const tn_host host = {.size = sizeof host, .fail = host_fail, .now_ns = now_ns};
+    static const tn_host host = {.size = sizeof host, .fail = err_set, .now_ns = now_ns};
     if (n < 4 || n > 300000) {
         return 0;
     }

@@ -4,9 +4,9 @@
  * a byte of options, then pieces, each a length and so many bytes; length 0 lets waiting calls answer,
  * 255 ends what the client sends. */
 #include "plugins/frontend_h1/h1.h"
+#include "kernel/base/err.h"
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -60,13 +60,6 @@ static void host_log(void *ctx, int32_t level, const char *fmt, ...)
     (void)ctx;
     (void)level;
     (void)fmt;
-}
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    (void)err;
-    (void)fmt;
-    return rc;
 }
 
 static uint64_t now_ns(void)
@@ -229,7 +222,7 @@ static const tn_host_http http = {.size = sizeof http,
                                   .malformed = http_malformed};
 static const tn_host host = {.size = sizeof host,
                              .log = host_log,
-                             .fail = host_fail,
+                             .fail = err_set,
                              .now_ns = now_ns,
                              .wall_us = wall_us,
                              .count = count,

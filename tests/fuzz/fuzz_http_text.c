@@ -2,6 +2,7 @@
 /* Headers, queries, hosts and addresses of the HTTP layer: whatever a script or a server says, a header stays one line, what is escaped
  * reads back, and an address inside another is judged as itself. Input: name NUL value NUL the rest. */
 #include "connectors/common/http.h"
+#include "kernel/base/err.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -10,13 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    (void)err, (void)fmt;
-    return rc;
-}
-static const tn_host host = {.fail = fails};
+static const tn_host host = {.fail = err_set};
 
 static void must(int holds)
 {

@@ -2,6 +2,7 @@
 /* InfluxDB: a point of any texts is refused or becomes exactly one line that reads back as the same point; any bytes as annotated CSV end
  * without a read beyond them. Input: measurement NUL tag NUL value NUL field NUL text NUL the rest is CSV. */
 #include "connectors/influxdb/influx.h"
+#include "kernel/base/err.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 const tn_host *ix_host;
 
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    (void)err, (void)fmt;
-    return rc;
-}
 static tn_rc any_val(tn_sink *s, const tn_val *v)
 {
     (void)s;
@@ -107,7 +102,7 @@ static void read_back(const char *p, size_t n, const tn_val *part)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const tn_host host = {.fail = fails};
+    static const tn_host host = {.fail = err_set};
     static const tn_sink_ops ops = {.size = sizeof ops,
                                     .scalar = any_val,
                                     .list_begin = any_begin,

@@ -161,7 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const tn_host_json json = {.size = sizeof json, .scan = scan};
     static const tn_host host = {
-        .size = sizeof host, .fail = host_fail, .now_ns = now_ns, .json = &json};
+        .size = sizeof host, .fail = err_set, .now_ns = now_ns, .json = &json};
     if (n < 3 || n > 300000) {
         return 0;
     }

@@ -30,7 +30,7 @@ tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, s
 {
     (void)s, (void)deadline_ns;
     *ret_n = wire_take(p, cap);
-    return *ret_n != 0 ? TN_OK : host_fail(err, TN_E_UNAVAIL, "the server closed the connection");
+    return *ret_n != 0 ? TN_OK : err_set(err, TN_E_UNAVAIL, "the server closed the connection");
 }
 
 static struct {
@@ -246,7 +246,7 @@ static void converse(const uint8_t *data, size_t n, size_t piece, unsigned kind)
 
 static void prepare(void)
 {
-    static const tn_host host = {.size = sizeof host, .fail = host_fail, .now_ns = now_ns};
+    static const tn_host host = {.size = sizeof host, .fail = err_set, .now_ns = now_ns};
     static int done;
     if (!done) {
         int fd = open("/dev/null",

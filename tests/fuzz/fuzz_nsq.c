@@ -163,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     static const tn_host_json json = {
         .size = sizeof json, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
     static const tn_host host = {
-        .size = sizeof host, .fail = host_fail, .now_ns = now_ns, .json = &json};
+        .size = sizeof host, .fail = err_set, .now_ns = now_ns, .json = &json};
     nsq_host = &host;
     if (n < 3 || n > 100000) {
         return 0;

@@ -146,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         .size = sizeof json, .scan = json_scan, .quote = json_quote, .unquote = json_unquote};
     static const tn_host_subs subs = {.size = sizeof subs, .consuming = consuming};
     static const tn_host host = {
-        .size = sizeof host, .fail = host_fail, .now_ns = now_ns, .json = &json, .subs = &subs};
+        .size = sizeof host, .fail = err_set, .now_ns = now_ns, .json = &json, .subs = &subs};
     struct nsq_conf conf = {.host = "a", .port = 1, .protocol = "http", .refresh = 60};
     char servers[8193] = "";
     unsigned status = 0;

@@ -2,25 +2,15 @@
 /* Trusted proxies and X-Forwarded-For: the client that is believed stands in the list, everything to its right is a trusted
  * proxy. Input: the setting trusted_proxies up to a line feed, the header. */
 #include "plugins/http_common/peers.c"
-
-#include <stdarg.h>
-#include <stdio.h>
+#include "kernel/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static tn_rc fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    va_end(ap);
-    return rc;
-}
 static uint64_t now_ns(void)
 {
     return 1;
 }
-static const tn_host host = {.size = sizeof host, .fail = fail, .now_ns = now_ns};
+static const tn_host host = {.size = sizeof host, .fail = err_set, .now_ns = now_ns};
 const tn_host *fe_host = &host;
 
 static void must(bool holds)

@@ -2,23 +2,12 @@
 /* Statements of scripts with `?` and `??`. Input: a byte for the dialect, one for the length of a name, the name, the statement.
  * What is bound never becomes part of the statement, and a name that is quoted ends where its quotes end. */
 #include "connectors/common/sql_text.h"
+#include "kernel/base/err.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    va_end(ap);
-    return err->rc = rc;
-}
 
 #define SECRET "\1bound\2"
 
@@ -75,7 +64,7 @@ static bool holds(const char *p, size_t n, const char *what, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const tn_host host = {.size = sizeof host, .fail = host_fail};
+    static const tn_host host = {.size = sizeof host, .fail = err_set};
     if (n < 2 || n > 4096) {
         return 0;
     }

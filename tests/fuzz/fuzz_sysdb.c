@@ -2,23 +2,15 @@
 /* SQL of scripts for the platform's own database. SQLite itself is the judge: what sysdb_check() lets through is one statement
  * that touches no table tn_…, opens nothing and sets nothing; what it calls reading changes nothing. Input: the SQL. */
 #include "plugins/api_dff/sysdb_check.c"
+#include "kernel/base/err.h"
 
 #include <sqlite3.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static tn_rc fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    va_end(ap);
-    return rc;
-}
-static const tn_host host = {.size = sizeof host, .fail = fail};
+static const tn_host host = {.size = sizeof host, .fail = err_set};
 struct api_context api = {.host = &host};
 
 static const char *forbidden; /* what the statement does and must not */

@@ -3,9 +3,8 @@
  * stream_read() and stream_write(), which is where they differ. */
 #pragma once
 #include "connectors/common/stream.h"
+#include "kernel/base/err.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 static struct {
@@ -71,19 +70,6 @@ int stream_stale(struct stream *s)
 }
 
 /* ---- the host ---------------------------------------------------------------------------------------- */
-
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    if (err != NULL) {
-        va_start(ap, fmt);
-        vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-        va_end(ap);
-        err->rc = rc;
-    }
-    return rc;
-}
 
 static uint64_t now_ns(void)
 {

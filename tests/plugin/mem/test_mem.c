@@ -23,17 +23,7 @@ static struct plug_registry registry;
 static struct plug_inst inst;
 static const tn_connector_ops *ops;
 
-static tn_rc host_fail(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    char text[400];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return err_set(err, rc, "%s", text);
-}
-
-static const tn_host host = {.size = sizeof host, .fail = host_fail, .now_ns = clock_mono_ns};
+static const tn_host host = {.size = sizeof host, .fail = err_set, .now_ns = clock_mono_ns};
 
 static int group_setup(void **state)
 {

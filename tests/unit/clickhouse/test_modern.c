@@ -3,32 +3,11 @@
  * Native), read, told, written again and read once more. */
 #include "tests/unit/base/unit.h"
 
-#include "clickhouse/native.h"
+#include "tests/unit/clickhouse/said.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char said[600];
-
-static tn_rc fail_with(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fail_with(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    (void)err;
-    va_start(ap, fmt);
-    vsnprintf(said, sizeof said, fmt, ap);
-    va_end(ap);
-    return rc;
-}
-
-static const tn_host host = {.size = sizeof host, .fail = fail_with};
-
-static tn_rc ends(struct ch_in *in, tn_err *err)
-{
-    (void)in;
-    return fail_with(err, TN_E_UNAVAIL, "the end");
-}
 
 /* What the server itself told of each column (FORMAT Vertical), as show() writes it. */
 static const struct {

@@ -3,26 +3,11 @@
 #include "tests/unit/base/unit.h"
 
 #include "clickhouse/frame.h"
-#include "clickhouse/native.h"
+#include "tests/unit/clickhouse/said.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char said[600];
-
-static tn_rc fail_with(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fail_with(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    (void)err;
-    va_start(ap, fmt);
-    vsnprintf(said, sizeof said, fmt, ap);
-    va_end(ap);
-    return rc;
-}
-
-static const tn_host host = {.size = sizeof host, .fail = fail_with};
 
 /* ---- CityHash ---------------------------------------------------------------------------------------- */
 
@@ -240,12 +225,6 @@ static void test_no_types(void **state)
 }
 
 /* ---- frames and blocks ------------------------------------------------------------------------------- */
-
-static tn_rc ends(struct ch_in *in, tn_err *err)
-{
-    (void)in;
-    return fail_with(err, TN_E_UNAVAIL, "the end");
-}
 
 static void test_frames(void **state)
 {

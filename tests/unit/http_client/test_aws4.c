@@ -3,17 +3,11 @@
 #include "tests/unit/base/unit.h"
 
 #include "common/aws4.h"
+#include "kernel/base/err.h"
 
-#include <stdarg.h>
 #include <string.h>
 
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    (void)err, (void)fmt;
-    return rc;
-}
-static const tn_host host = {.fail = fails};
+static const tn_host host = {.fail = err_set};
 static const struct aws4 s3 = {"AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
                                "us-east-1", "s3"};
 static const struct aws4 es = {"AKIDEXAMPLE", "secret", "eu-west-1", "es"};

@@ -3,6 +3,7 @@
 #include "tests/unit/base/unit.h"
 
 #include "common/http.h"
+#include "kernel/base/err.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -10,16 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    va_end(ap);
-    return err->rc = rc;
-}
-static const tn_host host = {.fail = fails};
+static const tn_host host = {.fail = err_set};
 
 static void test_addresses(void **state)
 {

@@ -5,20 +5,14 @@
 #include "common/gzip.h"
 #include "common/json_cut.h"
 #include "common/json_put.h"
+#include "kernel/base/err.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    (void)err, (void)fmt;
-    return rc;
-}
-static const tn_host host = {.fail = fails};
+static const tn_host host = {.fail = err_set};
 
 static tn_str str(const char *s)
 {

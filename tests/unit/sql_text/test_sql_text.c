@@ -4,22 +4,13 @@
 
 #include "common/sql_text.h"
 #include "kernel/base/buf.h"
+#include "kernel/base/err.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...) TN_PRINTF(3, 4);
-static tn_rc fails(tn_err *err, tn_rc rc, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    va_end(ap);
-    return err->rc = rc;
-}
-static const tn_host host = {.fail = fails};
+static const tn_host host = {.fail = err_set};
 
 static const struct sql_dialect pg = {
     .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
@@ -183,7 +174,7 @@ static void test_label(void **state)
     static const tn_str sql = {"SELECT ?", 8};
     char name[] = "s__a.f */ x";
     const tn_val value = {.type = TN_T_INT, .u.i = 1};
-    tn_host labelled = {.size = sizeof labelled, .fail = fails, .ctx = name, .caller = calls};
+    tn_host labelled = {.size = sizeof labelled, .fail = err_set, .ctx = name, .caller = calls};
     struct sql_text t;
     tn_err err = TN_ERR_INIT;
     (void)state;
