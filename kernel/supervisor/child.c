@@ -43,6 +43,10 @@ static _Noreturn void become(struct supervisor *s, int which, int ctl)
     char **argv = calloc((size_t)s->nargs + OWN_OPTIONS + 2, sizeof(*argv));
     int n = 0, k = 0;
     sigset_t none;
+    if (argv == NULL) {
+        log_alert("cannot start %s: no memory for its options", programs[which]);
+        _exit(127);
+    }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);             /* ^C in a terminal is ours alone */
