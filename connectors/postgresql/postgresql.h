@@ -25,7 +25,7 @@ struct pg_conn {
     int resetting;   /* a reset was sent; its answer is read before the next operation */
     int streaming;   /* rows of stream_start() are under way */
     int ascii;       /* the server does not know its encoding: texts are checked */
-    size_t label; /* bytes of the last statement that name the calling function */
+    size_t label;    /* bytes of the last statement that name the calling function */
 };
 /* A result: of one statement, or rows of a stream, each in a PGresult of its own. */
 struct pg_result {

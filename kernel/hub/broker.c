@@ -460,7 +460,8 @@ void broker_destroy(struct broker *b)
     b->drained = NULL;
     list_for_each_safe(it, &b->links) {
         struct link *l = list_entry(it, struct link, all);
-        link_revoke(l); /* what its worker has not begun it will not begin: that may run elsewhere */
+        /* what its worker has not begun it will not begin: that may run elsewhere */
+        link_revoke(l);
         while (!list_empty(&l->sent)) {
             tn_call *c = list_entry(list_pop_front(&l->sent), tn_call, node);
             call_fail(c, TN_CALL_CANCELED, "Cancelled", NULL, clock_wall_us(),

@@ -19,8 +19,8 @@ struct broker_conf {
     unsigned ngroups;
     uint32_t worker_calls; /* replace a worker after so many calls, +-10 % */
     uint64_t grace_ns;     /* soft deadline to SIGKILL: 1 s */
-    uint64_t young_ns;     /* a worker younger than that goes on after worker_calls, unless it grows */
-    uint64_t idle_ns;      /* a worker beyond workers_min leaves after so long without a call; 0 = 60 s */
+    uint64_t young_ns; /* a worker younger than that goes on after worker_calls, unless it grows */
+    uint64_t idle_ns;  /* without a call, a worker beyond workers_min leaves after it; 0 = 60 s */
     struct metrics *metrics; /* figures of functions; NULL: none are kept */
 };
 struct broker_hooks {

@@ -19,15 +19,15 @@
 #include "kernel/ipc/zygote.h"
 
 #define WINDOW_NS                                                                                  \
-    200000ull                   /* work handed to a worker in advance; also how long a call may wait
+    200000ull             /* work handed to a worker in advance; also how long a call may wait
                                      behind another before somebody else is woken */
-#define WINDOW_CALLS 128u       /* and never more calls than this: short ones shall fill the window */
-#define BELL_NS      (WINDOW_NS / 2)   /* work that is worth a bell before we sleep */
-#define CHEAP_NS     (WINDOW_NS / 4)   /* below: a function that is known to be cheap */
-#define PREEMPT_NS   (10 * WINDOW_NS)  /* a cheap call that takes longer is stuck, not just preempted */
-#define CROWDED_NS   (20 * WINDOW_NS)  /* wait that wakes more workers than there are free processors */
-#define GROW_NS      1000000ull /* how often a group with waiting calls thinks about growing */
-#define STUCK_NS     5000000ull /* it grows when every worker's call has run that long ... */
+#define WINDOW_CALLS 128u /* and never more calls than this: short ones shall fill the window */
+#define BELL_NS      (WINDOW_NS / 2)  /* work that is worth a bell before we sleep */
+#define CHEAP_NS     (WINDOW_NS / 4)  /* below: a function that is known to be cheap */
+#define PREEMPT_NS   (10 * WINDOW_NS) /* a cheap call beyond it is stuck, not just preempted */
+#define CROWDED_NS   (20 * WINDOW_NS) /* a wait that wakes more workers than processors are free */
+#define GROW_NS      1000000ull     /* how often a group with waiting calls thinks about growing */
+#define STUCK_NS     5000000ull     /* it grows when every worker's call has run that long ... */
 #define LATE_NS      20000000ull    /* ... or a call has waited that long */
 #define UNKNOWN_NS   50000u         /* assumed cost of a function that was never called */
 #define COST_CELLS   4096u          /* power of two */
@@ -70,9 +70,9 @@ struct tn_call {
     char *http;                  /* kept of a client that has gone, http_n bytes */
     size_t http_n;
     char task_id[48];
-    int cancel; /* asked to end: a timeout or crash that follows is no other end */
+    int cancel;        /* asked to end: a timeout or crash that follows is no other end */
     uint64_t grace_ns; /* with cancel: soft signal to SIGKILL */
-    int outside; /* its worker was killed by somebody else */
+    int outside;       /* its worker was killed by somebody else */
     struct buf logs;
     int fd; /* memfd with the sections, -1 = inline */
     uint32_t size;
@@ -134,7 +134,7 @@ struct link {
     unsigned nsent;
     uint64_t load_ns;   /* expected cost of sent */
     uint64_t unrung_ns; /* of what was published since the last bell */
-    uint64_t head_ns; /* when the first of sent became first */
+    uint64_t head_ns;   /* when the first of sent became first */
     uint64_t started_ns;
     uint64_t check_ns; /* next look */
     uint64_t idle_ns;
@@ -150,7 +150,7 @@ struct link {
     int64_t lost_us; /* when that call began: never 0, that would say that it had not */
     const char *why; /* reason of our kill */
     uint64_t memory_limit, memory_peak; /* its control group met its limit; 0 = it did not */
-    struct list all; /* broker.links */
+    struct list all;                    /* broker.links */
 };
 
 struct ask {
@@ -202,9 +202,9 @@ struct broker {
     struct heap deadlines; /* of links */
     struct heap waits;     /* of waiting calls */
     tn_timer *deadline_timer, *check_timer, *soon_timer;
-    uint64_t check_at; /* 0 = not armed */
+    uint64_t check_at;   /* 0 = not armed */
     unsigned processors; /* for workers: all but the one that the hub keeps busy, at least 1 */
-    int sleepy;        /* the next thing is the sleep: answers need a bell */
+    int sleepy;          /* the next thing is the sleep: answers need a bell */
     struct list free_calls;
     unsigned nfree, ncalls, nqueued, nclaimed;
     uint64_t generation, data_gen;
@@ -264,7 +264,8 @@ tn_rc group_init(struct group *g, struct broker *b, const struct broker_group_co
                  tn_err *err);
 void group_finish(struct group *g); /* completes what waits */
 void group_dispatch(struct group *g);
-void group_dispatch_at(struct group *g, uint64_t now); /* the same when the time is known; 0: it is not */
+/* the same when the time is known; 0: it is not */
+void group_dispatch_at(struct group *g, uint64_t now);
 void group_link_idle(struct group *g, struct link *l); /* it has nothing to do (any more) */
 void group_link_busy(struct group *g, struct link *l);
 void group_link_slow(struct group *g, struct link *l);
@@ -285,7 +286,7 @@ void link_exited(struct link *l, const struct zyg_msg *m);
 void link_ring(struct link *l); /* wakes the worker if it sleeps */
 int link_room(const struct link *l, uint32_t est_ns);
 int link_send(struct link *l, tn_call *call, uint64_t now); /* 0: no room now */
-unsigned link_drain(struct link *l);          /* takes all replies; how many */
+unsigned link_drain(struct link *l);                        /* takes all replies; how many */
 void link_look(struct link *l, uint64_t now); /* the check timer's look at a busy worker */
 unsigned link_revoke(struct link *l);         /* takes back what has not started; how many */
 void link_kill(struct link *l, const char *why);

@@ -60,24 +60,24 @@ struct hub {
     struct cache *cache;
     struct metrics *metrics;
     struct pools_watch *pools_watch;
-    int64_t start_us;         /* wall clock, when this process began */
+    int64_t start_us; /* wall clock, when this process began */
     _Atomic uint64_t data_gen;
     pthread_mutex_t lock;
-    struct map counters;      /* (m) metric name -> int64_t * */
+    struct map counters; /* (m) metric name -> int64_t * */
     int *listen_fds;
     unsigned nlisten;
-    int apis_started;         /* api start() returned for all */
+    int apis_started; /* api start() returned for all */
     int workers_ready;
-    _Atomic int listening;    /* the frontend has been started */
-    _Atomic int draining; /* helpers read both */
-    _Atomic int ended; /* the loop runs no more: whoever waits for it waits in vain */
+    _Atomic int listening; /* the frontend has been started */
+    _Atomic int draining;  /* helpers read both */
+    _Atomic int ended;     /* the loop runs no more: whoever waits for it waits in vain */
     tn_timer *drain_timer;
 };
 
 /* host.c: the host table for one plugin. */
 void host_fill(struct hub_plugin *hp);
-extern const tn_host_http exchange_http_ops;      /* exchange.c */
-extern const tn_host_calls services_calls_ops;    /* services.c */
+extern const tn_host_http exchange_http_ops;   /* exchange.c */
+extern const tn_host_calls services_calls_ops; /* services.c */
 static inline struct hub *host_hub(void *ctx)
 {
     return ((struct hub_plugin *)ctx)->hub;
@@ -91,7 +91,8 @@ static inline int hub_on_loop(const struct hub *h)
 tn_rc plugins_find(struct hub *h, tn_err *err);
 /* Loads, attaches and registers what the hub uses: all apis, the triggers of schedules and the chosen frontend. Others wait
  * until something names them. */
-tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems, tn_err *err);
+tn_rc plugins_start(struct hub *h, const struct conf *c, struct conf_problems *problems,
+                    tn_err *err);
 /* What apis do before the first request; may block. Logs what does not start. */
 tn_rc plugins_start_apis(struct hub *h, tn_err *err);
 /* The one frontend that has the listeners; all but start do nothing before it. Loop thread. */

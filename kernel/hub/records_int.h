@@ -27,7 +27,7 @@ struct records {
     unsigned nentities;
     pthread_t thread;
     int started;
-    int vacuumed; /* the thread's: pages went in this cleaning run */
+    int vacuumed;         /* the thread's: pages went in this cleaning run */
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t wake, flushed;
     struct list rows;

@@ -8,7 +8,7 @@ struct suplink_hooks {
     void *user;
     void (*zygote)(void *user, int fd); /* takes fd */
     void (*drain)(void *user);          /* SIGTERM reached the supervisor */
-    void (*reopened)(void *user);       /* our log goes to another file now; the zygote's already did */
+    void (*reopened)(void *user); /* our log goes to another file now; the zygote's already did */
 };
 tn_rc suplink_open(struct loop *l, int fd, const struct suplink_hooks *h, struct suplink **ret,
                    tn_err *err);

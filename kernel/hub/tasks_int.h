@@ -65,13 +65,13 @@ struct tk_run {
     tn_call *call;
     struct list watchers; /* of this task */
     uint32_t queue;
-    int counted_slot; /* one of queue.inflight */
-    int cancel;       /* somebody asked for its end */
-    int give_back;    /* the platform stops: to be queued again */
+    int counted_slot;              /* one of queue.inflight */
+    int cancel;                    /* somebody asked for its end */
+    int give_back;                 /* the platform stops: to be queued again */
     int64_t start_ms, progress_ms; /* progress_ms: of tk_mono_ms() */
-    uint64_t log_at; /* bytes printed so far */
-    char *kept;      /* memory of what the result's texts point to */
-    char *unwritten; /* the last progress, told too soon after the one before */
+    uint64_t log_at;               /* bytes printed so far */
+    char *kept;                    /* memory of what the result's texts point to */
+    char *unwritten;               /* the last progress, told too soon after the one before */
     size_t unwritten_n;
     tn_call_result result;
     struct job_end end;
@@ -158,11 +158,11 @@ void queue_wake_at(struct tasks *t, int64_t at_ms);
 int queue_knows(const struct tk_queue *q, int64_t seq);
 
 /* ---- tasks_overlap.c */
-#define OVERLAP_GO   0
-#define OVERLAP_WAIT 1 /* parked */
-#define OVERLAP_SKIP 2
+#define OVERLAP_GO       0
+#define OVERLAP_WAIT     1 /* parked */
+#define OVERLAP_SKIP     2
 #define OVERLAP_GRACE_MS 1000 /* for one that must end */
-#define OVERLAP_STOP 3 /* it held the key, and a later task has asked for its end */
+#define OVERLAP_STOP     3    /* it held the key, and a later task has asked for its end */
 int overlap_enter(struct tasks *t, uint32_t queue, const struct job_key *k);
 void overlap_leave(struct tasks *t, uint32_t queue, const struct job_key *k);
 /* k: as its row is since its claim. */

@@ -88,9 +88,8 @@ static tn_rc check_columns(const tn_entity *e, tn_err *err)
         if (c->type < TN_COL_STR || c->type > TN_COL_LIST) {
             return wrong(e, err, "the column's type is unknown", c->name);
         }
-        if ((c->flags & TN_COL_SEALED) &&
-            ((c->type != TN_COL_TEXT && c->type != TN_COL_JSON) ||
-             (c->flags & (TN_COL_UNIQUE | TN_COL_INDEX)))) {
+        if ((c->flags & TN_COL_SEALED) && ((c->type != TN_COL_TEXT && c->type != TN_COL_JSON) ||
+                                           (c->flags & (TN_COL_UNIQUE | TN_COL_INDEX)))) {
             return wrong(e, err, "a sealed column is TEXT or JSON, without an index", c->name);
         }
         if (entity_column(e, name) != c || str_is(name, "seq") || str_is(name, "createTime") ||

@@ -185,8 +185,8 @@ static tn_rc add_filter(struct stmt *q, const tn_filter *f, tn_err *err)
         return bad_value(f, "a JSON value", err);
     }
     if ((r.col->flags & TN_COL_SEALED) && f->op != TN_OP_ISNULL) {
-        return err_set(err, TN_E_INVAL, "filter %s: the column is sealed, only text search finds it",
-                       f->column);
+        return err_set(err, TN_E_INVAL,
+                       "filter %s: the column is sealed, only text search finds it", f->column);
     }
     switch (f->op) {
     case TN_OP_EQ:

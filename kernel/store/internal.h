@@ -30,7 +30,7 @@ struct store {
     const struct dialect *d;
     uint32_t query, non_query, script, backup, attach; /* method ids; 0 = the connector has none */
     char *data;
-    struct keys *keys; /* of TN_COL_SEALED; NULL: nothing can be sealed */
+    struct keys *keys;    /* of TN_COL_SEALED; NULL: nothing can be sealed */
     pthread_mutex_t lock; /* slots, waiters, owner, lost */
     pthread_cond_t reader_free;
     struct list waiters; /* for the writer, first come first served */

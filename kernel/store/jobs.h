@@ -78,7 +78,8 @@ struct job_end {
     const char *state;
     tn_str result, control, exception, exception_type, traceback, logs;
     tn_str progress; /* absent: stays what it is */
-    int64_t expire_ms; /* jobs_again(): of one that has not begun; 0: it waits for no first start any more */
+    int64_t
+        expire_ms; /* jobs_again(): of one that has not begun; 0: it waits for no first start any more */
 };
 /* running -> a terminal state. TN_E_CONFLICT: a stale epoch; nothing was recorded. */
 tn_rc jobs_end(struct jobs *j, struct side_txn *t, const struct job_end *e, tn_err *err);
@@ -97,8 +98,8 @@ tn_rc jobs_progress(struct side_txn *t, int64_t seq, int64_t epoch, tn_str json,
 tn_rc jobs_renew(struct side_txn *t, tn_str owner, int64_t lease_ms, tn_err *err);
 /* Dead letters: wait again with fresh attempts (ret: their keys, rsvd is the queue), or gone. */
 struct job_key;
-tn_rc jobs_redrive(struct jobs *j, struct side_txn *t, const int64_t *seqs, uint32_t n, int64_t now_ms,
-                   struct job_key *ret, uint32_t *ret_n, tn_err *err);
+tn_rc jobs_redrive(struct jobs *j, struct side_txn *t, const int64_t *seqs, uint32_t n,
+                   int64_t now_ms, struct job_key *ret, uint32_t *ret_n, tn_err *err);
 tn_rc jobs_purge(struct jobs *j, struct side_txn *t, const int64_t *seqs, uint32_t n,
                  int64_t *ret_count, tn_err *err);
 /* A request in several transactions under one idempotency key. */

@@ -33,15 +33,15 @@ void side_close(struct side *d);
  * nothing is written until the writer thread finds that the disk takes one again. When it fails, done() is not called. */
 tn_rc side_submit(struct side *d, struct side_op *op, tn_err *err);
 /* Submits and waits. Any thread but the loop's and the writer's. */
-tn_rc side_run(struct side *d, tn_rc (*run)(struct side_txn *t, void *user, tn_err *err), void *user,
-               tn_err *err);
+tn_rc side_run(struct side *d, tn_rc (*run)(struct side_txn *t, void *user, tn_err *err),
+               void *user, tn_err *err);
 
 /* ---- inside run() -------------------------------------------------------------------------------- */
 tn_rc side_exec(struct side_txn *t, const char *sql, const tn_val *params, uint32_t n,
                 int64_t *ret_affected, tn_err *err);
 /* Rows go to the sink as table_begin, row ..., table_end. */
-tn_rc side_query(struct side_txn *t, const char *sql, const tn_val *params, uint32_t n, tn_sink *sink,
-                 tn_err *err);
+tn_rc side_query(struct side_txn *t, const char *sql, const tn_val *params, uint32_t n,
+                 tn_sink *sink, tn_err *err);
 
 /* ---- reading: any helper thread, its own snapshot -------------------------------------------------- */
 tn_rc side_read(struct side *d, const char *sql, const tn_val *params, uint32_t n, tn_sink *sink,

@@ -51,8 +51,7 @@ tn_rc keys_open(const char *data, struct store *s, struct keys **ret, tn_err *er
 void keys_close(struct keys *k);
 tn_rc keys_seal(struct keys *k, tn_str plain, tn_str aad, struct buf *ret,
                 tn_err *err); /* any thread, like the next two */
-tn_rc keys_unseal(struct keys *k, tn_str sealed, tn_str aad, struct buf *ret,
-                  tn_err *err);
+tn_rc keys_unseal(struct keys *k, tn_str sealed, tn_str aad, struct buf *ret, tn_err *err);
 void keys_derive(struct keys *k, const char *purpose, uint8_t ret[32]);
 tn_rc keys_password_hash(struct keys *k, tn_str password, struct buf *ret, tn_err *err);
 tn_rc keys_password_verify(struct keys *k, tn_str password, tn_str phc, tn_err *err);

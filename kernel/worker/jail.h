@@ -36,7 +36,7 @@ struct jail_finding {
 
 #define JAIL_FILE "isolation.json" /* in the data folder: what the running platform found */
 
-#define JAIL_GROUPS 2 /* hierarchies of control groups: version 1 has one for memory and one for pids */
+#define JAIL_GROUPS 2 /* hierarchies of control groups: version 1 has memory and pids apart */
 struct jail_cgroup {
     int version; /* 0 = none, 1, 2 */
     unsigned has_memory, has_pids;
@@ -59,7 +59,7 @@ struct jail {
     int64_t memory, file_size, processes, files;
     const char *data, *resources, *read, *write, *plugins; /* borrowed from the settings */
     char program[PATH_MAX];                                /* folder of our own program */
-    char scratch[PATH_MAX];                                /* folder of the workers' scratch folders */
+    char scratch[PATH_MAX]; /* folder of the workers' scratch folders */
     char user[40];
     uid_t uid; /* of the workers */
     gid_t gid;

@@ -70,7 +70,7 @@ struct lang_host {
     void (*soft_timeout)(int canceled);
     /* Async-signal-safe: write the stacks of all threads to fd. */
     void (*dump_stacks)(int fd);
-    void (*finish)(void); /* worker leaves in an orderly way */
+    void (*finish)(void);         /* worker leaves in an orderly way */
     const char *(*version)(void); /* after boot(), like "3.11.2"; static */
 };
 extern const struct lang_host lang_python; /* pyshim */

@@ -69,7 +69,7 @@ struct api_stamp {
     uint32_t nheaders;
     uint32_t flags;       /* TN_REPLY_* for api_send() */
     uint32_t api_headers; /* headers[0..api_headers) are the ones of spec 0.3 */
-    uint32_t nclean;      /* headers[0..nclean) have values that we made or checked (tn_http_reply) */
+    uint32_t nclean; /* headers[0..nclean) have values that we made or checked (tn_http_reply) */
 };
 /* Takes the time, finds or makes the trace id (the same one for every stamp of a request when it
  * came with X-Trace-Id), fills the headers of spec 0.3 and CORS. Any thread; never fails, no
@@ -150,9 +150,9 @@ struct api_req {
     json_t *query;        /* validated and converted: declared fields only; never NULL in run() */
     json_t *body;         /* validated: declared fields only; NULL without a body schema */
     char trace[129];
-    char *cookie; /* Set-Cookie value to send, malloc, or NULL */
-    json_t *sent; /* the body as it came, masked, when the operation is recorded */
-    void *state;  /* the handler's, free()d with the request */
+    char *cookie;  /* Set-Cookie value to send, malloc, or NULL */
+    json_t *sent;  /* the body as it came, masked, when the operation is recorded */
+    void *state;   /* the handler's, free()d with the request */
     bool replayed; /* the answer says that its Idempotency-Key was known */
 };
 

@@ -107,12 +107,12 @@ struct call {
     /* Record of the call: its origin's id, then the row so far. record_limit 0: none is kept. */
     struct str record;
     uint32_t record_limit, record_origin_n;
-    bool api; /* of an API, whose last outcome is known */
-    bool hold;          /* its request may be written when somebody looks at it, see call_request.c */
-    bool leaving;       /* being released */
+    bool api;     /* of an API, whose last outcome is known */
+    bool hold;    /* its request may be written when somebody looks at it, see call_request.c */
+    bool leaving; /* being released */
     enum call_form form; /* how its arguments were read; with hold */
-    uint32_t looks;     /* place of its function in calls.looks; with hold */
-    uint32_t cache_s; /* 0: the result is not kept */
+    uint32_t looks;      /* place of its function in calls.looks; with hold */
+    uint32_t cache_s;    /* 0: the result is not kept */
     uint8_t cache_key[32];
 };
 
@@ -149,10 +149,10 @@ struct calls {
         struct str decoded, query, body, kwargs, merged, http, vars;
         tn_json_member *members; /* SCRATCH_MEMBERS of them */
         tn_http_pair *pairs;     /* FORM_FIELDS_MAX of them */
-    } scratch, late;         /* late: of a call whose request is asked for afterwards */
-    uint8_t looks[CALL_LOOKS]; /* see call_request.c */
-    int resources_fd; /* O_PATH of the resource root */
-    char *resources;  /* its absolute path */
+    } scratch, late;             /* late: of a call whose request is asked for afterwards */
+    uint8_t looks[CALL_LOOKS];   /* see call_request.c */
+    int resources_fd;            /* O_PATH of the resource root */
+    char *resources;             /* its absolute path */
 };
 extern struct calls calls;
 /* Gives back what call_start() and snapshot_reload() made; nothing of the call path runs any more. */

@@ -23,8 +23,8 @@ struct call_target {
     const struct call_kind *kind;
     const struct snap_func *func;
     tn_str origin_id;
-    int64_t record_limit; /* of the API's row, -1 = default */
-    tn_str code;          /* draft code, absent = published */
+    int64_t record_limit;          /* of the API's row, -1 = default */
+    tn_str code;                   /* draft code, absent = published */
     struct stored_without without; /* for what is stored of the request */
 };
 

@@ -5,7 +5,7 @@
 #include "task_submit.h"
 
 #define CRON_EXPR_MAX 256
-#define US            1000000ll /* microseconds of a second */
+#define US            1000000ll          /* microseconds of a second */
 #define CRON_AUTO     "autoRun.cronJob-" /* ids of functions that run by themselves */
 
 /* ---- cron_state.c: what scripts have set for a job ------------------------------------------------ */

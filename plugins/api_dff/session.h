@@ -3,7 +3,7 @@
 #pragma once
 #include "api.h"
 
-#define SESSION_TTL 86400 /* seconds that a sign-in lasts */
+#define SESSION_TTL  86400                          /* seconds that a sign-in lasts */
 #define BY_LOCALHOST "builtin.byLocalhostAuthToken" /* auth_type of the localhost token */
 
 /* A signed token for this user and session id; malloc, NULL on no memory. */

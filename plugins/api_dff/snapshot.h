@@ -50,10 +50,10 @@ struct snap_func {
         uint32_t max_attempts, backoff_ms, backoff_max_ms, jitter_pct;
         tn_str on; /* JSON array of exception type names, absent = any */
     } retry;
-    tn_str cron_expr;       /* fixed_cron_expr, absent = none */
-    tn_str auto_cron;       /* cronExpr of an autoRun integration, absent = none */
+    tn_str cron_expr;           /* fixed_cron_expr, absent = none */
+    tn_str auto_cron;           /* cronExpr of an autoRun integration, absent = none */
     bool on_launch, on_publish; /* of an autoRun integration */
-    const uint32_t *delays; /* delayed_cron_job, seconds */
+    const uint32_t *delays;     /* delayed_cron_job, seconds */
     uint32_t ndelays;
 };
 

@@ -17,12 +17,12 @@ struct list_node {
 
 /* ---- server.c: daemons, connections, time ------------------------------------------------------- */
 enum phase {
-    PHASE_NEW,  /* accepted, no request line yet */
-    PHASE_IDLE, /* between two requests */
-    PHASE_HEAD, /* request line seen, headers not complete */
-    PHASE_BODY, /* reading the body */
-    PHASE_CALL, /* the kernel has it */
-    PHASE_SEND, /* the answer is on its way */
+    PHASE_NEW,    /* accepted, no request line yet */
+    PHASE_IDLE,   /* between two requests */
+    PHASE_HEAD,   /* request line seen, headers not complete */
+    PHASE_BODY,   /* reading the body */
+    PHASE_CALL,   /* the kernel has it */
+    PHASE_SEND,   /* the answer is on its way */
     PHASE_STREAM, /* an answer in pieces, and no piece waits */
 };
 struct conn {
@@ -101,8 +101,8 @@ struct exchange {
     struct body *body;
     struct upload *upload;
     struct stream *stream; /* the answer comes in pieces */
-    tn_watch *gone;   /* looks for a client that leaves during a long call */
-    const char *line; /* request target in libmicrohttpd's buffer, and its length */
+    tn_watch *gone;        /* looks for a client that leaves during a long call */
+    const char *line;      /* request target in libmicrohttpd's buffer, and its length */
     size_t line_n;
 };
 void *exchange_uri(void *cls, const char *uri, struct MHD_Connection *mhd);

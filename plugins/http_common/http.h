@@ -79,8 +79,9 @@ static inline uint64_t http_send_least(const struct http_conf *conf)
         {HTTP_FIELD(gzip_min), .dflt = "1k", .min = 0, .max = 1 << 30,                              \
          .doc = "Smallest answer that is compressed, bytes."},                                      \
         {HTTP_FIELD(trusted_proxies), .max = 4096,                                                  \
-         .doc = "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "      \
-                "X-Forwarded-Proto are believed; empty = as the platform's trusted_proxies says."},                                 \
+         .doc =                                                                                     \
+             "Addresses or networks (CIDR, separated by commas) whose X-Forwarded-For and "         \
+             "X-Forwarded-Proto are believed; empty = as the platform's trusted_proxies says."},    \
     {                                                                                               \
         HTTP_FIELD(spool_dir),                                                                      \
             .max = 4096,                                                                            \

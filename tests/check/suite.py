@@ -17,6 +17,7 @@ from typing import List, Tuple
 sys.dont_write_bytecode = True
 
 import abi_headers
+import formatted
 import hygiene
 import includes
 import programs
@@ -24,7 +25,7 @@ import pytests
 from results import Case, Results, Stopwatch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-RULES = {'includes': includes, 'hygiene': hygiene, 'abi_headers': abi_headers}
+RULES = {'includes': includes, 'hygiene': hygiene, 'abi_headers': abi_headers, 'formatted': formatted}
 DEFAULT = ['unit', 'fuzz', 'plugin', 'python', 'integration']
 SANITIZED = ('asan', 'tsan', 'fuzz')
 ALONE = 'packaging'  # tests of the build itself: two scons in one tree would wait for each other or fail

@@ -21,7 +21,7 @@ static struct control {
     int forever;       /* ... and all after it */
     int error;
     _Atomic int seen, failed;
-    char match[64]; /* part of the file's path */
+    char match[64];       /* part of the file's path */
     _Atomic int delay_ms; /* before each sync of such a file */
 } * control;
 

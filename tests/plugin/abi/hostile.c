@@ -37,7 +37,8 @@ struct conf {
 #define ENTRY_BODY return &plugin_table.v1
 
 #if defined(CASE_no_entry)
-TN_ENVIRONMENT("TENON_TEST_WANTED=1\0LD_TENON_TEST=1\0tenon_test=1\0PATH=/nowhere\0TENON_TEST_LAST=a=b");
+TN_ENVIRONMENT(
+    "TENON_TEST_WANTED=1\0LD_TENON_TEST=1\0tenon_test=1\0PATH=/nowhere\0TENON_TEST_LAST=a=b");
 #undef ENTRY_NAME
 #define ENTRY_NAME something_else
 #elif defined(CASE_other_major_entry)

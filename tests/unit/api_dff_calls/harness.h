@@ -27,8 +27,8 @@ extern tn_rc test_submit_rc; /* what submit() returns */
 extern unsigned test_orphans;
 extern bool test_recording;
 extern size_t test_records;
-    /* rows of tasks that were put */ /* false: nothing is copied (benchmark) */
-extern char test_resources[64];       /* a fresh folder */
+/* rows of tasks that were put */ /* false: nothing is copied (benchmark) */
+extern char test_resources[64];   /* a fresh folder */
 
 void harness_open(void);
 void harness_close(void);
