@@ -100,8 +100,8 @@ def packages() -> List[Package]:
             wants.get('connectors/' + name, [])))
     result.append(Package(
         'tenon-dev', 'headers for plugins of the function platform Tenon',
-        'The plugin contract (C headers) and the tutorial connector.',
-        ['include/tenon/*'] + [PLUGINS + 'connector_%s.so' % c for c in DEV_CONNECTORS], []))
+        'The plugin contract (C headers) and the tutorial connector with its sources.',
+        ['include/tenon/*', 'share/doc/tenon/examples/*'] + [PLUGINS + 'connector_%s.so' % c for c in DEV_CONNECTORS], []))
     result.append(Package(
         'tenon-all', 'function platform Tenon with all its connectors',
         'Installs the platform and every connector.', [], []))

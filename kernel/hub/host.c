@@ -344,6 +344,21 @@ static const tn_host_auth plain_auth_ops = {
     .random_id = rnd_id,
 };
 
+static tn_rc api_plugins(void *ctx, uint32_t kind, tn_text *ret, tn_err *err)
+{
+    const struct plug_registry *r = &host_hub(ctx)->registry;
+    struct buf b = BUF_INIT(0);
+    buf_addc(&b, '[');
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->plugs[i]->desc.kind == kind) {
+            buf_adds(&b, b.len > 1 ? "," : "");
+            plug_about(r->plugs[i], &b);
+        }
+    }
+    buf_addc(&b, ']');
+    return text_take(&b, ret, err);
+}
+
 /* Each kind sees only what it needs. */
 void host_fill(struct hub_plugin *hp)
 {
@@ -383,6 +398,7 @@ void host_fill(struct hub_plugin *hp)
         t->subs = &subs_ops;
         t->cache = &hostcache_ops;
         t->metrics = &metrics_ops;
+        t->plugins = api_plugins;
         break;
     case TN_KIND_TRIGGER:
         t->loop = &hostloop_ops;

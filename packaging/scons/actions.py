@@ -105,6 +105,8 @@ def install(env, programs):
         common += env.Command(under('$prefix', 'bin', 'fas'), '#build/%s/bin/tenon' % env['variant'],
                               'ln -sf tenon $TARGET')
     common += env.Install(under('$prefix', 'include', 'tenon'), env.Glob('#kernel/abi/tenon/*.h'))
+    common += env.Install(under('$prefix/share/doc/tenon/examples/mem'),
+                          [env.Glob('#connectors/mem/' + f) for f in ('*.c', '*.h', 'README.md', 'SConscript')])
     common += env.Install(under('$prefix/share/man/man1'), '#packaging/man/tenon.1')
     # the unit names the program by its path
     common += env.Command(under('$unitdir', 'tenon.service'),

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connectors (spec 1.6): rows with sealed secrets, tried out before they are kept. */
 #include "connector.h"
-#include "secret.h"
 #include "sub.h"
 
 #include <stdlib.h>
@@ -9,137 +8,13 @@
 
 #define CTX api.host->ctx
 
-/* Types, and what their configuration must have (spec 4). A field is missing only when it is absent. */
-#define SQL_FIELDS "host", "database", "user", "password", "charset"
-static const struct kind {
-    const char *name;
-    const char *required[6];
-    const char *optional[10];
-} kinds[] = {
-    {"mysql", {SQL_FIELDS}, {"port"}},
-    {"postgresql", {SQL_FIELDS}, {"port"}},
-    {"sqlserver", {SQL_FIELDS}, {"port"}},
-    {"oracle", {SQL_FIELDS}, {"port"}},
-    {"clickhouse", {"host"}, {"port", "user", "password", "database"}},
-    {"influxdb", {"host"}, {"port", "protocol", "database", "user", "password"}},
-    {"redis", {"host"}, {"port", "database", "user", "password", "authType", "topicHandlers"}},
-    {"memcached", {"servers"}, {NULL}},
-    {"mongodb", {"host"}, {"port", "user", "password", "database"}},
-    {"elasticsearch", {"host"}, {"port", "protocol", "user", "password"}},
-    {"nsq", {NULL}, {"host", "port", "protocol", "servers"}},
-    {"mqtt", {"host"}, {"port", "user", "password", "clientId", "multiSubClient", "topicHandlers"}},
-    {"kafka",
-     {"servers"},
-     {"user", "password", "groupId", "securityProtocol", "saslMechanisms", "multiSubClient",
-      "kafkaSubOffset", "topicHandlers"}},
-    {"guance",
-     {"guanceNode", "guanceAPIKeyId", "guanceAPIKey"},
-     {"guanceOpenAPIURL", "guanceWebSocketURL", "guanceOpenWayURL"}},
-    {"df_datakit", {"host"}, {"port", "protocol", "source"}},
-    {"df_dataway", {"host"}, {"port", "protocol", "token", "accessKey", "secretKey"}},
-    {"dff_sidecar", {"secretKey"}, {"host", "port", "protocol"}},
-    {"sqlite", {"path"}, {"readonly"}},
-    {"http", {NULL}, {"host", "port", "protocol", "user", "password"}},
-    {"mem", {NULL}, {NULL}},
-};
-#define TYPES                                                                                      \
-    "guance|df_datakit|df_dataway|dff_sidecar|influxdb|mysql|redis|memcached|clickhouse|oracle|"   \
-    "sqlserver|postgresql|mongodb|elasticsearch|nsq|mqtt|kafka|sqlite|http|mem"
-
-static const struct kind *kind_of(const char *type)
-{
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (strcmp(kinds[i].name, type) == 0) {
-            return &kinds[i];
-        }
-    }
-    return NULL;
-}
-
-bool connector_type_known(const char *type)
-{
-    return kind_of(type) != NULL;
-}
-
-/* ---- secrets ------------------------------------------------------------------------------------------ */
-
-/* Members that are sealed in the store and never shown, and the names of their sealed twins. */
-static const struct {
-    const char *plain, *cipher;
-} secrets[] = {
-    {"password", "passwordCipher"},
-    {"secretKey", "secretKeyCipher"},
-    {"guanceAPIKey", "guanceAPIKeyCipher"},
-    {"tlsKey", "tlsKeyCipher"},
-    {"tls_key", "tls_keyCipher"},
-    {"secret_key", "secret_keyCipher"},
-    {"authSecret", "authSecretCipher"},
-    {"auth_secret", "auth_secretCipher"},
-    {"proxyPassword", "proxyPasswordCipher"},
-    {"proxy_password", "proxy_passwordCipher"},
-};
-#define NSECRETS (sizeof secrets / sizeof *secrets)
-
-static json_t *crypt_text(const char *id, const char *name, const char *value, bool seal,
-                          tn_err *err)
-{
-    struct str aad = {0};
-    str_printf(&aad, "biz_main_connector|configJSON.%s|%s", name, id);
-    json_t *text = secret_crypt(str_view(&aad).s, value, seal, err);
-    str_free(&aad);
-    return text;
-}
-
-json_t *connector_seal(const char *id, json_t *config_take, tn_err *err)
-{
-    for (size_t i = 0; i < NSECRETS; i++) {
-        const json_t *v = json_object_get(config_take, secrets[i].plain);
-        const char *text = json_string_value(v);
-        json_object_del(config_take, secrets[i].cipher); /* only we write it */
-        if (text != NULL && text[0] != '\0') {
-            json_t *sealed = crypt_text(id, secrets[i].plain, text, true, err);
-            if (sealed == NULL) {
-                json_decref(config_take);
-                return NULL;
-            }
-            json_object_set_new(config_take, secrets[i].cipher, sealed);
-        } else if (v != NULL && !json_is_null(v) && text == NULL) {
-            api.host->fail(err, TN_E_INVAL, "%s of connector %s must be text", secrets[i].plain,
-                           id);
-            json_decref(config_take);
-            return NULL;
-        }
-        json_object_del(config_take, secrets[i].plain);
-    }
-    return config_take;
-}
-
-json_t *connector_config(const json_t *row, tn_err *err)
-{
-    json_t *config = json_deep_copy(json_object_get(row, "configJSON"));
-    config = json_is_object(config) ? config : json_object();
-    for (size_t i = 0; i < NSECRETS; i++) {
-        const char *sealed = json_string_value(json_object_get(config, secrets[i].cipher));
-        if (sealed != NULL) {
-            json_t *plain = crypt_text(row_text(row, "id"), secrets[i].plain, sealed, false, err);
-            if (plain == NULL) {
-                json_decref(config);
-                return NULL;
-            }
-            json_object_set_new(config, secrets[i].plain, plain);
-            json_object_del(config, secrets[i].cipher);
-        }
-    }
-    return config;
-}
-
 /* ---- add and modify ----------------------------------------------------------------------------------- */
 
 static bool before_add(struct change *c, json_t *data)
 {
     tn_err err = TN_ERR_INIT;
-    json_t *config = connector_seal(row_text(data, "id"),
-                                    json_deep_copy(json_object_get(data, "configJSON")), &err);
+    json_t *config = connector_seal(
+        row_text(data, "id"), json_deep_copy(json_object_get(data, "configJSON")), NULL, &err);
     if (config == NULL) {
         api_fail_err(c->r, &err);
         return false;
@@ -160,24 +35,6 @@ static bool refuse_builtin(struct api_req *r, const json_t *old, bool modify)
     return false;
 }
 
-/* The new configuration; a secret that is not mentioned keeps its value. New reference or NULL. */
-static json_t *merged_config(const json_t *old, const json_t *given, tn_err *err)
-{
-    json_t *was = connector_config(old, err), *config = json_deep_copy(given);
-    if (was == NULL) {
-        json_decref(config);
-        return NULL;
-    }
-    for (size_t i = 0; i < NSECRETS; i++) {
-        json_t *kept = json_object_get(was, secrets[i].plain);
-        if (json_object_get(config, secrets[i].plain) == NULL && kept != NULL) {
-            json_object_set(config, secrets[i].plain, kept);
-        }
-    }
-    json_decref(was);
-    return config;
-}
-
 static bool before_modify(struct change *c, const json_t *old, json_t *data)
 {
     const json_t *given = json_object_get(data, "configJSON");
@@ -188,8 +45,10 @@ static bool before_modify(struct change *c, const json_t *old, json_t *data)
     if (given == NULL) {
         return true;
     }
-    json_t *config = merged_config(old, given, &err);
-    config = config != NULL ? connector_seal(row_text(old, "id"), config, &err) : NULL;
+    json_t *config = connector_merge(old, given, &err);
+    config = config != NULL ? connector_seal(row_text(old, "id"), config,
+                                             json_object_get(old, "configJSON"), &err)
+                            : NULL;
     if (config == NULL) {
         api_fail_err(c->r, &err);
         return false;
@@ -246,20 +105,16 @@ static void not_connected(struct api_req *r, const struct connector_result *res)
 }
 
 /* The configuration must have its required fields. True: answered. */
-static bool refuse_incomplete(struct api_req *r, const struct kind *k, const json_t *config)
+static bool refuse_incomplete(struct api_req *r, const char *type, const json_t *config)
 {
-    for (size_t i = 0; i < sizeof k->required / sizeof *k->required && k->required[i]; i++) {
-        if (json_object_get(config, k->required[i]) == NULL) {
-            json_t *must = json_array(), *may = json_array();
-            for (size_t n = 0; n < 6 && k->required[n] != NULL; n++) {
-                json_array_append_new(must, json_string(k->required[n]));
-            }
-            for (size_t n = 0; n < 10 && k->optional[n] != NULL; n++) {
-                json_array_append_new(may, json_string(k->optional[n]));
-            }
-            api_fail(r, EClientBadRequest, "InvalidConnectorConfigJSON",
-                     json_pack("{s:o, s:o, s:s}", "requiredFields", must, "optionalFields", may,
-                               "missingField", k->required[i]),
+    const json_t *fields = connector_type_fields(type), *must;
+    size_t i;
+    json_array_foreach(json_object_get(fields, "requiredFields"), i, must)
+    {
+        if (connector_member(config, json_string_value(must)) == NULL) {
+            json_t *detail = json_deep_copy(fields); /* other threads answer, too */
+            json_object_set_new(detail, "missingField", json_string(json_string_value(must)));
+            api_fail(r, EClientBadRequest, "InvalidConnectorConfigJSON", detail,
                      "Invalid Connector config JSON");
             return true;
         }
@@ -299,7 +154,7 @@ static void add(struct api_req *r)
                  "ID of connector already exists: %s", id);
     } else if (err.rc != TN_E_NOTFOUND) {
         api_fail_err(r, &err);
-    } else if (!refuse_incomplete(r, kind_of(type), config)) {
+    } else if (!refuse_incomplete(r, type, config)) {
         if (json_is_true(json_object_get(r->body, "skipTest"))) {
             crud_add(r);
         } else {
@@ -345,7 +200,7 @@ static void modify(struct api_req *r)
     if (given == NULL || json_is_true(json_object_get(r->body, "skipTest"))) {
         crud_modify(r);
     } else {
-        json_t *config = merged_config(old, given, &err);
+        json_t *config = connector_merge(old, given, &err);
         if (config == NULL) {
             api_fail_err(r, &err);
         } else {
@@ -421,13 +276,9 @@ static void sub_info(struct api_req *r)
 
 static void connector_row(struct api_req *r, json_t *row)
 {
-    json_t *config = json_object_get(row, "configJSON");
     (void)r;
     row_pinned(row);
-    for (size_t i = 0; i < NSECRETS; i++) {
-        json_object_del(config, secrets[i].plain);
-        json_object_del(config, secrets[i].cipher);
-    }
+    connector_strip(json_object_get(row, "configJSON"));
 }
 
 /* clang-format off */
@@ -440,11 +291,11 @@ static const struct field list_query[] = {
     {.name = "type", .type = F_COMMA, .op = TN_OP_IN, .column = "cnct.type"}, {.name = NULL}};
 /* configJSON is any object: what a type understands is in its plugin's table, which the test in the
  * worker checks. */
-static const struct field add_data[] = {
+static struct field add_data[] = {
     {.name = "id", .type = F_STR, .flags = FF_REQUIRED, .max = 64, .pattern = PAT_IDENT},
     {.name = "title", .type = F_STR, .flags = FF_NULL, .max = 256},
     {.name = "description", .type = F_STR, .flags = FF_NULL},
-    {.name = "type", .type = F_STR, .flags = FF_REQUIRED, .choices = TYPES},
+    {.name = "type", .type = F_STR, .flags = FF_REQUIRED}, /* choices: connector_start() */
     {.name = "configJSON", .type = F_JSON, .flags = FF_REQUIRED},
     {.name = "isPinned", .type = F_BOOL, .flags = FF_NULL}, {.name = NULL}};
 static const struct field modify_data[] = {
@@ -480,3 +331,14 @@ const struct api_route connector_routes[] = {
      "Lists what the subscriptions of a connector consumed", sub_info, NULL, NULL, NULL, 0},
     {.method = NULL}};
 /* clang-format on */
+
+tn_rc connector_start(tn_err *err)
+{
+    tn_rc rc = connector_types_start(err);
+    for (struct field *f = add_data; rc == TN_OK && f->name != NULL; f++) {
+        if (strcmp(f->name, "type") == 0) {
+            f->choices = connector_type_choices();
+        }
+    }
+    return rc == TN_OK ? connector_services(err) : rc;
+}

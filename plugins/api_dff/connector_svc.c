@@ -69,7 +69,7 @@ static tn_rc save(const json_t *ask, tn_err *err)
     if (!json_is_object(config)) {
         return api.host->fail(err, TN_E_INVAL, "the config of connector `%s` is no dict", id);
     }
-    json_t *sealed = connector_seal(id, json_deep_copy(config), err);
+    json_t *sealed = connector_seal(id, json_deep_copy(config), NULL, err);
     if (sealed == NULL) {
         return err->rc;
     }

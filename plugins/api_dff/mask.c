@@ -10,16 +10,35 @@
 #define DUMP_CHARS 1000         /* of bodyDump */
 #define DUMP_PARSE (64u * 1024) /* larger bodies stay closed: an error may be on the loop */
 
-bool mask_key(tn_str key)
+bool mask_word(tn_str text)
 {
-    static const char *const words[] = {"password", "secret", "token",
-                                        "apikey",   "tlskey", "privatekey"};
+    static const char *const words[] = {"password", "secret",     "token",
+                                        "apikey",   "api_key",    "tlskey",
+                                        "tls_key",  "privatekey", "private_key"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (text_has(key, words[i])) {
+        if (text_has(text, words[i])) {
             return true;
         }
     }
     return false;
+}
+
+static json_t *named_secrets; /* names of secret settings; written before there are requests */
+
+bool mask_key(tn_str key)
+{
+    char name[64];
+    return mask_word(key) ||
+           (key.n < sizeof name &&
+            json_object_get(named_secrets, text_snake(key, name, sizeof name)) != NULL);
+}
+
+tn_rc mask_more(const char *name, tn_err *err)
+{
+    named_secrets = named_secrets != NULL ? named_secrets : json_object();
+    return json_object_set_new(named_secrets, name, json_true()) == 0
+               ? TN_OK
+               : api.host->fail(err, TN_E_NOMEM, "no memory for names of secrets");
 }
 
 /* A password variable's value hides under a harmless name, and so does a fixed field's (API auth). */

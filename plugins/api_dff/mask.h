@@ -5,6 +5,10 @@
 
 /* Does a field of this name hold a password, secret or token? */
 bool mask_key(tn_str key);
+/* The same by the text alone, for parts of texts that are no names yet. */
+bool mask_word(tn_str text);
+/* Another name that does, in its_snake_form; before there are requests. */
+tn_rc mask_more(const char *name, tn_err *err);
 /* Replaces such values anywhere in v. */
 void mask_json(json_t *v);
 /* JSON object {method, url, bodyDump?} of spec 0.2. */

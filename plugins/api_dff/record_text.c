@@ -84,7 +84,7 @@ static bool may_hold_secrets(tn_str json)
             return true; /* a name may be written with escapes */
         }
         if ((c == 'p' || c == 's' || c == 't' || c == 'a') &&
-            mask_key((tn_str){json.s + i, json.n - i < 10 ? json.n - i : 10})) {
+            mask_word((tn_str){json.s + i, json.n - i < 11 ? json.n - i : 11})) {
             return true;
         }
     }

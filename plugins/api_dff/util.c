@@ -202,6 +202,26 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
+static bool is_upper(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+char *text_snake(tn_str t, char *ret, size_t cap)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t.n && n + 2 < cap; i++) {
+        bool after_low = i > 0 && !is_upper(t.s[i - 1]) && t.s[i - 1] != '_';
+        bool before_low = i > 0 && i + 1 < t.n && t.s[i + 1] >= 'a' && t.s[i + 1] <= 'z';
+        if (is_upper(t.s[i]) && (after_low || (before_low && t.s[i - 1] != '_'))) {
+            ret[n++] = '_';
+        }
+        ret[n++] = lower(t.s[i]);
+    }
+    ret[n] = '\0';
+    return ret;
+}
+
 bool text_has(tn_str hay, const char *needle_lower)
 {
     size_t n = strlen(needle_lower);

@@ -31,6 +31,8 @@ tn_str text_of(const char *z); /* NULL = absent */
 bool text_is(tn_str t, const char *z);
 bool text_has_prefix(tn_str t, const char *z);
 bool text_has(tn_str hay, const char *needle_lower); /* ASCII case-insensitive contains */
+/* useSSL -> use_ssl, as settings of plugins are written; cut to cap. Returns ret. */
+char *text_snake(tn_str t, char *ret, size_t cap);
 char *text_dup(tn_str t); /* NUL-terminated malloc copy, NULL on no memory */
 /* Whole text as decimal integer; false when it is none or does not fit. */
 bool text_int(tn_str t, int64_t *ret);

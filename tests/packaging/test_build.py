@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The build and the scripts keep their promises: options, errors that say what to do, installing and uninstalling."""
 
+import glob
 import os
+import re
 import shutil
 import socket
 import subprocess
-from typing import List
+import sys
+from typing import Dict, List, Set
 
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VARIANT = os.environ.get('TENON_VARIANT', 'release')
+sys.path.insert(0, os.path.join(ROOT, 'packaging/scons'))
+import deps  # noqa: E402
 
 
 def run(*command: str, cwd: str = ROOT, **env: str) -> 'subprocess.CompletedProcess[str]':
@@ -58,33 +63,57 @@ def test_flags_of_the_user_reach_every_compiler_call() -> None:
     assert links and all('-Wl,-O1' in x for x in links)
 
 
-@pytest.mark.parametrize('name, library', [('sqlite', 'sqlite3'), ('postgresql', 'libpq'), ('redis', 'hiredis'), ('mysql', 'libmariadb')])
-def test_a_missing_library_skips_its_plugin_with_one_line(tmp_path, name, library) -> None:
+def _libraries() -> Dict[str, Set[str]]:
+    """Debian package of a client library → the plugins that need it, of the folders of connectors and triggers."""
+    found: Dict[str, Set[str]] = {}
+    for script in glob.glob(os.path.join(ROOT, 'connectors/*/SConscript')) + glob.glob(os.path.join(ROOT, 'plugins/trigger_*/SConscript')):
+        with open(script, encoding='utf-8') as f:
+            text = f.read()
+        plugin = re.findall(r"env\.Plugin\('(\w+)'", text)
+        for pkg in re.findall(r"'([^']+)'", ''.join(re.findall(r'pkgs=\[(.*?)\]', text, re.S))):
+            found.setdefault(deps.debian_package(pkg), set()).update(plugin)
+    return found
+
+
+LIBRARIES = _libraries()
+OF_THE_KERNEL = {'libcurl4-openssl-dev': 'libcurl', 'libssl-dev': 'libcrypto', 'libsodium-dev': 'libsodium', 'libjansson-dev': 'jansson'}
+
+
+def _hide(tmp_path, *names: str) -> str:
+    """A pkg-config that does not know these."""
     fake = tmp_path / 'pkg-config'
-    fake.write_text('#!/bin/sh\ncase "$*" in *%s*) exit 1;; esac\nexec pkg-config "$@"\n' % library)
+    fake.write_text('#!/bin/sh\nfor a in "$@"; do case $a in %s) exit 1;; esac; done\nexec pkg-config "$@"\n' % '|'.join(names))
     fake.chmod(0o755)
-    result = run('scons', '-Q', '-n', 'variant=cov', 'PKG_CONFIG=%s' % fake)
+    return str(fake)
+
+
+@pytest.mark.parametrize('package', sorted(set(LIBRARIES) - set(OF_THE_KERNEL)))
+def test_a_missing_library_skips_its_plugins_with_one_line_each(tmp_path, package) -> None:
+    pkgs = [p for p, deb in deps.DEBIAN.items() if deb == package] + [package[:-4], package[3:-4]]
+    result = run('scons', '-Q', '-n', 'variant=cov', 'PKG_CONFIG=' + _hide(tmp_path, *pkgs), 'build/cov/bin/tenon-plugin-check')
     assert result.returncode == 0, result.stdout[-2000:]
-    plugin = 'connector_' + name
-    package = library if library.startswith('lib') else 'lib' + library
-    lines = [x for x in result.stdout.splitlines() if plugin in x]
-    assert lines == ['scons: skipping %s, not found: %s (Debian: %s-dev)' % (plugin, library, package)]
-    others = [x for x in result.stdout.splitlines() if 'link' in x and 'plugins/connector_' in x]
-    assert len(others) >= 3, 'the other connectors are built'
-    if name != 'sqlite':
-        return
-    refused = run('scons', '-Q', '-n', 'variant=cov', 'require=' + plugin, 'PKG_CONFIG=%s' % fake)
+    lines = [x for x in result.stdout.splitlines() if 'skipping connector_' in x or 'skipping trigger_' in x]
+    assert {x.split()[2].rstrip(',') for x in lines} == LIBRARIES[package] and len(lines) == len(LIBRARIES[package]), lines
+    assert all(x.endswith(' (Debian: %s)' % package) and ', not found: ' in x for x in lines), lines
+
+
+def test_what_is_left_is_built_and_what_is_required_is_not_skipped(tmp_path) -> None:
+    fake = _hide(tmp_path, 'sqlite3')
+    result = run('scons', '-Q', '-n', 'variant=cov', 'PKG_CONFIG=' + fake)
+    assert result.returncode == 0, result.stdout[-2000:]
+    linked = {os.path.basename(x)[:-3] for x in re.findall(r'^  link +(\S+/plugins/\S+\.so)$', result.stdout, re.M)}
+    every = {'connector_' + os.path.basename(os.path.dirname(f)) for f in glob.glob(os.path.join(ROOT, 'connectors/*/SConscript'))}
+    assert every - linked <= {'connector_sqlite', 'connector_oracle'} and 'connector_sqlite' not in linked, 'the other connectors are built'
+    refused = run('scons', '-Q', '-n', 'variant=cov', 'require=connector_sqlite', 'PKG_CONFIG=' + fake)
     assert refused.returncode == 2
-    assert '%s is required and needs %s' % (plugin, library) in refused.stdout
+    assert 'connector_sqlite is required and needs sqlite3' in refused.stdout
 
 
-def test_a_library_of_the_kernel_is_named_with_its_package(tmp_path) -> None:
-    fake = tmp_path / 'pkg-config'
-    fake.write_text('#!/bin/sh\ncase "$*" in *libsodium*) exit 1;; esac\nexec pkg-config "$@"\n')
-    fake.chmod(0o755)
-    result = run('scons', '-Q', '-n', 'variant=cov', 'PKG_CONFIG=%s' % fake)
+@pytest.mark.parametrize('package, library', OF_THE_KERNEL.items())
+def test_a_library_of_the_kernel_is_named_with_its_package(tmp_path, package, library) -> None:
+    result = run('scons', '-Q', '-n', 'variant=cov', 'PKG_CONFIG=' + _hide(tmp_path, library))
     assert result.returncode == 2
-    assert 'libsodium-dev' in result.stdout and 'packaging/run --deps-only' in result.stdout
+    assert package in result.stdout and 'packaging/run --deps-only' in result.stdout
 
 
 def test_install_and_uninstall(tmp_path) -> None:

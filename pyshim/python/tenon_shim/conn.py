@@ -147,7 +147,8 @@ def connect(name: str, type_name: str, config: dict, strict: bool = False):
     """A helper for this configuration; nothing is connected before it is used."""
     made = _make_class(type_name)
     if made is None:
-        raise ConnectorNotSupport("Connector type not supported: `%s`" % type_name)
+        raise ConnectorNotSupport("Connector type not supported: `%s`; its plugin connector_%s is not in use here (package "
+                                  "tenon-connector-%s; `tenon plugins` tells what was found)" % ((type_name,) * 3))
     helper = made[0](name, type_name, json.dumps(config, sort_keys=True), strict)
     if type_name in _PARTS:
         helper._configured(config)

@@ -323,6 +323,10 @@ typedef struct tn_host {
      * its list of clients. NULL: this process runs no calls. During invoke() only. */
     size_t (*caller)(void *ctx, char *ret, size_t cap);
     const tn_host_subs *subs;
+    /* The plugins of a kind (TN_KIND_*) that this platform found usable, as `tenon plugins --schema` tells
+     * them: JSON array of {kind, name, version, summary, abi, caps, config: a JSON schema, methods:
+     * connectors only}. They do not change while the process lives. Any thread. NULL: not for this kind. */
+    tn_rc (*plugins)(void *ctx, uint32_t kind, tn_text *ret, tn_err *);
 } tn_host;
 
 #endif
