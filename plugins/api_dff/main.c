@@ -207,10 +207,10 @@ static tn_rc start(void *inst, tn_err *err)
     }
     /* clang-format off: a line each, so that parallel changes merge */
     static tn_rc (*const steps[])(tn_err *) = {
-        first_start,     localhost_start,  env_services,       store_service,     entity_services,
-        sysdb_service,   task_services,    connector_start,   sign_service,      published_code,
-        snapshot_reload, call_start,       record_start,       record_keep_start, cleaner_start,
-        series_start,    cron_state_start, cron_sync_start,    flags_start,       subs_start,
+        first_start,     localhost_start,  env_services,    store_service,     entity_services,
+        sysdb_service,   task_services,    connector_start, sign_service,      published_code,
+        snapshot_reload, call_start,       record_start,    record_keep_start, cleaner_start,
+        series_start,    cron_state_start, cron_sync_start, flags_start,       subs_start,
         autorun_start,   slow_start,
     };
     /* clang-format on */
