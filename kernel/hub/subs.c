@@ -309,25 +309,22 @@ static bool wanted(const char *uid, char (*uids)[17], uint32_t n)
 static void stop_others(struct subs *s, tn_str connector, char (*uids)[17], uint32_t n)
 {
     tn_sub *ended[64];
-    size_t nended;
-    do {
-        nended = 0;
-        pthread_mutex_lock(&s->lock);
-        list_for_each(it, &s->all) {
-            tn_sub *u = list_entry(it, tn_sub, link);
-            if (str_is(connector, u->connector) && !wanted(u->uid, uids, n)) {
-                stop_one(u);
-            }
-            if (u->stopping && u->ended && nended < 64) {
-                ended[nended++] = sub_ref(u);
-            }
+    size_t nended = 0; /* those beyond leave with the next put() */
+    pthread_mutex_lock(&s->lock);
+    list_for_each(it, &s->all) {
+        tn_sub *u = list_entry(it, tn_sub, link);
+        if (str_is(connector, u->connector) && !wanted(u->uid, uids, n)) {
+            stop_one(u);
         }
-        pthread_mutex_unlock(&s->lock);
-        for (size_t i = 0; i < nended; i++) {
-            sub_leave(ended[i]);
-            sub_unref(ended[i]);
+        if (u->stopping && u->ended && nended < 64) {
+            ended[nended++] = sub_ref(u);
         }
-    } while (nended == 64);
+    }
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < nended; i++) {
+        sub_leave(ended[i]);
+        sub_unref(ended[i]);
+    }
 }
 
 tn_rc subs_put(struct subs *s, tn_str connector, tn_str type, tn_str config,

@@ -325,6 +325,21 @@ static void test_unsteady(void **state)
     atomic_store(&well, 0);
 }
 
+/* Many that have ended and still hold what waits for room: a change does not wait for them. */
+static void test_many_that_hold(void **state)
+{
+    char config[32];
+    (void)state;
+    queued = 1000;
+    for (int i = 0; i < 70; i++) {
+        assert_int_equal(deliver(0, TN_DELIVER_DROP), TN_OK);
+        snprintf(config, sizeof config, "{\"host\":\"%d\"}", i);
+        put(config, 1);
+        until(&runs, i + 2);
+    }
+    put("{}", 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_escapes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unsteady, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_that_hold, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
