@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define HOPELESS_NS 500000000ull
+#define SLICE_MS    100
 
 void kafka_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
@@ -154,15 +155,40 @@ static tn_rc hand_over(struct kafka_call *k, const struct item *it, uint64_t i)
     return rc;
 }
 
+/* A topic that is just being made has no leader at first, and the library looks again after two seconds. False: not yet. */
+static bool has_leader(struct kafka_conn *c, const char *name, uint64_t end_ns)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    int left = net_left_ms(kafka_host, end_ns);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(c->rk, name, NULL);
+    bool yes = topic != NULL &&
+               rd_kafka_metadata(c->rk, 0, topic, &md,
+                                 left >= 0 && left < SLICE_MS ? left : SLICE_MS) ==
+                   RD_KAFKA_RESP_ERR_NO_ERROR &&
+               md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int i = 0; yes && i < md->topics[0].partition_cnt; i++) {
+        yes = md->topics[0].partitions[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    if (md != NULL) {
+        rd_kafka_metadata_destroy(md);
+    }
+    if (topic != NULL) {
+        rd_kafka_topic_destroy(topic);
+    }
+    return yes;
+}
+
 /* All answers, or the library gives the messages back. Once it was told that a password or certificate is refused, only what
  * other brokers have nearly confirmed is still waited for. */
-static tn_rc wait_all(struct kafka_call *k, uint64_t n)
+static tn_rc wait_all(struct kafka_call *k, const char *topic, uint64_t n)
 {
     struct kafka_conn *c = k->c;
     uint64_t end_ns = k->deadline_ns;
+    bool found = false;
     tn_rc rc = TN_OK;
     while (c->done < n && rc == TN_OK) {
-        rc = kafka_wait(c, 100, end_ns, k->err);
+        rc = kafka_wait(c, SLICE_MS, end_ns, k->err);
+        found = found || c->done != 0 || rc != TN_OK || has_leader(c, topic, end_ns);
         if (end_ns == k->deadline_ns && kafka_hopeless(c->trouble.code)) {
             uint64_t soon_ns = kafka_host->now_ns() + HOPELESS_NS;
             end_ns = end_ns == 0 || soon_ns < end_ns ? soon_ns : end_ns;
@@ -249,14 +275,18 @@ tn_rc kafka_publish(struct kafka_call *k)
         return kafka_host->fail(k->err, TN_E_NOMEM, "no memory for the message");
     }
     rc = hand_over(k, &it, 0);
-    rc = rc == TN_OK ? wait_all(k, 1) : rc;
+    rc = rc == TN_OK ? wait_all(k, topic, 1) : rc;
     rc = rc == TN_OK ? judge(k, 1) : rc;
     if (rc == TN_OK) {
         tape_map(k->out);
         tape_key(k->out, "partition", 9);
         tape_int(k->out, c->answer[0].partition);
         tape_key(k->out, "offset", 6);
-        tape_int(k->out, c->answer[0].offset);
+        if (c->answer[0].offset >= 0) {
+            tape_int(k->out, c->answer[0].offset);
+        } else { /* acks 0: nobody says */
+            tape_null(k->out);
+        }
         tape_end(k->out);
     }
     end(c);
@@ -292,7 +322,7 @@ tn_rc kafka_publish_many(struct kafka_call *k)
         }
     }
     own = *k->err;
-    tn_rc waited = wait_all(k, n);
+    tn_rc waited = wait_all(k, topic, n);
     if (rc == TN_OK) {
         rc = waited != TN_OK ? waited : judge(k, n);
     } else {
