@@ -17,6 +17,7 @@ struct kafka_conf {
     const char *tls, *tls_ca, *tls_cert, *application, *compression, *acks;
     int64_t timeout;
     tn_bytes max_message;
+    tn_dur session_timeout;
 };
 struct kafka { /* an instance */
     const struct kafka_conf *conf;

@@ -38,6 +38,9 @@ const tn_field nsq_fields[] = {
      .doc = "Channel of topic handlers, which share its messages; default one for each handler."},
     {TN_FIELD(struct nsq_conf, max_in_flight), .dflt = "500", .min = 1, .max = 2500,
      .doc = "Messages of a topic handler that nsqd may have sent and that are not stored yet."},
+    {TN_FIELD(struct nsq_conf, msg_timeout), .dflt = "10s", .min = 1000, .max = 900000,
+     .doc = "What a topic handler's nsqd hears nothing about for so long, as its hub has died, it "
+            "gives to the next one."},
     {TN_FIELD(struct nsq_conf, connect_timeout), .dflt = "3s", .min = 10, .max = 60000,
      .doc = "Longest time for connecting to one server."},
     {TN_FIELD(struct nsq_conf, max_result), .dflt = "16M", .min = 65536, .max = 1073741824,

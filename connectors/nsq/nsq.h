@@ -20,7 +20,7 @@ struct nsq_conf {
     int64_t port, timeout, refresh, max_in_flight;
     tn_secret auth_secret, tls_key;
     const char *tls, *tls_ca, *tls_cert;
-    tn_dur connect_timeout;
+    tn_dur connect_timeout, msg_timeout;
     tn_bytes max_result;
 };
 

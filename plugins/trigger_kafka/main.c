@@ -104,8 +104,8 @@ static void set_all(struct consumer *c, struct kafka_setup *s)
     /* where a group begins is decided by positions_begin(); this is for a position that the broker has deleted */
     kafka_set(s, "auto.offset.reset", strict ? "error" : "earliest");
     kafka_set(s, "queued.max.messages.kbytes", "16384");
-    kafka_set(s, "session.timeout.ms", "6000"); /* so soon others take over from a dead hub */
-    kafka_set(s, "heartbeat.interval.ms", "2000");
+    kafka_set_int(s, "session.timeout.ms", conf->session_timeout.ms);
+    kafka_set_int(s, "heartbeat.interval.ms", conf->session_timeout.ms / 3);
     kafka_set(s, "allow.auto.create.topics", "false");
     kafka_set(s, "topic.metadata.refresh.interval.ms", "3000"); /* a topic that is made later */
     kafka_set(s, "topic.metadata.propagation.max.ms", "1000");

@@ -10,7 +10,6 @@
 #define WRITE_NS     1000000000ull
 #define RECORD_NS    200000000ull /* for the rest of a TLS record */
 #define HEARTBEAT_MS 5000
-#define KEEP_MS      10000 /* nsqd gives what a dead hub had to the next one after that */
 #define HEAD         8     /* size and type */
 #define BEFORE_BODY  (HEAD + 8 + 2 + ID_SIZE) /* time, attempts, id */
 #define TURN_READS   64                       /* before the others get their turn */
@@ -40,7 +39,7 @@ tn_rc link_make(struct consumer *c, const struct nsq_node *node, tn_err *err)
     l->c.inst = &c->nsq;
     l->c.fd = -1;
     l->c.heartbeat_ms = HEARTBEAT_MS;
-    l->c.msg_timeout_ms = KEEP_MS;
+    l->c.msg_timeout_ms = (uint32_t)c->conf->msg_timeout.ms;
     l->c.about = c->about;
     l->node = *node;
     l->number = ++c->links_made;

@@ -104,7 +104,7 @@ def test_sign_in(api, certs, kafka, topic):
 @shows('faults', 'broker hangs')
 def test_a_broker_that_hangs(api, kafka, topic):
     """Bounded by the operation's time, told as what it is; then the same connector publishes again."""
-    cid = add(api, 'kafka', kafka.config(pool={'query': '1500ms'}))
+    cid = add(api, 'kafka', kafka.config(pool={'query': '700ms'}))
     body = '''
 t = time.monotonic()
 told = tell(lambda: c.publish(topic, 'x'))
@@ -147,14 +147,14 @@ class TestKafka(Contract, Readme, PasswordChanges, Breaks, BadLines, Refusals, T
     refusals = [NO_SERVER, ({'host': 'no.such.host.invalid'}, GONE, 'no.such.host.invalid cannot be resolved'), ({'securityProtocol': 'TLS'}, 'ConfigError', 'security_protocol'), ({'server': 'x'}, 'ConfigError', 'did you mean `servers`?'),
                 ({'port': 99999}, 'ConfigError', 'has no port from 1 to 65535'),
                 ({'securityProtocol': 'SSL', 'tls_ca': '-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n'}, 'ConfigError', 'TLS: ')]
-    connect = '1500ms'
+    connect = '800ms'
     cut_after = break_after = 2
     fetch, small, large = "[c.publish('t', 'x', partition=0), n][1]", 1, 1
     breaks = [*BREAKS, ('garbage', GONE), ('huge', GONE)]
-    broken = {'pool': {'connect': '1500ms', 'query': '1500ms'}}
+    broken = {'pool': {'connect': '800ms', 'query': '800ms'}}
     restarted = {'pool': {'connect': '3s', 'query': '3s'}}
     gone_at_once = ready_at_once = False
-    not_offered = {'securityProtocol': 'SSL', 'pool': {'connect': '1500ms'}}
+    not_offered = {'securityProtocol': 'SSL', 'pool': {'connect': '800ms'}}
     contract = ['topics', 'publish=["t", "x"]']
     readme_id = 'log'
 
@@ -185,7 +185,7 @@ class TestKafka(Contract, Readme, PasswordChanges, Breaks, BadLines, Refusals, T
 
     def test_a_server_that_wants_tls(self, api, kafka):
         """What it answers is no answer of Kafka."""
-        e = not_addable(api, 'kafka', Listener(kafka.tls, pool={'connect': '1500ms'}).config())
+        e = not_addable(api, 'kafka', Listener(kafka.tls, pool={'connect': '800ms'}).config())
         assert e['exceptionType'] in ('ConnUnavailable', 'ConnTimeout') and 'securityProtocol' in e['exception'], e
 
 

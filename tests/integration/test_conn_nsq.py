@@ -57,12 +57,14 @@ def test_publish(api, cid, nsqd, topic):
     sub.close()
 
 
-def test_deferred(api, cid, nsqd, topic):
-    assert on(api, cid, "return c.publish(topic, 'later', defer=1200)", topic=topic) is True
+def test_deferred(api, lookupd, nsqd, topic):
+    """Over both protocols at once: nsqd looks at new channels every five seconds only."""
+    for protocol in ('http', 'tcp'):
+        assert on(api, add(api, 'nsq', lookupd.config(protocol=protocol)), 'return c.publish(topic, protocol, defer=1200)', topic=topic, protocol=protocol)
     nsqd.ask('/channel/create?topic=%s&channel=test' % topic, b'')
-    assert wait_for(lambda: nsqd.topics()[topic]['channels'][0]['deferred_count'] == 1)
+    assert wait_for(lambda: nsqd.topics()[topic]['channels'][0]['deferred_count'] == 2)
     sub = Subscriber(nsqd.port, topic)
-    assert sub.next() == b'later'
+    assert sorted([sub.next(), sub.next()]) == [b'http', b'tcp']
     sub.close()
 
 

@@ -145,7 +145,7 @@ def test_too_large(api, sub, kafka, script, handled):
 @in_test_builds
 @pytest.mark.parametrize('point', ['sub-delivered', 'sub-stored'])
 def test_killed_at(new_server, kafka, tmp_path, point):
-    killed_at(new_server, str(tmp_path), point, 'kafka', kafka.config, kafka.send)
+    killed_at(new_server, str(tmp_path), point, 'kafka', lambda **more: kafka.config(session_timeout='2s', **more), kafka.send)
 
 
 def test_refused_and_healed(api, certs, kafka, script, handled):

@@ -189,7 +189,7 @@ def test_hub_killed(server, api, nsqd, script, handled):
 @in_test_builds
 @pytest.mark.parametrize('point', ['sub-delivered', 'sub-stored'])
 def test_killed_at(new_server, nsqd, tmp_path, point):
-    killed_at(new_server, str(tmp_path), point, 'nsq', lambda **more: nsqd.config(**more), nsqd.send)
+    killed_at(new_server, str(tmp_path), point, 'nsq', lambda **more: nsqd.config(msg_timeout='2s', **more), nsqd.send)
 
 
 def test_refused_and_healed(api, certs, script, handled):

@@ -77,7 +77,7 @@ class Kafka(Peer):
             'org.apache.kafka.common.security.scram.ScramLoginModule required;',
             'offsets.topic.replication.factor=1', 'offsets.topic.num.partitions=1', 'transaction.state.log.replication.factor=1',
             'transaction.state.log.min.isr=1', 'group.initial.rebalance.delay.ms=0', 'num.partitions=3', 'message.max.bytes=%d' % self.largest,
-            'controlled.shutdown.enable=false', 'log.cleaner.enable=false',
+            'controlled.shutdown.enable=false', 'log.cleaner.enable=false', 'group.min.session.timeout.ms=1000',
             # a broker that comes back after a crash need not wait for the end of its former session
             'broker.session.timeout.ms=2000', 'broker.heartbeat.interval.ms=500']
         return '\n'.join(lines) + '\n'
