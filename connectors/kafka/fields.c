@@ -22,8 +22,9 @@ const tn_field kafka_fields[] = {
          "is kept; largest, latest, end: with what is sent since the connector was saved; error: "
          "not at all."},
     {TN_FIELD(struct kafka_conf, session_timeout), .dflt = "6s", .min = 1000, .max = 1800000,
-     .doc = "A topic handler that the group hears nothing of for so long is taken for dead, and its "
-            "partitions go to others; the brokers say what is possible."},
+     .doc =
+         "A topic handler that the group hears nothing of for so long is taken for dead, and its "
+         "partitions go to others; the brokers say what is possible."},
     {TN_FIELD(struct kafka_conf, security_protocol), .dflt = "PLAINTEXT", .choices = securities,
      .doc = "Whether the connection is encrypted (SSL) and signed in to (SASL)."},
     {TN_FIELD(struct kafka_conf, sasl_mechanisms), .dflt = "PLAIN", .choices = mechanisms,

@@ -2,6 +2,7 @@
 /* MQTT connector: publishing, confirmed as the QoS promises. */
 #include "mqtt.h"
 
+#include "common/message.h"
 #include "common/utf8.h"
 
 #include <inttypes.h>
@@ -30,8 +31,8 @@ struct mq_conn {
 enum { NONE, M_publish, M_pub, M_check, COUNT };
 static const tn_method methods[] = {
     {"publish", PUBLISH_ARGS,
-     "Publishes; with QoS 1 and 2 it returns when the server has confirmed. message_expiry in seconds; what follows "
-     "retain needs MQTT 5.",
+     "Publishes; with QoS 1 and 2 it returns when the server has confirmed. Texts and bytes as they are, lists and "
+     "dicts as JSON. message_expiry in seconds; what follows retain needs MQTT 5.",
      M_publish, 0},
     {"pub", PUBLISH_ARGS, "publish()", M_pub, 0},
     {"check", "", "Asks the server for a sign of life; publishes nothing.", M_check, 0},
@@ -208,13 +209,23 @@ static tn_rc text_arg(const char *name, const tn_val *v, char room[40], tn_str *
     case TN_T_NULL:
         break;
     default:
-        return mq_host->fail(
-            err, TN_E_INVAL,
-            "%s must be text, bytes or a number (json.dumps() makes a text of anything else)",
-            name);
+        return mq_host->fail(err, TN_E_INVAL, "%s must be text, bytes or a number", name);
     }
     *ret = (tn_str){room, (size_t)n};
     return TN_OK;
+}
+
+/* As text_arg(); lists and dicts as JSON, in `json`. */
+static tn_rc message_arg(const tn_val *v, char room[40], struct message_buf *json, tn_str *ret,
+                         tn_err *err)
+{
+    if (v->type != TN_T_LIST && v->type != TN_T_MAP) {
+        return text_arg("message", v, room, ret, err);
+    }
+    tn_rc rc = message_body(mq_host, json, v, err);
+    *ret = (tn_str){json->s, json->n};
+    return rc == TN_OK && json->failed ? mq_host->fail(err, TN_E_NOMEM, "no memory for the message")
+                                       : rc;
 }
 
 static tn_rc int_arg(const char *name, const tn_val *v, int64_t most, int64_t *ret, tn_err *err)
@@ -316,7 +327,7 @@ static tn_rc not_taken(const struct mq_link *l, unsigned type, const struct mq_s
     return rc;
 }
 
-/* QoS 1: PUBACK. QoS 2: PUBREC, PUBREL, PUBCOMP; from PUBREC on the server has it. */
+/* QoS 1: PUBACK. QoS 2: PUBREC, PUBREL, PUBCOMP; a server that knows nothing of it by then may have lost it. */
 static tn_rc confirm(struct mq_conn *c, int64_t qos, unsigned id, tn_str topic,
                      uint64_t deadline_ns, tn_err *err)
 {
@@ -329,6 +340,9 @@ static tn_rc confirm(struct mq_conn *c, int64_t qos, unsigned id, tn_str topic,
     if (rc == TN_OK && qos == 2) {
         rc = mq_send_id(&c->link, MQ_PUBREL, id, deadline_ns, err);
         rc = rc == TN_OK ? await(c, MQ_PUBCOMP, id, deadline_ns, &said, err) : rc;
+        if (rc == TN_OK && said.reason >= 0x80) {
+            return not_taken(&c->link, MQ_PUBCOMP, &said, topic, err);
+        }
     }
     if (rc == TN_E_TIMEOUT) {
         mq_host->fail(
@@ -345,10 +359,11 @@ static tn_rc publish(struct mq_conn *c, const tn_args *a, uint64_t deadline_ns, 
     struct mq_buf head = {0};
     char room[40], more[40];
     tn_str topic = {NULL, 0}, message = {NULL, 0};
+    struct message_buf json = {NULL, 0, 0, false};
     int64_t qos = 0, retain = 0;
     tn_rc rc = text_arg("topic", &a->pos[0], more, &topic, err);
     rc = rc == TN_OK ? topic_check(topic, err) : rc;
-    rc = rc == TN_OK ? text_arg("message", &a->pos[1], room, &message, err) : rc;
+    rc = rc == TN_OK ? message_arg(&a->pos[1], room, &json, &message, err) : rc;
     rc = rc == TN_OK ? int_arg("qos", &a->pos[2], 2, &qos, err) : rc;
     rc = rc == TN_OK ? int_arg("retain", &a->pos[3], 1, &retain, err) : rc;
     if (rc == TN_OK &&
@@ -373,6 +388,7 @@ static tn_rc publish(struct mq_conn *c, const tn_args *a, uint64_t deadline_ns, 
                                message, deadline_ns, err)
                      : rc;
     mq_free(&head);
+    message_free(&json);
     return rc == TN_OK ? confirm(c, qos, id, topic, deadline_ns, err) : rc;
 }
 

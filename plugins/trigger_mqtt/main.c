@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages of MQTT topics: one connection for a subscription, acknowledged (QoS 1 and 2) when the platform has
  * committed them, so that a server sends again what a crash took. */
+#include "common/utf8.h"
 #include "connectors/mqtt/mqtt.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #define ANSWER_NS  10000000000ull
 #define PART_NS    1000000000ull /* at the end, for what is being committed */
 #define NS_PER_SEC 1000000000ull
+#define ONLY_NEW   0x10 /* of retained messages: none when the session has the subscription already */
 
 struct session {
     struct mq_link link;
@@ -52,6 +54,46 @@ static void client_id(const struct session *s, char *ret, size_t cap)
              (int)s->info->uid.n, s->info->uid.s, host);
 }
 
+static bool begins(tn_str s, const char *word)
+{
+    size_t n = strlen(word);
+    return s.n >= n && memcmp(s.s, word, n) == 0;
+}
+
+/* 4.7 and 4.8.2: a server ends the connection for most of what is wrong and takes the rest for the name of a topic. */
+static tn_rc filter_check(tn_str given, tn_err *err)
+{
+    tn_str t = given;
+    const char *what = NULL;
+    if (begins(t, "$share/") || begins(t, "$queue/")) {
+        bool share = t.s[1] == 's';
+        const char *group = t.s + 7, *end = t.s + t.n;
+        const char *slash = share ? memchr(group, '/', (size_t)(end - group)) : group - 1;
+        if (slash == NULL || slash == group || slash + 1 == end ||
+            (share && (memchr(group, '+', (size_t)(slash - group)) != NULL ||
+                       memchr(group, '#', (size_t)(slash - group)) != NULL))) {
+            what = "a shared subscription is $share/GROUP/filter or $queue/filter";
+        } else {
+            t = (tn_str){slash + 1, (size_t)(end - slash - 1)};
+        }
+    }
+    for (size_t i = 0; what == NULL && i < t.n; i++) {
+        bool alone = (i == 0 || t.s[i - 1] == '/') && (i + 1 == t.n || t.s[i + 1] == '/');
+        if (t.s[i] == '+' && !alone) {
+            what = "+ stands for a whole level: a/+/b";
+        } else if (t.s[i] == '#' && (!alone || i + 1 != t.n)) {
+            what = "# stands for all levels at the end: a/#";
+        }
+    }
+    if (t.n == 0 || given.n > 65000 || !utf8_valid(given.s, given.n) ||
+        memchr(given.s, '\0', given.n) != NULL) {
+        what = "it is text of 1 to 65,000 bytes without a zero byte";
+    }
+    return what == NULL
+               ? TN_OK
+               : mq_host->fail(err, TN_E_CONFIG, "the topic filter is not valid: %s", what);
+}
+
 /* "$queue/t", which some servers know, is the shared subscription "$share/queue/t", which all know. */
 static void put_filter(struct mq_buf *b, tn_str topic)
 {
@@ -77,7 +119,7 @@ static tn_rc subscribe(struct session *s, tn_err *err)
         mq_add_size(&b, 0);
     }
     put_filter(&b, s->info->topic);
-    mq_add1(&b, (unsigned)s->conf->sub_qos);
+    mq_add1(&b, (unsigned)s->conf->sub_qos | (s->link.v5 ? ONLY_NEW : 0));
     tn_rc rc = mq_send(&s->link, MQ_SUBSCRIBE, 2, &b, (tn_str){NULL, 0}, end, err);
     mq_free(&b);
     while (rc == TN_OK) { /* messages of a former session may come first */
@@ -291,8 +333,10 @@ static tn_rc consume(void *inst, tn_sub *sub, const tn_sub_info *info, tn_err *e
         .clean = conf->sub_qos == 0,
         .expiry_s = conf->sub_qos > 0 ? (uint32_t)(conf->sub_session.ms / 1000) : 0,
         .receive_max = (uint32_t)conf->sub_unacked};
-    tn_rc rc = stream_tls_init(mq_host, conf->tls, conf->tls_ca, conf->tls_cert, conf->tls_key.s,
-                               &tls, err);
+    tn_rc rc = filter_check(info->topic, err);
+    rc = rc == TN_OK ? stream_tls_init(mq_host, conf->tls, conf->tls_ca, conf->tls_cert,
+                                       conf->tls_key.s, &tls, err)
+                     : rc;
     rc = rc == TN_OK ? mq_link_open(&s.link, &tls, &how, mq_host->now_ns() + CONNECT_NS, err) : rc;
     s.keepalive = s.link.server.has_keepalive ? s.link.server.keepalive : (unsigned)conf->keepalive;
     s.since_ns = s.sent_ns = s.heard_ns = mq_host->now_ns();

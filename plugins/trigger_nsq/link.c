@@ -10,7 +10,7 @@
 #define WRITE_NS     1000000000ull
 #define RECORD_NS    200000000ull /* for the rest of a TLS record */
 #define HEARTBEAT_MS 5000
-#define HEAD         8     /* size and type */
+#define HEAD         8                        /* size and type */
 #define BEFORE_BODY  (HEAD + 8 + 2 + ID_SIZE) /* time, attempts, id */
 #define TURN_READS   64                       /* before the others get their turn */
 

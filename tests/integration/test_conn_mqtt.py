@@ -2,10 +2,12 @@
 """connectors/mqtt in scripts, against mosquitto; what arrives is read by an independent client (paho-mqtt)."""
 
 import queue
+import struct
 
 import pytest
 from peers.mosquitto import PASSWORD, Mosquitto
 from peers.proxy import Proxy
+from peers.scripted import Scripted
 from support.cases import (BREAKS, GONE, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections,
                            PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
@@ -53,16 +55,16 @@ def test_publish(api, cid, reader):
 for qos in (0, 1, 2):
     c.publish(t + '/a', 'h\\u00e4h %d' % qos, qos=qos)
 c.pub(t + '/b', b'\\xff\\x00', 1)
-c.publish(t + '/c', 12); c.publish(t + '/c', 1.5); c.publish(t + '/c', None, qos=1)
+c.publish(t + '/c', 12); c.publish(t + '/c', 1.5); c.publish(t + '/c', None, qos=1); c.publish(t + '/f', {'a': [1, None, 'häh']}, qos=1)
 c.publish(t + '/d', 'x' * 300000, qos=2)
 return [c.check(), c.publish(t + '/e', 'kept', qos=1, retain=True)]
 ''', t=t) == [None, None]
-    seen = [got.get(timeout=10)[:4] for _ in range(9)]
+    seen = [got.get(timeout=10)[:4] for _ in range(10)]
     assert sorted(seen) == sorted([
         (t + '/a', 'häh 0'.encode(), 0, False), (t + '/a', 'häh 1'.encode(), 1, False),
         (t + '/a', 'häh 2'.encode(), 2, False), (t + '/b', b'\xff\0', 1, False), (t + '/c', b'12', 0, False),
         (t + '/c', b'1.5', 0, False), (t + '/c', b'', 1, False), (t + '/d', b'x' * 300000, 2, False),
-        (t + '/e', b'kept', 1, False)])
+        (t + '/e', b'kept', 1, False), (t + '/f', '{"a":[1,null,"häh"]}'.encode(), 1, False)])
     late = reader(t + '/#').get(timeout=10)
     assert late[:4] == (t + '/e', b'kept', 1, True)
 
@@ -82,11 +84,11 @@ c.publish(t, 'x', qos=1, user_properties={'a': 'b', 'n': 1}, content_type='text/
 def test_refused_arguments(api, cid):
     got = on(api, cid, '''
 return [tell(lambda: c.publish('a/+', 'x')), tell(lambda: c.publish('', 'x')), tell(lambda: c.publish('a', 'x', qos=3)),
-        tell(lambda: c.publish('a', {'no': 1})), tell(lambda: c.publish('a', 'x', user_properties=[1])),
+        tell(lambda: c.publish('a', [datetime.datetime.now()])), tell(lambda: c.publish('a', 'x', user_properties=[1])),
         tell(lambda: c.publish('a' * 70000, 'x')), tell(lambda: c.publish('a', 'x', content_type='y' * 70000))]
 ''')
     assert all(e is not None for e in got), got
-    assert 'wildcard' in got[0][1] and 'qos must be' in got[2][1] and 'json.dumps' in got[3][1]
+    assert 'wildcard' in got[0][1] and 'qos must be' in got[2][1] and 'JSON does not know' in got[3][1]
 
 
 @pytest.mark.parametrize('more', [{'protocol': '3.1.1'}, {'transport': 'websockets'},
@@ -117,6 +119,48 @@ def test_sign_in(api):
             e = not_addable(api, 'mqtt', p.config(password='wrong', protocol=version))
             assert 'sign-in' in e['exception'] and 'check user and password' in e['exception']
             assert PASSWORD not in str(e)
+
+
+class Refusing(Scripted):
+    """A server of MQTT 5 that takes a message or not, as `says` has it: {type of packet: its reason}."""
+
+    def __init__(self):
+        super().__init__()
+        self.says = {}
+
+    def serve(self, sock):
+        f = sock.makefile('rb')
+
+        def answer(kind, body):
+            sock.sendall(bytes([kind << 4, len(body)]) + body)
+        for first in iter(lambda: f.read(1), b''):
+            head, size, shift, more = first[0], 0, 0, 0x80
+            while more & 0x80:
+                more = f.read(1)[0]
+                size, shift = size | (more & 0x7f) << shift, shift + 7
+            body, kind, qos = f.read(size), head >> 4, head >> 1 & 3
+            if kind == 1:
+                answer(2, b'\0\0\0')
+            elif kind == 3 and qos:
+                at = 2 + struct.unpack('>H', body[:2])[0]
+                kind = 4 if qos == 1 else 5
+                answer(kind, body[at:at + 2] + bytes([self.says.get(kind, 0)]))
+            elif kind == 6:
+                answer(7, body[:2] + bytes([self.says.get(7, 0)]))
+            elif kind == 12:
+                answer(13, b'')
+
+
+@pytest.mark.parametrize('says, qos, kind, text', [
+    ({4: 0x97}, 1, 'LimitExceeded', 'quota exceeded'), ({4: 0x10}, 1, None, ''), ({5: 0x87}, 2, 'Denied', 'not authorized'),
+    ({5: 0x10}, 2, None, ''), ({7: 0x92}, 2, 'QueryError', 'the packet id is not known')])
+def test_what_the_server_says_about_a_message(api, says, qos, kind, text):
+    """Every confirmation may say no; afterwards the connection goes on."""
+    with Refusing() as server:
+        cid = add(api, 'mqtt', {'host': '127.0.0.1', 'port': server.port})
+        server.says = says
+        told, more = on(api, cid, "return [tell(lambda: c.publish('t', 'x', qos=qos)), tell(lambda: c.publish('t', 'x'))]", qos=qos)
+        assert more is None and (told is None if kind is None else told[0] == kind and text in told[1] and told[2] == max(says.values())), told
 
 
 def test_will(api, mq, reader):

@@ -24,8 +24,8 @@ def publisher(mq):
     c.max_inflight_messages_set(1000)
     c.loop_start()
 
-    def publish(topic, *messages, qos=1):
-        for m in [c.publish(topic, str(m), qos=qos) for m in messages]:
+    def publish(topic, *messages, qos=1, retain=False):
+        for m in [c.publish(topic, str(m), qos=qos, retain=retain) for m in messages]:
             m.wait_for_publish()
     yield publish
     c.disconnect()
@@ -53,6 +53,30 @@ def test_shared(api, sub, script, handled, publisher, form):
     assert wait_for(lambda: handled.count(t, 40) == 40, 20)
     received = [info(api, cid)[0]['received'] for cid in cids]
     assert sum(received) == 40 and min(received) > 0, received
+
+
+def test_filters_that_cannot_be(api, mq, script):
+    """Said by ourselves: a server ends the connection, or takes them for the name of a topic."""
+    wrong = ['a/#/b', 'a+/b', 'a/b#', '$share/g', '$share//x', '$share/g+/x', '$queue/', 'x' * 70000, '$share/g/a/#/b']
+    with subscribed(api, 'mqtt', mq.config(topicHandlers=[handler(script, t) for t in wrong]), 'failed', n=len(wrong)) as cid:
+        for row in info(api, cid):
+            assert 'the topic filter is not valid' in row['error'], row
+        right = ['#', '+', 'a//b/+/#', '/', '$share/g/#', '$SYS/#', '+/+']
+        modify(api, cid, mq.config(topicHandlers=[handler(script, t) for t in right]))
+        state(api, cid, n=len(right))
+
+
+@pytest.mark.parametrize('protocol, again', [('5', 0), ('3.1.1', 1)])
+def test_retained(api, mq, sub, script, handled, publisher, protocol, again):
+    """Handed on once, not with every new connection; 3.1.1 knows no other way."""
+    t = fresh('t')
+    publisher(t, 'kept', retain=True)
+    cid = sub(handler(script, t), protocol=protocol)
+    assert wait_for(lambda: handled.get(t, 'kept'), 20)
+    modify(api, cid, mq.config(topicHandlers=[handler(script, t)], protocol=protocol, keepalive=30))
+    publisher(t, 'next')
+    assert wait_for(lambda: handled.get(t, 'next'), 20)
+    assert info(api, cid)[0]['received'] == 1 + again, info(api, cid)
 
 
 def test_while_nobody_is_there(api, mq, sub, script, handled, publisher):
