@@ -166,6 +166,10 @@ struct ch_part *ch_part_new(struct ch_block *take);
 void ch_part_drop(struct ch_part *p);
 void ch_result_drop(struct ch_result *r);
 
+/* ---- settings.c -------------------------------------------------------------------------------------- */
+/* All of them, and the end of their list. */
+tn_rc ch_put_settings(struct ch_conn *c, const struct ch_ask *ask, tn_err *err);
+
 /* ---- bind.c ------------------------------------------------------------------------------------------ */
 /* How the values of a statement reach the server. */
 struct ch_binder {
@@ -186,6 +190,8 @@ tn_rc ch_insert_values(struct ch_conn *c, const struct ch_block *sample, tn_str 
 /* ---- values.c ---------------------------------------------------------------------------------------- */
 /* Where the rows of an INSERT … VALUES begin, sql.n: it is no such statement. */
 size_t ch_values_at(tn_str sql);
+/* Does it say VALUES, with rows behind it or none? */
+bool ch_has_values(tn_str sql);
 /* Is it an INSERT? */
 bool ch_is_insert(tn_str sql);
 /* Does it leave something in its session (settings, a database, a temporary table, a transaction, another user)? */

@@ -14,107 +14,6 @@ static const struct sql_dialect dialect = {.flags = SQL_BACKSLASH | SQL_BACKSLAS
                                            .quote = '`',
                                            .value = ch_bind};
 
-/* ---- settings ---------------------------------------------------------------------------------------- */
-
-/* Settings that old servers read as text although their value may look like a whole number. */
-static const char *const textual[] = {"totals_auto_threshold",
-                                      "max_streams_to_max_threads_ratio",
-                                      "memory_tracker_fault_probability",
-                                      "input_format_allow_errors_ratio",
-                                      "max_streams_multiplier_for_merge_tables",
-                                      "format_csv_delimiter",
-                                      NULL};
-
-static bool whole(const char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] < '0' || p[i] > '9') {
-            return false;
-        }
-    }
-    return n != 0 && n < 20;
-}
-
-static void put_setting(struct ch_conn *c, const char *name, size_t name_n, const char *value,
-                        size_t n)
-{
-    bool number = whole(value, n);
-    ch_put_text(&c->out, name, name_n);
-    if (c->rev >= CH_REV_TEXT_SETTINGS) {
-        ch_putv(&c->out, 0);
-        ch_put_text(&c->out, value, n);
-        return;
-    }
-    for (size_t i = 0; textual[i] != NULL; i++) {
-        number = number && !(strlen(textual[i]) == name_n && memcmp(textual[i], name, name_n) == 0);
-    }
-    if (number) {
-        char digits[24];
-        snprintf(digits, sizeof digits, "%.*s", (int)n, value);
-        ch_putv(&c->out, strtoull(digits, NULL, 10));
-    } else {
-        ch_put_text(&c->out, value, n);
-    }
-}
-
-/* "a=1, b=text" of the configuration. */
-static tn_rc put_configured(struct ch_conn *c, tn_err *err)
-{
-    const char *p = c->inst->conf->settings;
-    while (p != NULL && *p != '\0') {
-        p += strspn(p, ", \n");
-        size_t n = strcspn(p, ","), name = strcspn(p, "=");
-        if (n == 0) {
-            break;
-        }
-        const char *value = p + name + 1, *end = p + n;
-        if (name == 0 || name >= n) {
-            return ch_host->fail(err, TN_E_CONFIG, "settings: `%.*s` is not name=value",
-                                 (int)(n < 80 ? n : 80), p);
-        }
-        while (end > value && end[-1] == ' ') {
-            end--;
-        }
-        put_setting(c, p, name, value, (size_t)(end - value));
-        p += n;
-    }
-    return TN_OK;
-}
-
-static tn_rc put_given(struct ch_conn *c, const tn_val *settings, tn_err *err)
-{
-    char number[40];
-    if (settings == NULL || settings->type == TN_T_NULL) {
-        return TN_OK;
-    }
-    if (settings->type != TN_T_MAP) {
-        return ch_host->fail(err, TN_E_INVAL,
-                             "settings must be a dict, for example {'max_threads': 2}");
-    }
-    for (uint32_t i = 0; i < settings->n; i++) {
-        const tn_val *k = &settings->u.map[i].key, *v = &settings->u.map[i].val;
-        const char *text = number;
-        size_t n = 0;
-        if (k->type != TN_T_STR || k->n == 0) {
-            return ch_host->fail(err, TN_E_INVAL, "settings has a name that is empty or no text");
-        }
-        if (v->type == TN_T_INT || v->type == TN_T_BOOL) {
-            n = (size_t)snprintf(number, sizeof number, "%lld", (long long)v->u.i);
-        } else if (v->type == TN_T_FLOAT) {
-            n = (size_t)snprintf(number, sizeof number, "%.17g", v->u.f);
-        } else if (v->type == TN_T_STR || v->type == TN_T_DECIMAL) {
-            text = v->u.s;
-            n = v->n;
-        } else {
-            return ch_host->fail(err, TN_E_INVAL,
-                                 "settings: the value of `%.*s` is neither a number nor a text",
-                                 (int)(k->n < 80 ? k->n : 80), k->u.s);
-        }
-        put_setting(c, k->u.s, k->n, text, n);
-    }
-    return TN_OK;
-}
-
 /* ---- the request ------------------------------------------------------------------------------------- */
 
 static void put_client(struct ch_conn *c, tn_str query_id)
@@ -150,20 +49,6 @@ static void put_client(struct ch_conn *c, tn_str query_id)
     }
 }
 
-static tn_rc put_settings(struct ch_conn *c, const struct ch_ask *ask, tn_err *err)
-{
-    if (c->method == 0x90) {
-        put_setting(c, "network_compression_method", 26, "zstd", 4);
-    }
-    if (ask->stream) { /* a block is what is in memory */
-        put_setting(c, "max_block_size", 14, "8192", 4);
-    }
-    tn_rc rc = put_configured(c, err);
-    rc = rc == TN_OK ? put_given(c, ask->settings, err) : rc;
-    ch_putz(&c->out, "");
-    return rc;
-}
-
 tn_rc ch_put_query(struct ch_conn *c, const struct ch_ask *ask, struct sql_text *ret_text,
                    tn_str *ret_tail, tn_err *err)
 {
@@ -187,7 +72,7 @@ tn_rc ch_put_query(struct ch_conn *c, const struct ch_ask *ask, struct sql_text 
     ch_putv(&c->out, 1); /* Query */
     ch_put_text(&c->out, query_id.s, query_id.n);
     put_client(c, query_id);
-    rc = put_settings(c, ask, err);
+    rc = ch_put_settings(c, ask, err);
     if (c->rev >= CH_REV_SECRET) {
         ch_putz(&c->out, "");
     }
@@ -327,15 +212,25 @@ tn_rc ch_collect(struct ch_conn *c, struct ch_result *ret, tn_err *err)
     return judge(c, rc, err);
 }
 
-/* An INSERT whose rows the server waits for: they stood behind VALUES, or are missing. */
-static tn_rc feed(struct ch_conn *c, const struct ch_block *sample, tn_str tail, int64_t *ret_rows,
-                  tn_err *err)
+/* An INSERT whose rows the server waits for: they stood behind VALUES, or are missing, or stand behind a FORMAT and were
+ * not read by anybody. */
+static tn_rc feed(struct ch_conn *c, const struct ch_block *sample, tn_str sql, tn_str tail,
+                  int64_t *ret_rows, tn_err *err)
 {
     if (tail.n != 0) {
         return ch_insert_values(c, sample, tail, ret_rows, err);
     }
     ch_put_empty_block(c); /* none */
-    return ch_send(c, err);
+    if (ch_has_values(sql)) {
+        return ch_send(c, err);
+    }
+    tn_rc rc = ch_host->fail(
+        err, TN_E_INVAL,
+        "the server waits for rows and has got none: write them behind VALUES, or use insert()");
+    if (ch_send(c, NULL) != TN_OK || ch_collect(c, NULL, NULL) != TN_OK) {
+        ch_broken(rc, err);
+    }
+    return rc;
 }
 
 tn_rc ch_run(struct ch_conn *c, const struct ch_ask *ask, uint64_t deadline_ns,
@@ -354,7 +249,7 @@ tn_rc ch_run(struct ch_conn *c, const struct ch_ask *ask, uint64_t deadline_ns,
         uint32_t type = 0;
         rc = ch_packet(c, (size_t)c->inst->conf->max_result.n, &type, &b, err);
         if (rc == TN_OK && type == CH_P_DATA && b.ncols != 0) {
-            rc = feed(c, &b, tail, &rows, err);
+            rc = feed(c, &b, ask->sql, tail, &rows, err);
             fed = true;
         }
         ch_block_finish(&b);

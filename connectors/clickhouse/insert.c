@@ -49,6 +49,26 @@ static tn_rc gather(const struct rows *r, uint32_t from, uint32_t n, uint32_t co
     return TN_OK;
 }
 
+/* The number of the first row that a column does not take goes in front of what was said of it. */
+static tn_rc name_row(struct ch_writer *w, const struct ch_type *t, const tn_val *const *cells,
+                      uint32_t from, uint32_t n, tn_rc rc, tn_err *err)
+{
+    tn_err said = TN_ERR_INIT;
+    struct ch_out scratch = {.p = NULL};
+    struct ch_writer again = *w;
+    again.out = &scratch;
+    again.err = &said;
+    for (uint32_t i = 0; rc == TN_E_INVAL && i < n; i++) {
+        scratch.n = 0;
+        if (ch_column_write(&again, t, &cells[i], 1) == TN_E_INVAL) {
+            rc = ch_host->fail(err, rc, "row %u: %.400s", from + i + 1, said.msg);
+            break;
+        }
+    }
+    ch_out_finish(&scratch);
+    return rc;
+}
+
 /* One block of n rows, appended to the request. */
 static tn_rc put_rows(struct ch_conn *c, const struct rows *r, uint32_t from, uint32_t n,
                       const tn_val **cells, tn_err *err)
@@ -70,7 +90,9 @@ static tn_rc put_rows(struct ch_conn *c, const struct rows *r, uint32_t from, ui
             ch_put8(&block, 0);
         }
         rc = gather(r, from, n, i, cells, err);
-        rc = rc == TN_OK ? ch_column_write(&w, t, cells, n) : rc;
+        if (rc == TN_OK && (rc = ch_column_write(&w, t, cells, n)) != TN_OK) {
+            rc = name_row(&w, t, cells, from, n, rc, err);
+        }
     }
     if (rc == TN_OK) {
         ch_put_block(c, &block);

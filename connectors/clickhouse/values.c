@@ -103,24 +103,39 @@ bool ch_changes_session(tn_str sql)
     return temporary;
 }
 
-size_t ch_values_at(tn_str sql)
+/* Behind the word VALUES of an INSERT; NULL: it has none. */
+static const char *behind_values(tn_str sql)
 {
     const char *p = sql.s, *end = p + sql.n;
     if (!ch_is_insert(sql)) {
-        return sql.n;
+        return NULL;
     }
     for (tn_str w = next_word(&p, end);
          w.n != 0 && !is(w, "SELECT") && !is(w, "FORMAT") && !is(w, "WITH");
          w = next_word(&p, end)) {
         if (is(w, "VALUES")) {
-            const char *rows = p;
-            while (rows < end && (blank(*rows) || *rows == ';')) {
-                rows++;
-            }
-            return rows < end ? (size_t)(p - sql.s) : sql.n;
+            return p;
         }
     }
-    return sql.n;
+    return NULL;
+}
+
+size_t ch_values_at(tn_str sql)
+{
+    const char *p = behind_values(sql), *end = sql.s + sql.n;
+    if (p == NULL) {
+        return sql.n;
+    }
+    const char *rows = p;
+    while (rows < end && (blank(*rows) || *rows == ';')) {
+        rows++;
+    }
+    return rows < end ? (size_t)(p - sql.s) : sql.n;
+}
+
+bool ch_has_values(tn_str sql)
+{
+    return behind_values(sql) != NULL;
 }
 
 /* ---- literals ---------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from peers.clickhouse import ClickHouse
 from support.cases import (BREAKS, GONE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, Deadlines, FewConnections,
-                           FunctionIsSeen, Panel, PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
+                           FunctionIsSeen, Panel, PasswordAtStart, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import INJECTION, add, not_addable, on, peer, run
 from support.matrix import check_row, shows
 
@@ -142,6 +142,29 @@ return [tell(lambda: c.query('SELECT * FROM nowhere')), tell(lambda: c.query('SE
     assert got[6] == 1 and got[7][0] == 'QueryError' and got[8] == 'InvalidArgument' and got[9:] == [[], 0]
 
 
+def test_what_does_not_fit(api, cid):
+    """Rows that a column does not take, settings that an old server would wait for: said by name, at once, and the connection goes on."""
+    got = on(api, cid, '''
+c.non_query('DROP TABLE IF EXISTS fit')
+c.non_query('CREATE TABLE fit (id Int32, tags Array(Nullable(String))) ENGINE = Memory')
+def of(*rows):
+    return tell(lambda: c.insert('fit', list(rows), columns=['id', 'tags']))[:2]
+out = [of([1, []], ['x', []]), of([1, ['a', None, 5]]), of(*[[i, []] for i in range(70000)], [2**31, []]), of([1, []], [None, []]), of([1])]
+out.append(tell(lambda: c.non_query("INSERT INTO fit VALUES ?", [[[1, ['a']], ['q', []]]])))
+out += [tell(lambda: c.non_query(sql))[:2] for sql in ('INSERT INTO fit (id) FORMAT CSV 1', 'INSERT INTO fit (id) FORMAT Native')]
+out += [tell(lambda: c.query('SELECT 1', settings=s))[:2] for s in ({'max_threads': 'abc'}, {'max_threads': -1}, {'max_block_size': 1.5}, {'max_threads': None}, {'': 1})]
+out.append([c.query('SELECT 1 AS v', settings=s)[0]['v'] for s in ({'max_threads': '2'}, {'load_balancing': 'random'}, {'distributed_product_mode': 'allow'}, {'max_streams_to_max_threads_ratio': 2},
+            {'totals_auto_threshold': 0.5}, {'extremes': True}, {'group_by_overflow_mode': 'any'}, {'format_csv_delimiter': ';'})])
+return out + [c.query('SELECT count() AS n FROM fit')]
+''')
+    rest, last = got[:-2], got[-2:]
+    assert {g[0] for g in rest} == {'InvalidArgument'} and last == [[1] * 8, [{'n': 0}]], got
+    said = ['row 2: column `id` of type Int32 does not take this str', 'row 1: column `tags` of type String does not take this int', 'row 70001: column `id`', 'row 2: column `id` of type Int32 does not take this None',
+            'row 1 has 1 values for 2 columns', 'row 2: column `id`', 'waits for rows and has got none', 'waits for rows and has got none', 'takes a whole number for `max_threads`, not `abc`', 'for `max_threads`, not `-1`',
+            'for `max_block_size`, not `1.5`', 'the value of `max_threads` is neither', 'a name that is empty']
+    assert [(w, g[1]) for w, g in zip(said, rest) if w not in g[1]] == [] and len(said) == len(rest), got
+
+
 @pytest.mark.parametrize('how', ['lz4', 'zstd'])
 def test_compression(api, ch, how):
     """Blocks in frames, in both directions: the server checks our sums, we check its."""
@@ -250,7 +273,7 @@ def f(cid):
 # ---- what all connectors must do ------------------------------------------------------------------------------
 
 
-class TestClickHouse(Readme, Panel, FunctionIsSeen, FewConnections, PasswordChanges, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate, Deadlines):
+class TestClickHouse(Readme, Panel, FunctionIsSeen, FewConnections, PasswordAtStart, Breaks, BadLines, Refusals, TlsIsMissed, TlsNotOffered, ClientCertificate, Deadlines):
     """What clickhouse shares with the other connectors."""
 
     type, fixture, make = 'clickhouse', 'ch', ClickHouse
@@ -282,14 +305,6 @@ class TestClickHouse(Readme, Panel, FunctionIsSeen, FewConnections, PasswordChan
 
     def without_tls(self, request):
         return contextlib.nullcontext(request.getfixturevalue('ch'))
-
-    def to_restart(self, request):
-        return contextlib.nullcontext(request.getfixturevalue('other'))
-
-    def change_password(self, own):
-        own.stop()
-        own.secret = 'another'
-        own.start()
 
 
 class TestInTls(Contract, Breaks, Deadlines):

@@ -3,7 +3,6 @@
 
 Is the peer right? Two clients that are not ours say the same: ClickHouse's own (the engine in another process) and Debian's."""
 
-import contextlib
 import datetime
 import json
 import re
@@ -13,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from peers.clickhouse_new import ClickHouseNew
-from support.cases import BREAKS, GONE, NO_SERVER, BadLines, Breaks, Contract, FewConnections, Panel, PasswordChanges, Refusals
+from support.cases import BREAKS, GONE, NO_SERVER, BadLines, Breaks, Contract, FewConnections, Panel, PasswordAtStart, Refusals
 from support.connectors import INJECTION, add, not_addable, on, peer
 
 
@@ -297,7 +296,7 @@ def test_in_tls(api, other, certs):
     assert 'TLS: ' in not_addable(api, 'clickhouse', other.config(tls='on'))['exception']
 
 
-class TestClickHouseNew(Contract, Panel, FewConnections, PasswordChanges, Breaks, BadLines, Refusals):
+class TestClickHouseNew(Contract, Panel, FewConnections, PasswordAtStart, Breaks, BadLines, Refusals):
     """What all connectors must do, at the newest revision."""
 
     type, fixture = 'clickhouse', 'ch'
@@ -311,11 +310,3 @@ class TestClickHouseNew(Contract, Panel, FewConnections, PasswordChanges, Breaks
     panel = [('SHOW DATABASES', lambda rows: {'name': 'tenon'} in rows), ('DESCRIBE TABLE panel', lambda rows: rows[0]['name'] == 'a')]
     panel_refused, before_panel = 'SELECT nope', "c.non_query('CREATE TABLE panel (a Int8) ENGINE = Memory')"
     contract = ['query=["SELECT 1 AS a, NULL AS b, [1] AS d"]', 'execute=["SELECT 1"]']
-
-    def to_restart(self, request):
-        return contextlib.nullcontext(request.getfixturevalue('other'))
-
-    def change_password(self, own):
-        own.stop()
-        own.secret = 'another'
-        own.start()

@@ -273,6 +273,18 @@ class PasswordChanges(Restarts):
         assert ask() == self.gives
 
 
+class PasswordAtStart(PasswordChanges):
+    """A server that reads its accounts when it starts; `other` is the fixture of the one that is changed."""
+
+    def to_restart(self, request: pytest.FixtureRequest) -> ContextManager[Peer]:
+        return contextlib.nullcontext(request.getfixturevalue('other'))
+
+    def change_password(self, own: Any) -> None:
+        own.stop()
+        own.secret = 'another'
+        own.start()
+
+
 class Deadlines(Connector):
     """Statements that take longer than they may."""
 
