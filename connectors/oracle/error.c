@@ -45,9 +45,12 @@ static const struct {
     {12162, 12163, TN_E_CONFIG, 0},
     {12170, 12170, TN_E_TIMEOUT, TN_ERR_CONN_BROKEN},
     {12505, 12505, TN_E_CONFIG, 0}, /* SID, service unknown to the listener */
+    {12506, 12506, TN_E_DENIED, 0}, /* the service's access list */
+    {12511, 12511, TN_E_UNAVAIL, TN_ERR_RETRY},
     {12514, 12514, TN_E_CONFIG, 0},
     {12516, 12520, TN_E_LIMIT, TN_ERR_RETRY},
     {12521, 12528, TN_E_UNAVAIL, TN_ERR_RETRY},
+    {12529, 12529, TN_E_DENIED, 0}, /* filtering rules */
     {12533, 12534, TN_E_CONFIG, 0},
     {12535, 12535, TN_E_TIMEOUT, TN_ERR_CONN_BROKEN},
     {12537, 12547, TN_E_UNAVAIL, TN_ERR_CONN_BROKEN | TN_ERR_RETRY},
@@ -55,6 +58,7 @@ static const struct {
     {12583, 12583, TN_E_UNAVAIL, TN_ERR_CONN_BROKEN},
     {12606, 12609, TN_E_TIMEOUT, TN_ERR_CONN_BROKEN},
     {12650, 12650, TN_E_CONFIG, 0},
+    {12660, 12660, TN_E_CONFIG, 0},
     {25401, 25409, TN_E_UNAVAIL, TN_ERR_CONN_BROKEN | TN_ERR_RETRY}, /* fail-over */
     {28000, 28001, TN_E_DENIED, 0},                                  /* locked, expired */
     {28009, 28009, TN_E_DENIED, 0},
@@ -145,7 +149,10 @@ static const struct {
     {28040, 28040, "sign-in", "; the client is too old or too new for this server"},
     {12514, 12514, "service", "; check `database`, the service name (lsnrctl services)"},
     {12505, 12505, "service", "; check `sid`"},
+    {12506, 12506, "service", "; the service's access list lets this host not in"},
+    {12511, 12511, "service", ""},
     {12516, 12528, "service", ""},
+    {12529, 12529, "service", "; the database filters who may connect"},
     {1033, 1034, "service", "; the listener is there, the database is not open"},
     {12154, 12154, "name", "; no such alias in the client's tnsnames.ora: check `dsn`"},
     {12162, 12163, "name", "; check `dsn`"},
@@ -159,6 +166,7 @@ static const struct {
     {29002, 29024, "TLS", "; check wallet, tls and the server's name in its certificate"},
     {29106, 29106, "TLS", "; check wallet"},
     {12650, 12650, "TLS", "; client and server have no encryption in common (sqlnet.ora)"},
+    {12660, 12660, "TLS", "; client and server differ on encryption (sqlnet.ora)"},
 };
 
 tn_rc ora_refused(const struct ora_conf *conf, const dpiErrorInfo *info, tn_err *err)

@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
 SQLSERVER = Kind('sqlserver', 'SQLSERVER_TEST_DSN', {'charset': 'utf8'}, 'vals t u one tx victim panel item log',
                  "[r['TABLE_NAME'] for r in c.query('SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES')]", 'DROP TABLE %s')
-ORACLE = Kind('oracle', 'ORACLE_TEST_DSN', {'host': '127.0.0.1', 'database': '', 'charset': 'utf8'}, 'vals t u u2 tx victim big many blk item log',
+ORACLE = Kind('oracle', 'ORACLE_TEST_DSN', {'host': '127.0.0.1', 'database': '', 'charset': 'utf8'}, 'vals t u u2 tx victim big many blk panel item log',
               "[r['TABLE_NAME'] for r in c.query('SELECT table_name FROM user_tables')]", 'DROP TABLE %s PURGE')
 
 

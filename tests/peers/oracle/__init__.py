@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import sqlite3
+import ssl
 import threading
 from typing import Optional
 
+from ..certs import Certs
 from ..peer import Missing, free_port
 
 PASSWORD = 'correct; horse={"\'\\} battery'
@@ -24,6 +26,7 @@ class Oracle:
             raise Missing('the stand-in for libclntsh.so is not built: packaging/fetch-odpi has not brought ODPI-C')
         self.library, self.port = library, free_port()
         self.socket: Optional[socket.socket] = None
+        self.secure: Optional[ssl.SSLContext] = None
         self.dir = os.path.join(SHM, 'tenon-oracle-%d' % self.port)
 
     def config(self, **more: object) -> dict:
@@ -58,12 +61,20 @@ class Oracle:
         def accept() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    listener.accept()[0].close()
+                    self._greet(listener.accept()[0])
         threading.Thread(target=accept, daemon=True).start()
+
+    def _greet(self, client: socket.socket) -> None:
+        """A handshake, where TLS is spoken, and a byte for a client that is liked."""
+        with contextlib.suppress(OSError), client:
+            client.settimeout(5)
+            if self.secure is not None:
+                with self.secure.wrap_socket(client, server_side=True) as inside:
+                    inside.sendall(b'+')
 
     def fault(self, name: str, on: Optional[object] = True) -> None:
         """`down`: nobody listens and all sessions are cut. `hang`: nobody answers. `deaf`: nobody listens when
-        a statement shall stop. `tls`: the listener speaks TCPS only. `refuse`: it answers with this number. False or None: no longer."""
+        a statement shall stop. `refuse`: it answers with this number. False or None: no longer."""
         path = os.path.join(self.dir, name)
         if name == 'down' and bool(on) == (self.socket is not None):
             self._listen(not on)
@@ -76,9 +87,14 @@ class Oracle:
         os.chmod(path + '.new', 0o644)
         os.rename(path + '.new', path)
 
-    def tls(self, name: str, authority: str) -> None:
-        """The listener speaks TCPS only, with a certificate for this name by this authority, which a wallet has to know."""
-        self.fault('tls', '%s %s' % (name, authority))
+    def tls(self, certs: Certs, cert: str = 'server', client: bool = False) -> None:
+        """The listener speaks TCPS only, with this certificate; `client`: with those who have one of the authority."""
+        self.secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.secure.load_cert_chain(os.path.join(certs.dir, cert + '.pem'), os.path.join(certs.dir, cert + '.key'))
+        if client:
+            self.secure.load_verify_locations(os.path.join(certs.dir, 'ca.pem'))
+            self.secure.verify_mode = ssl.CERT_REQUIRED
+        self.fault('tls')
 
     def busy(self) -> bool:
         """Whether a statement is under way."""

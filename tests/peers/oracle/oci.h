@@ -199,6 +199,12 @@ void busy(const struct svc *svc,
 int nap(struct svc *svc, double seconds); /* 0, or the code that ended it */
 int end_work(struct svc *svc, struct error *e, bool keep);
 bool control(const struct server *server, const char *name, char *ret, size_t cap);
+/* (NAME=value) or (NAME="value") of a descriptor. */
+bool descriptor_part(const char *text, const char *name, char *ret, size_t cap);
+
+/* ---- tls.c ---- */
+/* Whether the listener of a descriptor that says TCPS is the right one. */
+int tls_handshake(struct error *e, const char *descriptor);
 
 /* ---- sql.c ---- */
 uint16_t statement_kind(const char *text);

@@ -100,8 +100,7 @@ int begin_call(struct svc *svc, struct error *e)
 
 /* ---- connecting -------------------------------------------------------------------------------------- */
 
-/* (NAME=value) or (NAME="value") of a descriptor. */
-static bool part(const char *text, const char *name, char *ret, size_t cap)
+bool descriptor_part(const char *text, const char *name, char *ret, size_t cap)
 {
     char key[64];
     snprintf(key, sizeof key, "(%s=", name);
@@ -132,35 +131,6 @@ static bool easy(const char *text, char *host, size_t hcap, char *port, size_t p
     return strchr(text, '/') != NULL;
 }
 
-/* `tls` holds the name in the server's certificate and its authority, whose text the wallet must hold: what Oracle's client
- * would find out by a handshake. */
-static int handshake(struct server *s, struct error *e, const char *descriptor)
-{
-    char text[200] = "", name[100] = "", authority[100] = "", host[256] = "", match[8] = "no",
-         folder[256] = "", path[280], wallet[400] = "";
-    control(s, "tls", text, sizeof text);
-    if (sscanf(text, "%99s %99s", name, authority) != 2) {
-        return OK;
-    }
-    part(descriptor, "HOST", host, sizeof host);
-    part(descriptor, "SSL_SERVER_DN_MATCH", match, sizeof match);
-    if (part(descriptor, "MY_WALLET_DIRECTORY", folder, sizeof folder)) {
-        snprintf(path, sizeof path, "%s/cwallet.sso", folder);
-        FILE *f = fopen(path, "re");
-        if (f == NULL) {
-            return fail(e, 28759, "failure to open file");
-        }
-        wallet[fread(wallet, 1, sizeof wallet - 1, f)] = '\0';
-        fclose(f);
-    }
-    if (strstr(wallet, authority) == NULL) {
-        return fail(e, 29024, "Certificate validation failure");
-    }
-    return strcmp(match, "yes") == 0 && strcasecmp(host, name) != 0
-               ? fail(e, 29003, "SSL transport detected mismatched server certificate.")
-               : OK;
-}
-
 static int listener(struct server *s, struct error *e, const char *proto, const char *sid,
                     const char *descriptor)
 {
@@ -169,12 +139,12 @@ static int listener(struct server *s, struct error *e, const char *proto, const 
         return fail(e, 12541, "TNS:no listener");
     }
     bool tls = control(s, "tls", NULL, 0);
-    if (tls != (strcasecmp(proto, "TCPS") == 0)) {
-        return tls ? fail(e, 12547, "TNS:lost contact")
-                   : fail(e, 28864, "SSL connection closed gracefully");
-    }
-    if (tls && handshake(s, e, descriptor) != OK) {
-        return FAILED;
+    if (strcasecmp(proto, "TCPS") == 0) {
+        if (tls_handshake(e, descriptor) != OK) {
+            return FAILED;
+        }
+    } else if (tls) {
+        return fail(e, 12547, "TNS:lost contact");
     }
     if (control(s, "refuse", text, sizeof text)) {
         return fail(e, atoi(text), "as the test wants it");
@@ -199,12 +169,12 @@ OCI(int, OCIServerAttach, (void *handle, void *err, const char *dblink, int32_t 
     (void)mode;
     snprintf(text, sizeof text, "%.*s", n, dblink);
     if (text[0] == '(') {
-        part(text, "PORT", port, sizeof port);
-        part(text, "HOST", host, sizeof host);
-        part(text, "PROTOCOL", proto, sizeof proto);
-        part(text, "SERVICE_NAME", s->service, sizeof s->service);
-        part(text, "SID", sid, sizeof sid);
-        part(text, "CONNECT_TIMEOUT", limit, sizeof limit);
+        descriptor_part(text, "PORT", port, sizeof port);
+        descriptor_part(text, "HOST", host, sizeof host);
+        descriptor_part(text, "PROTOCOL", proto, sizeof proto);
+        descriptor_part(text, "SERVICE_NAME", s->service, sizeof s->service);
+        descriptor_part(text, "SID", sid, sizeof sid);
+        descriptor_part(text, "CONNECT_TIMEOUT", limit, sizeof limit);
     } else if (!easy(text, host, sizeof host, port, sizeof port, s->service, sizeof s->service)) {
         return fail(err, 12154, "TNS:could not resolve the connect identifier specified");
     }
