@@ -35,8 +35,15 @@ static bool freetds(const struct ss_conf *conf)
            strcasestr(conf->driver, "tdsodbc") != NULL;
 }
 
+/* What FreeTDS and unixODBC take from the environment would go before the connector's fields, or write passwords into a file. */
+static const char *const foreign[] = {"TDSHOST", "TDSPORT",       "TDSVER",  "TDSQUERY",
+                                      "TDSDUMP", "TDSDUMPCONFIG", "ODBCINI", NULL};
+
 void ss_driver_load(void)
 {
+    for (size_t i = 0; foreign[i] != NULL; i++) {
+        unsetenv(foreign[i]);
+    }
     setenv(VARIABLE, PLACE, 1);
     file.place = getenv(VARIABLE);
 }

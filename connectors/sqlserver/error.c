@@ -159,7 +159,8 @@ tn_rc ss_refused(const struct ss_conf *conf, uint64_t deadline_ns, tn_rc rc, tn_
     if (answer == SS_NO_ANSWER) {
         rc = ss_host->fail(
             err, TN_E_UNAVAIL,
-            "sign-in: the server ended the connection before it said whether it has TLS, or is no SQL Server: %.250s",
+            "sign-in: the server ended the connection before it said whether it has TLS, is no SQL Server, or insists on strict "
+            "encryption (TDS 8), which FreeTDS does not have: %.200s",
             said.msg);
         finish(err, said.native, said.state, TN_ERR_RETRY);
     } else if (strcmp(conf->tls, "off") == 0) {

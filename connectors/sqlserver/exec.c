@@ -22,6 +22,20 @@ void ss_stmt_done(struct ss_conn *c)
     c->stream = NULL;
 }
 
+/* An error may have cost the whole transaction: a deadlock does, and any error under XACT_ABORT. FreeTDS goes on without
+ * one then, and would keep each later statement at once. */
+static bool transaction_left(struct ss_conn *c)
+{
+    int32_t count = 1;
+    SQLLEN n = 0;
+    if (SQL_SUCCEEDED(SQLExecDirect(c->stmt, (SQLCHAR *)"SELECT @@TRANCOUNT", SQL_NTS)) &&
+        SQL_SUCCEEDED(SQLFetch(c->stmt))) {
+        SQLGetData(c->stmt, 1, SQL_C_SLONG, &count, sizeof count, &n);
+    }
+    ss_stmt_done(c);
+    return count != 0;
+}
+
 static tn_rc start(struct ss_conn *c, struct ss_job *job, tn_err *err)
 {
     SQLULEN seconds = ss_seconds(job);
@@ -136,6 +150,9 @@ tn_rc ss_exec(void *conn, struct hand_job *base, tn_err *err)
         err->flags |= TN_ERR_CONN_BROKEN; /* the rest of the rows is not read */
     }
     ss_stmt_done(c);
+    if (rc != TN_OK && c->transaction && (err->flags & TN_ERR_CONN_BROKEN) == 0) {
+        c->lost = !transaction_left(c);
+    }
     return rc;
 }
 

@@ -169,9 +169,18 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (method == 0 || method > SS_STREAM_NEXT) {
         return ss_host->fail(err, TN_E_UNSUPP, "there is no method %u", method);
     }
+    if (c->lost && method != SS_ROLLBACK) {
+        return ss_host->fail(err, TN_E_CONFLICT,
+                             "the server has rolled this transaction back, because of the error "
+                             "before: end it with rollback() and begin again");
+    }
     struct ss_job *job = NULL;
     tn_rc rc = TN_OK;
-    if (method == SS_BEGIN || method == SS_COMMIT || (method == SS_ROLLBACK && c->transaction)) {
+    if (c->lost) { /* there is nothing to roll back; the driver believes otherwise */
+        c->lost = c->transaction = false;
+        c->dirty = true;
+    } else if (method == SS_BEGIN || method == SS_COMMIT ||
+               (method == SS_ROLLBACK && c->transaction)) {
         rc = ss_transact(c, method, deadline_ns, err);
     } else if (method != SS_ROLLBACK && (method != SS_STREAM_NEXT || c->streaming)) {
         rc = work(c, method, args, deadline_ns, &job, err);

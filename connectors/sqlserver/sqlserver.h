@@ -99,6 +99,7 @@ struct ss_conn {
     uint32_t array;         /* rows bound at once */
     /* Of the caller. */
     bool streaming, broken, dirty, transaction;
+    bool lost; /* the server has rolled the transaction back on its own */
 };
 enum {
     SS_QUERY = 1,

@@ -3,6 +3,7 @@
 cases that need no faults against a real server instead."""
 
 import os
+import subprocess
 
 import pytest
 from peers.proxy import Proxy
@@ -12,7 +13,7 @@ from support.cases import (BAD_LINES, GONE, LATE, NO_CA, NO_FIELD, NO_NAME, NO_S
 from support.connectors import add, hands, not_addable, on, peer
 from support.matrix import check_row, shows
 from support.real import SQLSERVER, real_server
-from support.server import wait_for
+from support.server import BUILD, wait_for
 
 REAL = os.environ.get(SQLSERVER.variable)
 peer_only = pytest.mark.skipif(bool(REAL), reason='needs the TDS peer')
@@ -143,6 +144,60 @@ def test_denied(api, cid):
     on(api, cid, "c.non_query('CREATE TABLE hidden (x int)')\nc.non_query('DENY SELECT ON hidden TO tenon')")
     told = on(api, cid, "return tell(lambda: c.query('SELECT * FROM hidden'))")
     assert told[0] == 'Denied' and told[2] == 229
+
+
+@peer_only
+def test_numbers_of_the_server(api, cid):
+    """The class that each has; messages which are no errors, before, between and behind results."""
+    kinds = {1205: 'ConflictError', 1222: 'ConflictError', 3960: 'ConflictError', 2601: 'ConflictError', 229: 'Denied', 262: 'Denied', 916: 'Denied', 10928: 'LimitExceeded', 40501: 'LimitExceeded',
+             547: 'QueryError', 515: 'QueryError', 8134: 'QueryError', 4060: 'ConfigError', 596: 'ConnUnavailable'}
+    got = on(api, cid, '''
+told = [tell(lambda: c.query('EXEC tds_error %d, 14' % n)) for n in numbers]
+notes = "PRINT 'one'; SELECT 1 AS a; RAISERROR('two', 10, 1); SELECT 2 AS b; PRINT 'three'"
+return [told, c.query_all(notes), c.query(notes), c.non_query("PRINT N'x'"), list(c.stream(notes)), tell(lambda: c.query("PRINT 'x'; RAISERROR('no tea', 16, 1)")),
+        tell(lambda: c.query("SELECT 1 AS v; RAISERROR('late', 16, 1)"))]
+''', numbers=list(kinds))
+    assert [(n, t[0], t[2]) for n, t in zip(kinds, got[0])] == [(n, k, n) for n, k in kinds.items()], got[0]
+    assert got[1:5] == [[[{'a': 1}], [{'b': 2}]], [{'a': 1}], 0, [{'a': 1}]], got[1:5]
+    assert [(g[0], g[2]) for g in got[5:]] == [('QueryError', 50000)] * 2 and 'no tea' in got[5][1] and 'late' in got[6][1], got[5:]
+
+
+@peer_only
+def test_a_transaction_that_the_server_ended(api, cid):
+    """A deadlock, an error under XACT_ABORT: nothing is kept of what comes behind, until rollback(); another error leaves the transaction."""
+    for before, error, kind in ((None, 'EXEC tds_error 1205, 13', 'ConflictError'), ('SET XACT_ABORT ON', "RAISERROR('x', 16, 1)", 'QueryError')):
+        got = on(api, cid, '''
+c.non_query('DROP TABLE IF EXISTS tx')
+c.non_query('CREATE TABLE tx (v int)')
+t = c.start_trans()
+if before:
+    c.trans_non_query(t, before)
+c.trans_non_query(t, 'INSERT INTO tx VALUES (1)')
+out = [tell(lambda: c.trans_non_query(t, error)), tell(lambda: c.trans_non_query(t, 'INSERT INTO tx VALUES (2)')), tell(lambda: c.trans_query(t, 'SELECT 1 AS v')), tell(lambda: c.commit(t))]
+t = c.start_trans()
+c.trans_non_query(t, 'INSERT INTO tx VALUES (3)')
+tell(lambda: c.trans_non_query(t, error))
+c.rollback(t)
+t = c.start_trans()
+c.trans_non_query(t, 'INSERT INTO tx VALUES (4)')
+out.append(tell(lambda: c.trans_query(t, 'SELECT * FROM nowhere'))[2])
+c.trans_non_query(t, 'INSERT INTO tx VALUES (5)')
+c.commit(t)
+return out + [c.query('SELECT v FROM tx ORDER BY v')]
+''', before=before, error=error)
+        assert got[0][0] == kind and [g[0] for g in got[1:4]] == ['ConflictError'] * 3 and all('rolled this transaction back' in g[1] for g in got[1:4]), got
+        assert got[4:] == [208, [{'v': 4}, {'v': 5}]], got
+
+
+@peer_only
+def test_the_environment_does_not_count(ms, tmp_path):
+    """FreeTDS would go elsewhere, speak another version, and write what it sends into a file."""
+    command = [os.path.join(BUILD, 'bin/tenon-plugin-check'), os.path.join(BUILD, 'plugins/connector_sqlserver.so'), '--call', 'query=["SELECT 1 AS a"]']
+    for field, value in ms.config().items():
+        command += ['--config', '%s=%s' % (field, value)]
+    foreign = {'TDSHOST': '192.0.2.1', 'TDSPORT': '1', 'TDSVER': '5.0', 'TDSDUMP': str(tmp_path / 'dump'), 'TDSDUMPCONFIG': str(tmp_path / 'config')}
+    done = subprocess.run(command, env={**os.environ, **foreign}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and os.listdir(tmp_path) == [], done.stdout
 
 
 def test_several_results(api, cid):

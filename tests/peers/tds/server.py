@@ -219,7 +219,7 @@ class Connection:
                 return False
             if now is not None:
                 self._end(now, self.session.rowcount if now.columns else now.count, token, _MORE)
-            self.wire.write(message(*e.args))
+            self.wire.write(message(*e.args) + (self._event(e.event) if e.event else b''))
             if e.args[0] in (2627, 515, 547):
                 self.wire.write(message(3621, 0, 'The statement has been terminated.', 0xab))
             self.wire.write(done(token, _ERROR | more, 0xfd))
@@ -232,6 +232,8 @@ class Connection:
     def _one(self, result: Result, token: int) -> int:
         if result.event:
             self.wire.write(self._event(result.event))
+        if result.says:
+            self.wire.write(message(*result.says, 0xab))
         if result.columns is None:
             return result.count
         head = b'\x81' + struct.pack('<H', len(result.columns))

@@ -14,7 +14,14 @@ from .values import Bad, Type
 
 
 class Failed(Exception):
-    """args: number, severity, text."""
+    """args: number, severity, text; `event` as in a Result."""
+
+    event = ''
+
+
+def _text(token: sql.Token) -> str:
+    """Of a literal."""
+    return token.text.lstrip('nN')[1:-1].replace("''", "'")
 
 
 class Result(NamedTuple):
@@ -25,6 +32,7 @@ class Result(NamedTuple):
     count: int = -1
     command: int = 0xfd
     event: str = ''  # begin, commit, rollback, use: what the client must be told
+    says: Tuple = ()  # a message that is no error: number, severity, text
 
 
 _COMMANDS = {'SELECT': 0xc1, 'WITH': 0xc1, 'INSERT': 0xc3, 'DELETE': 0xc4, 'UPDATE': 0xc5, 'TRUNCATE': 0xc4}
@@ -118,8 +126,14 @@ class Session:
         if first == 'DENY':
             self.db.cursor().execute('INSERT INTO tds_denied VALUES (?)', (sql.name_of(ts[-3]).lower(),))
             return Result()
-        if first in ('PRINT', 'GRANT'):
+        if first == 'GRANT':
             return Result()
+        if first == 'PRINT':
+            return Result(says=(0, 0, _text(ts[1])))
+        if first == 'RAISERROR':
+            return self._raise(50000, int(ts[4].text), _text(ts[2]))
+        if first == 'EXEC' and second == 'TDS_ERROR':  # ours: any number of the server's
+            return self._raise(int(ts[2].text), int(ts[4].text), 'as the test wants it')
         if first == 'DROP' and second == 'TABLE' and len(ts) > 3 and ts[2].up() == 'IF':
             ts = ts[:2] + [sql.Token('word', 'IF'), sql.Token('word', 'EXISTS')] + ts[4:]
         elif first not in _COMMANDS and first not in ('CREATE', 'DROP', 'ALTER', 'TRUNCATE'):
@@ -127,6 +141,15 @@ class Session:
                 raise Failed(2812, 16, "Could not find stored procedure '%s'." % sql.name_of(ts[1 if first in ('EXEC', 'EXECUTE') and len(ts) > 1 else 0]))
             raise Failed(102, 15, "Incorrect syntax near '%s'." % ts[0].text)
         return self._execute(sql.Rewrite(ts, {k: v[0] for k, v in params.items()}), params)
+
+    def _raise(self, number: int, severity: int, text: str) -> Result:
+        """A message, an error, or one that costs the transaction."""
+        if severity <= 10:
+            return Result(says=(number, severity, text))
+        e = Failed(number, severity, text)
+        if self.trancount and (number in (1205, 3960) or self.options.get('XACT_ABORT', '').upper() == 'ON'):
+            e.event = self.transaction('rollback')
+        raise e
 
     def _use(self, name: str) -> Result:
         if name.lower() not in ('tenon', 'master', 'tempdb'):
