@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 const tn_method mem_methods[] = {
     {"get", "key:str", "Value of a key, or None.", MEM_GET, 0},
@@ -143,6 +144,8 @@ tn_rc mem_invoke(void *inst, void *conn, uint32_t method, const tn_args *args, u
                  tn_result *ret, tn_err *err)
 {
     struct result r = {.rows = 0};
+    eventfd_t old;
+    eventfd_read(((struct mem_conn *)conn)->stop_fd, &old); /* told to an earlier operation */
     tn_rc rc = mem_check(inst, conn, deadline_ns, err);
     if (rc == TN_OK && deadline_ns != 0 && mem_host->now_ns() >= deadline_ns) {
         rc = mem_host->fail(err, TN_E_TIMEOUT, "the deadline has passed");

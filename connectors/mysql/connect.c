@@ -155,8 +155,10 @@ int my_wait(struct my_conn *c, int events, uint64_t deadline_ns)
     short want = (short)((events & MYSQL_WAIT_READ ? POLLIN : 0) |
                          (events & MYSQL_WAIT_WRITE ? POLLOUT : 0) |
                          (events & MYSQL_WAIT_EXCEPT ? POLLPRI : 0));
-    if (!c->late && net_wait(my_host, fd, want, deadline_ns) != TN_OK) {
+    tn_rc rc = c->late ? TN_OK : bell_wait(my_host, &c->bell, fd, want, deadline_ns);
+    if (rc != TN_OK) {
         c->late = true;
+        c->canceled = rc == TN_E_CANCELED;
         if (c->ready) {
             send_kill(c);
         }
@@ -265,7 +267,8 @@ tn_rc my_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
         return my_host->fail(err, TN_E_NOMEM, "no memory for a connection");
     }
     c->conf = m->conf;
-    rc = connect_to(c, host, deadline_ns, err);
+    rc = bell_open(my_host, &c->bell, err);
+    rc = rc == TN_OK ? connect_to(c, host, deadline_ns, err) : rc;
     rc = rc == TN_OK ? prepare(c, deadline_ns, err) : rc;
     if (rc != TN_OK) {
         my_close(inst, c, TN_CLOSE_BROKEN);
@@ -288,17 +291,14 @@ void my_close(void *inst, void *conn, uint32_t why)
     }
     my_finish(c);
     mysql_close(c->my);
+    bell_close(&c->bell);
     free(c);
 }
 
 void my_cancel(void *inst, void *conn)
 {
-    struct my_conn *c = conn;
     (void)inst;
-    if (atomic_load(&c->working)) {
-        atomic_store(&c->canceled, true);
-        send_kill(c);
-    }
+    bell_ring(&((struct my_conn *)conn)->bell);
 }
 
 /* ---- reset ------------------------------------------------------------------------------------------- */
@@ -311,7 +311,8 @@ tn_rc my_reset(void *inst, void *conn, tn_err *err)
     uint64_t soon = my_host->now_ns() + 2000000000ull;
     int failed = 0;
     (void)inst;
-    if (c->streaming || c->late || atomic_load(&c->canceled)) {
+    bell_hush(&c->bell);
+    if (c->streaming || c->late) {
         return my_host->fail(err, TN_E_UNAVAIL,
                              "a stream was not read to its end, or a statement was stopped");
     }

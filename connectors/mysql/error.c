@@ -62,7 +62,11 @@ tn_rc my_error(struct my_conn *c, unsigned code, const char *state, const char *
     uint32_t flags;
     tn_rc rc;
     if (c->late) {
-        rc = my_host->fail(err, TN_E_TIMEOUT, "the statement did not end in time and was canceled");
+        rc = c->canceled
+                 ? my_host->fail(err, TN_E_CANCELED,
+                                 "the call was canceled, and with it its statement")
+                 : my_host->fail(err, TN_E_TIMEOUT,
+                                 "the statement did not end in time and was canceled");
         finish(err, code, "", TN_ERR_CONN_BROKEN);
         return rc;
     }
@@ -76,9 +80,6 @@ tn_rc my_error(struct my_conn *c, unsigned code, const char *state, const char *
         return rc;
     }
     rc = classify(code, &flags);
-    if (rc == TN_E_TIMEOUT && atomic_load(&c->canceled)) {
-        rc = TN_E_CANCELED;
-    }
     my_host->fail(err, rc, "%.400s", text);
     finish(err, code, state, flags);
     return rc;

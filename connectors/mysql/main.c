@@ -156,11 +156,10 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (rows == NULL) {
         return my_host->fail(err, TN_E_NOMEM, "no memory for the result");
     }
-    atomic_store(&c->working, true);
+    bell_hush(&c->bell);
     tn_rc rc = deadline_ns != 0 && my_host->now_ns() >= deadline_ns
                    ? my_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start")
                    : run(c, method, args, deadline_ns, rows, err);
-    atomic_store(&c->working, false);
     if (rc != TN_OK) {
         my_rows_finish(rows);
         free(rows);

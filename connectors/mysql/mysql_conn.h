@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the MySQL connector share. */
 #pragma once
+#include "common/bell.h"
 #include "common/net.h"
 #include "common/sql_text.h"
 
 #include <mysql.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <tenon/tenon.h>
 
@@ -37,7 +37,8 @@ struct my_conn {
     bool late;      /* a deadline has passed: the socket is shut down */
     bool tls;       /* the session is encrypted */
     bool ready;     /* connected: a late statement is stopped at the server, too */
-    atomic_bool working, canceled;
+    bool canceled; /* late, because the call was canceled */
+    struct bell bell;
 };
 
 /* How texts of a column become values. */

@@ -207,6 +207,9 @@ tn_rc pg_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
                    : pg_host->fail(err, TN_E_NOMEM, "no memory for a connection");
     if (rc == TN_OK) {
         memset(p->fds, -1, sizeof p->fds);
+        rc = bell_open(pg_host, &c->bell, err);
+    }
+    if (rc == TN_OK) {
         c->conf = conf;
         rc = fill(p, conf, deadline_ns, err);
     }
@@ -234,6 +237,7 @@ tn_rc pg_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
     if (rc != TN_OK) {
         if (c != NULL) {
             PQfinish(c->pq);
+            bell_close(&c->bell);
         }
         free(c);
         return rc;
@@ -250,5 +254,6 @@ void pg_close(void *inst, void *conn, uint32_t why)
         shutdown(PQsocket(c->pq), SHUT_RDWR); /* so that libpq's goodbye goes nowhere */
     }
     PQfinish(c->pq);
+    bell_close(&c->bell);
     free(c);
 }

@@ -85,26 +85,17 @@ static int cancel_told(struct cancel *x, uint64_t deadline_ns)
     return told;
 }
 
-/* 1: a result, or the end (*ret NULL), is there; 0: not in time; -1: the connection is lost. */
-static int next_result(struct pg_conn *c, uint64_t deadline_ns, PGresult **ret)
-{
-    while (PQisBusy(c->pq)) {
-        if (net_wait(pg_host, PQsocket(c->pq), POLLIN, deadline_ns) != TN_OK) {
-            return 0;
-        }
-        if (!PQconsumeInput(c->pq)) {
-            return -1;
-        }
-    }
-    *ret = PQgetResult(c->pq);
-    return 1;
-}
-
 /* Reads what is left; 1 when the connection is ready for the next statement. */
 static int drain(struct pg_conn *c, uint64_t deadline_ns)
 {
-    PGresult *res = NULL;
-    while (next_result(c, deadline_ns, &res) == 1) {
+    for (;;) {
+        while (PQisBusy(c->pq)) {
+            if (net_wait(pg_host, PQsocket(c->pq), POLLIN, deadline_ns) != TN_OK ||
+                !PQconsumeInput(c->pq)) {
+                return 0;
+            }
+        }
+        PGresult *res = PQgetResult(c->pq);
         ExecStatusType status = PQresultStatus(res);
         PQclear(res);
         if (res == NULL) {
@@ -114,10 +105,9 @@ static int drain(struct pg_conn *c, uint64_t deadline_ns)
             return 0;
         }
     }
-    return 0;
 }
 
-/* The time is over, or the result too large: the server shall stop as well. */
+/* The time is over, nobody wants the result any more or it is too large: the server shall stop as well. */
 static tn_rc stop(struct pg_conn *c, tn_rc rc, tn_err *err, const char *text)
 {
     uint64_t until = pg_host->now_ns() + STOP_NS;
@@ -132,9 +122,12 @@ static tn_rc stop(struct pg_conn *c, tn_rc rc, tn_err *err, const char *text)
     return rc;
 }
 
-static tn_rc late(struct pg_conn *c, tn_err *err)
+/* why: what bell_wait() said. */
+static tn_rc late(struct pg_conn *c, tn_rc why, tn_err *err)
 {
-    return stop(c, TN_E_TIMEOUT, err, "the statement did not end in time and was canceled");
+    return why == TN_E_CANCELED
+               ? stop(c, why, err, "the call was canceled, and with it its statement")
+               : stop(c, TN_E_TIMEOUT, err, "the statement did not end in time and was canceled");
 }
 
 /* ---- sending ----------------------------------------------------------------------------------------- */
@@ -165,8 +158,11 @@ static tn_rc flush(struct pg_conn *c, uint64_t deadline_ns, tn_err *err)
             return pg_lost(c, 1, err);
         }
         struct pollfd p = {PQsocket(c->pq), POLLIN | POLLOUT, 0};
-        if (net_wait(pg_host, p.fd, POLLIN | POLLOUT, deadline_ns) != TN_OK) {
-            tn_rc rc = pg_host->fail(err, TN_E_TIMEOUT, "the statement could not be sent in time");
+        tn_rc rc = bell_wait(pg_host, &c->bell, p.fd, POLLIN | POLLOUT, deadline_ns);
+        if (rc != TN_OK) {
+            rc = rc == TN_E_CANCELED
+                     ? pg_host->fail(err, rc, "the call was canceled, and with it its statement")
+                     : pg_host->fail(err, TN_E_TIMEOUT, "the statement could not be sent in time");
             if (err != NULL) {
                 err->flags |= TN_ERR_CONN_BROKEN;
             }
@@ -218,13 +214,30 @@ static uint64_t received(struct pg_conn *c)
     return info.tcpi_bytes_received;
 }
 
+/* A result, or the end: then *ret is NULL. */
+static tn_rc next_result(struct pg_conn *c, uint64_t deadline_ns, PGresult **ret, tn_err *err)
+{
+    while (PQisBusy(c->pq)) {
+        tn_rc rc = bell_wait(pg_host, &c->bell, PQsocket(c->pq), POLLIN, deadline_ns);
+        if (rc != TN_OK) {
+            return late(c, rc, err);
+        }
+        if (!PQconsumeInput(c->pq)) {
+            return pg_lost(c, 1, err);
+        }
+    }
+    *ret = PQgetResult(c->pq);
+    return TN_OK;
+}
+
 /* As next_result(), and a result that outgrows max_result is TN_E_LIMIT before memory is used for it. */
 static tn_rc read_result(struct pg_conn *c, uint64_t start, uint64_t deadline_ns, PGresult **ret,
                          tn_err *err)
 {
     for (unsigned reads = 1; PQisBusy(c->pq); reads++) {
-        if (net_wait(pg_host, PQsocket(c->pq), POLLIN, deadline_ns) != TN_OK) {
-            return late(c, err);
+        tn_rc rc = bell_wait(pg_host, &c->bell, PQsocket(c->pq), POLLIN, deadline_ns);
+        if (rc != TN_OK) {
+            return late(c, rc, err);
         }
         if (!PQconsumeInput(c->pq)) {
             return pg_lost(c, 1, err);
@@ -310,6 +323,7 @@ tn_rc pg_reset(void *inst, void *conn, tn_err *err)
     struct pg_conn *c = conn;
     PGTransactionStatusType t = PQtransactionStatus(c->pq);
     (void)inst;
+    bell_hush(&c->bell);
     if (c->streaming) {
         cancel_told(send_cancel(c), 0);
         return pg_host->fail(err, TN_E_INVAL, "a stream was not read to its end");
@@ -363,9 +377,8 @@ tn_rc pg_stream_next(struct pg_conn *c, uint32_t max, uint64_t deadline_ns, stru
         return pg_host->fail(err, TN_E_NOMEM, "no memory for %u rows", max);
     }
     while (rc == TN_OK && ret->n < max) {
-        int got = next_result(c, deadline_ns, &res);
-        if (got <= 0) {
-            rc = got == 0 ? late(c, err) : pg_lost(c, 1, err);
+        rc = next_result(c, deadline_ns, &res, err);
+        if (rc != TN_OK) {
             break;
         }
         ExecStatusType status = PQresultStatus(res);

@@ -171,6 +171,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (r == NULL) {
         return pg_host->fail(err, TN_E_NOMEM, "no memory for the result");
     }
+    bell_hush(&((struct pg_conn *)conn)->bell);
     tn_rc rc = deadline_ns != 0 && pg_host->now_ns() >= deadline_ns
                    ? pg_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start")
                    : run(conn, method, args, deadline_ns, r, err);
@@ -185,14 +186,8 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
 
 static void on_cancel(void *inst, void *conn)
 {
-    /* From another thread: PQgetCancel() reads what does not change while the connection lives. */
-    char text[64];
-    PGcancel *cancel = PQgetCancel(((struct pg_conn *)conn)->pq);
     (void)inst;
-    if (cancel != NULL) {
-        PQcancel(cancel, text, sizeof text);
-        PQfreeCancel(cancel);
-    }
+    bell_ring(&((struct pg_conn *)conn)->bell);
 }
 
 static const tn_connector_ops ops = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the PostgreSQL connector share. */
 #pragma once
+#include "common/bell.h"
 #include "common/net.h"
 #include "common/sql_text.h"
 
@@ -21,11 +22,12 @@ struct pg { /* an instance */
 struct pg_conn {
     const struct pg_conf *conf;
     PGconn *pq;
-    const char *fix; /* statements that make dates and intervals readable, "" = the server's are */
-    int resetting;   /* a reset was sent; its answer is read before the next operation */
-    int streaming;   /* rows of stream_start() are under way */
-    int ascii;       /* the server does not know its encoding: texts are checked */
-    size_t label;    /* bytes of the last statement that name the calling function */
+    const char *fix;  /* statements that make dates and intervals readable, "" = the server's are */
+    int resetting;    /* a reset was sent; its answer is read before the next operation */
+    int streaming;    /* rows of stream_start() are under way */
+    int ascii;        /* the server does not know its encoding: texts are checked */
+    size_t label;     /* bytes of the last statement that name the calling function */
+    struct bell bell; /* rung when the call is canceled */
 };
 /* A result: of one statement, or rows of a stream, each in a PGresult of its own. */
 struct pg_result {

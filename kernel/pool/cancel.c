@@ -28,6 +28,7 @@ static void cancel_in(struct pool *p, uint64_t before)
 {
     struct pool_conn *c;
     pthread_mutex_lock(&p->lock);
+    pthread_cond_broadcast(&p->freed); /* who waits for a connection looks at cancel_ns */
     while (p->ops->cancel != NULL && (c = find(p, before)) != NULL) {
         c->told_ns = before;
         c->canceling = true; /* the operation does not come back before we do */

@@ -144,7 +144,8 @@ static bool wait_seat(struct pool *p, uint32_t heard, uint64_t until, bool first
 tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclusive,
                    uint64_t deadline_ns, struct pool_conn **ret, tn_err *err)
 {
-    uint64_t until = pool_earlier(clock_mono_ns() + pool_ns(p->s.acquire), deadline_ns);
+    uint64_t began = clock_mono_ns();
+    uint64_t until = pool_earlier(began + pool_ns(p->s.acquire), deadline_ns);
     pools_own(p->all);
     pthread_mutex_lock(&p->lock);
     tn_rc rc = TN_OK;
@@ -160,7 +161,10 @@ tn_rc pool_acquire(struct pool *p, uint64_t owner, const char *where, int exclus
         if (c != NULL) {
             continue; /* it was closed; look again */
         }
-        if (p->n < (unsigned)p->s.max) {
+        if (atomic_load(&p->all->cancel_ns) > began) {
+            rc = err_set(err, TN_E_CANCELED,
+                         "the call was canceled while it waited for a connection");
+        } else if (p->n < (unsigned)p->s.max) {
             if (queued || !seats_wanted(p)) {
                 rc = pool_conn_open(p, deadline_ns, &c, err);
             }

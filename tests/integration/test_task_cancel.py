@@ -43,6 +43,19 @@ def waits(cid):
         for r in DFF.THREAD.get_all_results():
             print('thread', type(r.error).__name__)
 
+@DFF.API('Waits for a turn')
+def turn(cid):
+    c = DFF.CONN(cid)
+    DFF.THREAD.submit(c.sleep, 60000)
+    time.sleep(0.5)
+    DFF.TASK.set_progress(1)
+    try:
+        c.sleep(60000)
+    except Exception as e:
+        print('swallowed', type(e).__name__)
+    finally:
+        print('tidied up')
+
 @DFF.API('Child')
 def child():
     p = subprocess.Popen(['sleep', '60'])
@@ -139,6 +152,26 @@ def test_one_that_waits_for_a_connector(api: Client, start) -> None:
     row = api.ended(task)
     assert row['state'] == 'canceled' and time.monotonic() - begin < 15, row
     assert 'thread ConnCanceled' in row['logs'] and 'swallowed' not in row['logs'], row['logs']
+
+
+@pytest.mark.parametrize('limit', ['max', 'max_total'])
+def test_one_that_waits_for_its_turn(api: Client, start, limit: str) -> None:
+    """The connection that all share is in use, by another call for as long as it likes: nobody waits for it any more."""
+    cid = add(api, 'mem', {'pool': {'max': 1, 'acquire': '50s', limit: 1}})
+    holder = start('waits', {'cid': cid}) if limit == 'max_total' else None
+    if holder:
+        assert wait_for(lambda: get(api, holder)['progress'] == 1, 20)
+    task = start('turn', {'cid': cid})
+    assert wait_for(lambda: get(api, task)['progress'] == 1, 20)
+    time.sleep(0.3)
+    begin = time.monotonic()
+    cancel(api, task, graceSeconds=20)
+    row = api.ended(task)
+    assert row['state'] == 'canceled' and time.monotonic() - begin < 8, row
+    assert 'tidied up' in row['logs'] and 'swallowed' not in row['logs'], row['logs']
+    if holder:
+        cancel(api, holder, graceSeconds=20)
+        assert api.ended(holder)['state'] == 'canceled', api.ended(holder)
 
 
 def test_one_that_does_not_listen_is_killed(api: Client, start) -> None:

@@ -150,6 +150,7 @@ class Breaks(Connector):
     break_after = 4000                   # bytes of the answer
     broken: ClassVar[Config] = {'pool': {'query': '800ms'}}  # changes of the configuration
     before_break = ''                    # lines that make what is fetched
+    cancel_busy: ClassVar[List[str]] = ['']  # what a task that is canceled does again and again; '': `ask`
     flood: ClassVar[bytes] = b''         # how an answer begins that announces more than there may be, for `huge`
 
     @shows('faults', param='mode')
@@ -173,6 +174,40 @@ class Breaks(Connector):
             proxy.mode = 'ok'
             proxy.drop()
             assert get() == self.small
+
+
+    @shows('faults', 'task canceled')
+    @rows('busy', 'cancel_busy')
+    def test_cancel_while_an_answer_is_missing(self, api, it, busy):
+        """A task that waits for the server hears of its cancel at once, whoever waits in it; the next request has a new connection."""
+        with self.through(it) as proxy:
+            cid = add(api, self.type, self.at(it, proxy.port, **{**self.broken, 'pool': {'query': '30s'}}))
+            func = api.add_async_api(api.script('''
+@DFF.API('f', timeout=60)
+def f(cid):
+    c = DFF.CONN(cid)
+    try:
+        print('begins with', %s)
+        DFF.TASK.set_progress(1)
+        while True:
+            %s
+    except Exception as e:
+        print('swallowed', type(e).__name__)
+    finally:
+        print('tidied up')
+''' % (self.ask, busy or self.ask)) + '.f')
+            task = api.task_id(func, {'cid': cid})
+            assert wait_for(lambda: api.get('/tasks/%s/do/get' % task)['progress'] == 1, 20)
+            proxy.mode = 'half_open'
+            time.sleep(0.5)
+            api.post('/tasks/%s/do/cancel' % task, {'graceSeconds': 15})
+            started = time.monotonic()
+            row = api.ended(task)
+            assert row['state'] == 'canceled' and time.monotonic() - started < 8, row
+            assert 'begins with %s' % (self.gives,) in row['logs'] and 'tidied up' in row['logs'] and 'swallowed' not in row['logs'], row['logs']
+            proxy.mode = 'ok'
+            proxy.drop()
+            assert calls(api, cid, self.ask)() == self.gives
 
 
 class HugeAnswers(Connector):
