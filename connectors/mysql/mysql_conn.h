@@ -37,7 +37,7 @@ struct my_conn {
     bool late;      /* a deadline has passed: the socket is shut down */
     bool tls;       /* the session is encrypted */
     bool ready;     /* connected: a late statement is stopped at the server, too */
-    bool canceled; /* late, because the call was canceled */
+    bool canceled;  /* late, because the call was canceled */
     struct bell bell;
 };
 
