@@ -73,7 +73,7 @@ ssize_t ipc_recv(int sock, void *p, size_t n, int fds[IPC_FDS_MAX], int flags)
         fds[i] = -1;
     }
     ssize_t r = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
-    if (r <= 0) {
+    if (r < 0) {
         return r;
     }
     /* The kernel installs only what fits into the control buffer and drops the rest. */
@@ -85,11 +85,12 @@ ssize_t ipc_recv(int sock, void *p, size_t n, int fds[IPC_FDS_MAX], int flags)
             }
         }
     }
+    /* An empty message looks like the end of the peer, and may have brought descriptors all the same. */
+    for (unsigned i = 0; i < got && (r == 0 || (msg.msg_flags & MSG_TRUNC)); i++) {
+        close(fds[i]);
+        fds[i] = -1;
+    }
     if (msg.msg_flags & MSG_TRUNC) {
-        for (unsigned i = 0; i < got; i++) {
-            close(fds[i]);
-            fds[i] = -1;
-        }
         errno = EMSGSIZE;
         return -1;
     }
