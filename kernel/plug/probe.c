@@ -146,10 +146,15 @@ static bool parse_answer(const struct buf *in, struct answer *ret, tn_str texts[
 }
 
 /* The plugin's code ran in the process that says this: it may have written anything. */
+static bool plain(tn_str text)
+{
+    return str_utf8_valid(text) && memchr(text.s, '\0', text.n) == NULL;
+}
+
 static bool sane(const struct answer *a, const tn_str texts[4])
 {
     for (size_t i = 0; i < 4; i++) {
-        if (!str_utf8_valid(texts[i]) || memchr(texts[i].s, '\0', texts[i].n) != NULL) {
+        if (!plain(texts[i])) {
             return false;
         }
     }
@@ -162,9 +167,9 @@ static bool sane(const struct answer *a, const tn_str texts[4])
 
 static void take_answer(struct plug_report *r, const struct answer *a, const tn_str texts[4])
 {
-    if (a->rc != TN_OK) {
+    if (a->rc != TN_OK && texts[0].n != 0 && plain(texts[0])) {
         r->problem = problem_text("%.*s", (int)str_utf8_cut(texts[0], 480), texts[0].s);
-    } else if (!sane(a, texts)) {
+    } else if (a->rc != TN_OK || !sane(a, texts)) {
         r->problem = problem_text("its probe gave a senseless answer");
     } else {
         r->kind = a->kind;
