@@ -96,6 +96,9 @@ tn_rc mq_fill(struct mq_link *l, uint64_t deadline_ns, tn_err *err)
     size_t n = 0;
     mq_drop(&l->in, l->taken);
     l->taken = 0;
+    if (l->ended) {
+        return mq_ws_unpack(l, deadline_ns, err);
+    }
     tn_rc rc = stream_read(&l->stream, buf, sizeof buf, deadline_ns, &n, err);
     if (rc != TN_OK) {
         return rc;

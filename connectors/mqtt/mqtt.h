@@ -98,6 +98,7 @@ struct mq_link {
     struct mq_said server;      /* what its CONNACK said; without texts */
     char client_id[160];
     bool v5, ws;
+    bool ended; /* the WebSocket cannot go on behind what is in `in`; mq_fill() says why */
     bool
         pass_large; /* a message beyond max_packet is told with a payload of NULL, and not kept; else it is an error */
     size_t skip;  /* bytes of it that are still to come */

@@ -172,7 +172,13 @@ tn_rc mq_ws_unpack(struct mq_link *l, uint64_t deadline_ns, tn_err *err)
             rc = l->in.failed ? mq_host->fail(err, TN_E_NOMEM, "no memory for what the server sent")
                               : TN_OK;
         }
-        mq_drop(&l->raw, (size_t)head + (size_t)len);
+        if (rc == TN_OK) {
+            mq_drop(&l->raw, (size_t)head + (size_t)len);
+        }
+    }
+    if (rc != TN_OK && l->in.n > 0 && !l->ended) {
+        l->ended = true; /* what came before it is told first: often the server's reason */
+        return TN_OK;
     }
     if (rc != TN_OK && err != NULL) {
         err->flags |= TN_ERR_CONN_BROKEN;

@@ -14,6 +14,9 @@ ZONES = tuple('connectors/common/%s.c' % part for part in ('zone', 'footer', 'ci
 FUZZ_PARTS = {
     'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
     'fuzz_mqtt': (('connectors/mqtt/packet.c',), ()),
+    'fuzz_mqtt_link': (('connectors/mqtt', 'connectors/common/utf8.c', 'connectors/common/net.c'), ('openssl',)),
+    'fuzz_redis': (('connectors/redis', 'connectors/common/label.c', 'connectors/common/net.c', 'connectors/common/utf8.c'), ('hiredis', 'openssl')),
+    'fuzz_mysql': (('connectors/mysql/rows.c', 'connectors/common/civil.c', 'connectors/common/utf8.c'), ('libmariadb',)),
     'fuzz_tzif': (ZONES, ()),
     'fuzz_zone_name': (ZONES, ()),
     'fuzz_memcached': (('connectors/memcached', 'connectors/common/message.c', 'connectors/common/tape.c',
@@ -33,6 +36,9 @@ FUZZ_PARTS = {
     'fuzz_sql_text': (('connectors/common/sql_text.c', 'connectors/common/label.c'), ()),
     'fuzz_form': (('auth/fixed_field/find.c',), ('libsodium',)),
     'fuzz_sysdb': ((), ('sqlite3',)),
+    'fuzz_basic': (('auth/user_list',), ('libsodium', 'jansson')),
+    'fuzz_respond': (('plugins/api_dff/call_out.c', 'plugins/api_dff/util.c', 'plugins/api_dff/mime.c',
+                      'plugins/http_common/text.c'), ('libsodium',)),
     'fuzz_peers': (('plugins/http_common/text.c',), ()),
     'fuzz_ak': (tuple('plugins/api_dff/%s.c' % part for part in ('ak_sign', 'md5', 'sha1', 'util')), ('libsodium',)),
     'fuzz_sqlserver': (('connectors/sqlserver/state.c', 'connectors/sqlserver/prelogin.c', 'connectors/common/net.c'), ()),
@@ -174,6 +180,8 @@ class Layout:
             name = os.path.basename(source)[:-2]
             if name.startswith('fuzz_'):
                 folders, pkgs = FUZZ_PARTS.get(name, ((), ()))
+                if deps.find(self.env, pkgs)[1]:
+                    continue  # as the plugin without its library, which has said so
                 parts = [part for folder in folders
                          for part in ([folder] if folder.endswith('.c') else _sources(folder))]
                 self.link('%s/tests/fuzz/%s' % (self.root, name), top, [source] + parts + driver,
