@@ -3,6 +3,7 @@
  * the pieces in which the reply comes, the reply. Every read is inside what came, memory is bounded, and how the reply is
  * cut must not matter. */
 #include "connectors/memcached/memcached.h"
+#include "tests/fuzz/sink.h"
 #include "tests/fuzz/wire.h"
 
 #include <stdlib.h>
@@ -48,52 +49,6 @@ static tn_rc scan(tn_str text, uint32_t *ret_kind, tn_json_member *ret, uint32_t
     return TN_OK;
 }
 
-/* ---- the sink: a hash of what was told --------------------------------------------------------------- */
-
-static uint64_t told;
-
-static tn_rc mix(const void *p, size_t n)
-{
-    const uint8_t *s = p;
-    for (size_t i = 0; i < n; i++) {
-        told = (told ^ s[i]) * 0x100000001B3u;
-    }
-    told = (told ^ n ^ 0x9E37u) * 0x100000001B3u;
-    return TN_OK;
-}
-
-static tn_rc sink_scalar(tn_sink *sink, const tn_val *v)
-{
-    (void)sink;
-    return v->type == TN_T_STR || v->type == TN_T_BYTES ? mix(v->u.s, v->n) : mix(&v->u.i, 8);
-}
-
-static tn_rc sink_begin(tn_sink *sink, int64_t hint)
-{
-    (void)sink;
-    return mix(&hint, 1);
-}
-
-static tn_rc sink_key(tn_sink *sink, const char *s, uint32_t n)
-{
-    (void)sink;
-    return mix(s, n);
-}
-
-static tn_rc sink_end(tn_sink *sink)
-{
-    (void)sink;
-    return mix("e", 1);
-}
-
-static const tn_sink_ops sink_ops = {.size = sizeof sink_ops,
-                                     .scalar = sink_scalar,
-                                     .list_begin = sink_begin,
-                                     .list_end = sink_end,
-                                     .map_begin = sink_begin,
-                                     .key = sink_key,
-                                     .map_end = sink_end};
-
 /* ---- one call ---------------------------------------------------------------------------------------- */
 
 #define TEXT(z)                                                                                    \
@@ -138,7 +93,7 @@ static uint64_t play(const uint8_t *data, size_t n, size_t piece)
     wire.s = data + 2;
     wire.n = n - 2;
     wire.piece = piece;
-    told = 0;
+    told.hash = 0;
     if (plugin->attach(&inst, &conf, &err) != TN_OK || ops->open(&inst, 0, &conn, &err) != TN_OK) {
         abort();
     }
@@ -154,7 +109,7 @@ static uint64_t play(const uint8_t *data, size_t n, size_t piece)
     }
     ops->close(&inst, conn, TN_CLOSE_BROKEN);
     plugin->detach(&inst);
-    return told;
+    return told.hash;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
