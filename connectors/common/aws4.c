@@ -6,6 +6,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,31 +41,45 @@ static void keyed(const void *key, size_t nkey, const char *text, uint8_t ret[32
 
 struct parts {
     tn_str host, path, query;
+    bool tls;
 };
 
 static struct parts cut(const char *url)
 {
-    const char *host = strstr(url, "://");
-    host = host != NULL ? host + 3 : url;
+    const char *host = http_authority(url);
     size_t n = strcspn(host, "/?#");
-    const char *path = host + n;
+    const char *path = host + n, *at = memrchr(host, '@', n);
     size_t np = strcspn(path, "?#"), nq = path[np] == '?' ? strcspn(path + np + 1, "#") : 0;
-    const char *at = memchr(host, '@', n);
-    struct parts p = {{host, n}, {path, np}, {path + np + 1, nq}};
+    struct parts p = {{host, n}, {path, np}, {nq != 0 ? path + np + 1 : "", nq}, false};
     if (at != NULL) {
         p.host = (tn_str){at + 1, n - (size_t)(at + 1 - host)};
     }
     /* what libcurl leaves out of the header Host */
-    int tls = strncasecmp(url, "https:", 6) == 0;
-    const char *dflt = tls ? ":443" : ":80";
+    p.tls = strncasecmp(url, "https:", 6) == 0;
+    const char *dflt = p.tls ? ":443" : ":80";
     size_t nd = strlen(dflt);
     if (p.host.n > nd && memcmp(p.host.s + p.host.n - nd, dflt, nd) == 0) {
         p.host.n -= nd;
     }
-    if (nq == 0) {
-        p.query.s = "";
-    }
     return p;
+}
+
+/* The header Host, in lower case. */
+static void put_host(const struct aws4 *keys, const struct parts *p, struct grow *ret)
+{
+    tn_str host = p->host, port = {NULL, 0};
+    if (p->tls && keys->server_name != NULL && keys->server_name[0] != '\0') {
+        const char *colon = memrchr(host.s, ':', host.n), *close = memchr(host.s, ']', host.n);
+        if (colon != NULL && colon > close) {
+            port = (tn_str){colon, (size_t)(host.s + host.n - colon)};
+        }
+        host = (tn_str){keys->server_name, strlen(keys->server_name)};
+    }
+    for (size_t i = 0; i < host.n; i++) {
+        char c = host.s[i];
+        grow_char(ret, (char)(c >= 'A' && c <= 'Z' ? c + 32 : c));
+    }
+    grow_put(ret, port.s, port.n);
 }
 
 static int by_name(const void *a, const void *b)
@@ -115,10 +130,7 @@ void aws4_canonical(const struct aws4 *keys, const char *method, const char *url
     grow_char(ret, '\n');
     put_query(p.query, ret);
     grow_text(ret, "\nhost:");
-    for (size_t i = 0; i < p.host.n; i++) {
-        char c = p.host.s[i];
-        grow_char(ret, (char)(c >= 'A' && c <= 'Z' ? c + 32 : c));
-    }
+    put_host(keys, &p, ret);
     grow_printf(
         ret, "\nx-amz-content-sha256:%s\nx-amz-date:%s\n\nhost;x-amz-content-sha256;x-amz-date\n%s",
         body_hash, date, body_hash);

@@ -6,6 +6,8 @@
 
 struct aws4 {
     const char *key_id, *secret, *region, *service;
+    const char *
+        server_name; /* tls_server_name: what the server hears instead of the host of an https URL; or NULL */
 };
 /* Appends x-amz-date, x-amz-content-sha256 and authorization to `headers` ("Name: value\r\n"…). Signed are host, these and
  * no other header. url is whole, as it will be sent; wall_us: microseconds since 1970. */

@@ -193,12 +193,15 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
     return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
+/* Before anything is sent. On another connection, after a kept one died, it would be sent once more: libcurl does that with
+ * whatever has no body. */
 static int on_connected(void *arg, char *ip, char *local_ip, int port, int local_port)
 {
     struct http *h = arg;
     (void)ip, (void)local_ip, (void)port, (void)local_port;
     h->connected = true;
-    return CURL_PREREQFUNC_OK;
+    return h->begun++ == 0 || (h->req->flags & HTTP_REPEATABLE) != 0 ? CURL_PREREQFUNC_OK
+                                                                     : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- before a request -------------------------------------------------------------------------------- */
@@ -236,8 +239,8 @@ static tn_rc take_url(struct http *h, CURLU *u, tn_err *err)
     size_t n = strlen(name), v6 = name[0] == '[' && n > 2;
     snprintf(h->host_name, sizeof h->host_name, "%.*s", (int)(n - 2 * v6), name + v6);
     h->port = (uint16_t)atoi(port);
-    h->renamed = given(conf->tls_server_name) && is_host(h->host_name, conf->host) &&
-                 strcmp(scheme, "https") == 0;
+    h->renamed = given(conf->tls_server_name) && strcmp(scheme, "https") == 0 &&
+                 ((h->req->flags & HTTP_NODE) != 0 || is_host(h->host_name, conf->host));
     if (h->renamed) {
         curl_url_set(u, CURLUPART_HOST, conf->tls_server_name, 0);
     }
@@ -381,10 +384,10 @@ static tn_rc put_tls(struct http *h, tn_err *err)
     curl_easy_setopt(h->easy, CURLOPT_SSL_VERIFYPEER, h->any_tls ? 0L : 1L);
     curl_easy_setopt(h->easy, CURLOPT_SSL_VERIFYHOST, h->any_tls ? 0L : 2L);
     tn_rc rc = put_pem(h, "tls_ca", conf->tls_ca, CURLOPT_CAINFO, CURLOPT_CAINFO_BLOB, err);
-    if (rc == TN_OK) {
+    if (rc == TN_OK && (h->req->flags & HTTP_ELSEWHERE) == 0) {
         rc = put_pem(h, "tls_cert", conf->tls_cert, CURLOPT_SSLCERT, CURLOPT_SSLCERT_BLOB, err);
     }
-    return rc == TN_OK
+    return rc == TN_OK && (h->req->flags & HTTP_ELSEWHERE) == 0
                ? put_pem(h, "tls_key", conf->tls_key.s, CURLOPT_SSLKEY, CURLOPT_SSLKEY_BLOB, err)
                : rc;
 }

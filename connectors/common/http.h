@@ -55,7 +55,7 @@ struct http_conf {
          .doc = "Longest time for name, TCP and TLS of a connection."},                             \
     {                                                                                               \
         HTTP_FIELD(S, m, max_result),                                                               \
-            .dflt = "64M", .min = 65536, .max = 4294967296,                                         \
+            .dflt = "64M", .min = 65536, .max = 4294967295,                                         \
             .doc =                                                                                  \
                 "Largest answer in memory, unpacked, in bytes; what is streamed has no such limit." \
     }
@@ -92,6 +92,9 @@ void http_base(const struct http_conf *conf, const char *host, int64_t port, str
 #define HTTP_BLOCK_PRIVATE (1u << 1) /* refuse hosts of which an address is not a public one */
 #define HTTP_NO_AUTH                                                                               \
     (1u << 2) /* user and password of the configuration are not meant for this host */
+#define HTTP_ELSEWHERE (1u << 3) /* nor is its client certificate */
+#define HTTP_NODE                                                                                  \
+    (1u << 4) /* one of several hosts of the configuration: tls_server_name is for it, too */
 
 struct http_req {
     const char *method, *url;   /* the URL is whole; what may not stand in it is percent-encoded */
@@ -133,6 +136,8 @@ tn_rc http_check_host(const tn_host *host, const char *name, tn_err *err);
 /* Is the answer that of a server that speaks TLS to somebody who does not? */
 int http_wants_tls(const struct http_reply *r);
 #define HTTP_WANTS_TLS "TLS: the server speaks TLS on this port; set protocol to https"
+/* Where the account or the host of a URL begins. */
+const char *http_authority(const char *url);
 /* A URL for people: without user, password and query, where secrets stand. */
 void http_shown(const char *url, char *to, size_t cap);
 /* The value of a header (name in lower case), NULL when there is none; the first of several. */

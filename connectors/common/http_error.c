@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#define NOT_TWICE                                                                                  \
+    "the server closed a kept connection; the request may have been carried out and is not sent twice"
+
 /* Codes that mean one thing whenever they come. */
 static const struct {
     CURLcode code;
@@ -18,8 +21,8 @@ static const struct {
     {CURLE_BAD_CONTENT_ENCODING, TN_E_UNAVAIL, "the answer is packed in a way that cannot be read"},
     {CURLE_PARTIAL_FILE, TN_E_UNAVAIL, "the connection was closed in the middle of the answer"},
     {CURLE_GOT_NOTHING, TN_E_UNAVAIL, "the server closed the connection without an answer"},
-    {CURLE_SEND_FAIL_REWIND, TN_E_UNAVAIL,
-     "the server closed a kept connection; the request may have been carried out and is not sent twice"},
+    {CURLE_SEND_FAIL_REWIND, TN_E_UNAVAIL, NOT_TWICE},
+    {CURLE_ABORTED_BY_CALLBACK, TN_E_UNAVAIL, NOT_TWICE}, /* on_connected() */
     {CURLE_WEIRD_SERVER_REPLY, TN_E_UNAVAIL, "the answer is no HTTP; check port and protocol"},
     {CURLE_UNSUPPORTED_PROTOCOL, TN_E_UNAVAIL, "the answer is no HTTP; check port and protocol"},
     {CURLE_OUT_OF_MEMORY, TN_E_NOMEM, "no memory for the request"},

@@ -27,6 +27,7 @@ struct http {
     struct http_reply *reply;
     struct grow in; /* body of a streamed answer that was not read yet */
     size_t in_off, sent;
+    uint32_t begun; /* how often libcurl has begun to send the request */
     atomic_bool working, canceled;
     bool active, pull, paused, done, connected, private_ok, any_tls;
     bool headers_done, renamed; /* the URL that libcurl has bears tls_server_name */

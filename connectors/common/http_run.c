@@ -88,12 +88,40 @@ static tn_rc ended(struct http *h, tn_rc rc)
 
 /* ---- redirects --------------------------------------------------------------------------------------- */
 
+/* Scheme, host and port of a URL as libcurl reads it, "https://h:443". */
+static tn_rc origin(const char *url, struct grow *ret)
+{
+    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    CURLU *u = curl_url();
+    tn_rc rc = u != NULL && curl_url_set(u, CURLUPART_URL, url, CURLU_URLENCODE) == CURLUE_OK
+                   ? TN_OK
+                   : TN_E_INVAL;
+    for (int i = 0; rc == TN_OK && i < 3; i++) {
+        char *text = NULL;
+        rc = curl_url_get(u, parts[i], &text, CURLU_DEFAULT_PORT) == CURLUE_OK ? TN_OK : TN_E_INVAL;
+        grow_printf(ret, "%s%s", i == 1 ? "://" : i == 2 ? ":" : "", rc == TN_OK ? text : "");
+        curl_free(text);
+    }
+    curl_url_cleanup(u);
+    return rc == TN_OK ? ret->rc : rc;
+}
+
 static int same_origin(const char *a, const char *b)
 {
-    const char *x = strstr(a, "://"), *y = strstr(b, "://");
-    size_t n = x != NULL ? (size_t)(x - a) + 3 + strcspn(x + 3, "/?#") : 0;
-    size_t m = y != NULL ? (size_t)(y - b) + 3 + strcspn(y + 3, "/?#") : 0;
-    return n != 0 && n == m && strncasecmp(a, b, n) == 0;
+    struct grow x = {0}, y = {0};
+    int same = origin(a, &x) == TN_OK && origin(b, &y) == TN_OK && strcasecmp(x.s, y.s) == 0;
+    grow_free(&x);
+    grow_free(&y);
+    return same;
+}
+
+/* libcurl reads "https:/host", too: what it reads decides. */
+static int is_https(const char *url)
+{
+    struct grow from = {0};
+    int is = origin(url, &from) == TN_OK && strncasecmp(from.s, "https:", 6) == 0;
+    grow_free(&from);
+    return is;
 }
 
 /* Where a redirect leads. libcurl may know the server by the name of its certificate only (tls_server_name): what leads there
@@ -147,7 +175,7 @@ static void strip(struct http *h)
     grow_free(&h->kept);
     h->kept = kept;
     h->request.headers = &h->kept;
-    h->request.flags |= HTTP_NO_AUTH;
+    h->request.flags = (h->request.flags & ~HTTP_NODE) | HTTP_NO_AUTH | HTTP_ELSEWHERE;
 }
 
 /* 1: the answer sends us elsewhere and we may go there; url becomes the new place. */
@@ -168,7 +196,7 @@ static int redirected(struct http *h, struct grow *url, tn_rc *ret_rc, tn_err *e
         return 0;
     }
     to = there.s;
-    if (strncasecmp(url->s, "https:", 6) == 0 && strncasecmp(to, "https:", 6) != 0) {
+    if (is_https(url->s) && !is_https(to)) {
         grow_free(&there);
         *ret_rc = h->host->fail(
             err, TN_E_DENIED,
@@ -201,6 +229,7 @@ static tn_rc once(struct http *h, const char *url, tn_err *err)
     h->done = h->headers_done = h->paused = h->connected = false;
     h->lines = 0;
     h->sent = 0;
+    h->begun = 0;
     grow_clear(&h->reply->headers);
     grow_clear(&h->reply->body);
     tn_rc rc = http_prepare(h, url, h->request.deadline_ns, err);

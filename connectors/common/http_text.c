@@ -145,7 +145,7 @@ int http_wants_tls(const struct http_reply *r)
 }
 
 /* Where the account or the host begins. A "://" further back, in a query, is none of a scheme's (RFC 3986, 3.1). */
-static const char *authority(const char *url)
+const char *http_authority(const char *url)
 {
     const char *end =
         url + strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
@@ -154,7 +154,7 @@ static const char *authority(const char *url)
 
 void http_shown(const char *url, char *to, size_t cap)
 {
-    const char *rest = authority(url), *at = NULL;
+    const char *rest = http_authority(url), *at = NULL;
     size_t before = (size_t)(rest - url);
     size_t n = strcspn(rest, before != 0 ? "/?#" : "?#"); /* no URL: it may be anywhere */
     for (size_t i = 0; i < n; i++) {

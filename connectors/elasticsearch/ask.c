@@ -105,7 +105,7 @@ static tn_rc put_headers(const struct es_conf *conf, const struct es_req *req,
     if (rc == TN_OK && strcmp(conf->http.auth, "aws") == 0) {
         const struct aws4 keys = {conf->http.user != NULL ? conf->http.user : "",
                                   conf->http.password.s != NULL ? conf->http.password.s : "",
-                                  conf->region, conf->service};
+                                  conf->region, conf->service, conf->http.tls_server_name};
         rc = aws4_sign(es_host, &keys, http->method, http->url, http->body, http->body_len,
                        es_host->wall_us(), to, err);
     }
@@ -127,7 +127,7 @@ static tn_rc attempt(struct es_conn *c, uint32_t node, const struct es_req *req,
                             .headers = &headers,
                             .body = pack ? packed.s : req->body.s,
                             .body_len = pack ? packed.n : req->body.n,
-                            .flags = req->safe ? HTTP_REPEATABLE : 0,
+                            .flags = HTTP_NODE | (req->safe ? HTTP_REPEATABLE : 0),
                             .deadline_ns = req->deadline_ns};
     if (rc == TN_OK && url.rc != TN_OK) {
         rc = es_host->fail(err, TN_E_NOMEM, "no memory for a URL");

@@ -205,7 +205,7 @@ static tn_rc sign(const struct web_conf *conf, const struct http_req *req, struc
 {
     const struct aws4 keys = {conf->http.user != NULL ? conf->http.user : "",
                               conf->http.password.s != NULL ? conf->http.password.s : "",
-                              conf->region, conf->service};
+                              conf->region, conf->service, conf->http.tls_server_name};
     return aws4_sign(web_host, &keys, req->method, req->url, req->body, req->body_len,
                      web_host->wall_us(), headers, err);
 }
@@ -309,7 +309,10 @@ tn_rc web_ask(struct web_conn *c, const struct web_call *call, uint64_t deadline
         req.headers = &headers;
         req.flags = (safe(call->method) ? HTTP_REPEATABLE : 0) |
                     (conf->block_private ? HTTP_BLOCK_PRIVATE : 0) |
-                    (ours(conf, &url) ? 0 : HTTP_NO_AUTH);
+                    (ours(conf, &url) ? 0
+                     : conf->http.host != NULL && conf->http.host[0] != '\0'
+                         ? HTTP_NO_AUTH | HTTP_ELSEWHERE
+                         : HTTP_NO_AUTH);
         rc = attempts(c, &req, call, &reply, err);
     }
     if (rc == TN_OK && call->raise && reply.status >= 400) {

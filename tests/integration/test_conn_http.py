@@ -141,7 +141,7 @@ return out
     assert sanitized or got[2] < 32 * 1024, got[2]
 
 
-def test_limits(api, odd):
+def test_limits(api, odd, sanitized):
     """Nothing from outside grows without a bound: bodies, packed bodies, headers."""
     cid = add(api, 'http', odd.config(max_result='1M'))
     got = on(api, cid, '''
@@ -151,6 +151,12 @@ return [tell(lambda: c.get('/huge?n=3000000')), tell(lambda: c.get('/bomb')), te
 ''')
     assert [g[0] for g in got[:3]] == ['LimitExceeded'] * 3 and 'max_result' in got[0][1] and got[3] is None and got[4] == 1000000
     assert [g[0] for g in got[5:]] == ['LimitExceeded'] * 2 and 'headers' in got[5][1], got[5:]
+    total, grown = on(api, cid, '''
+import resource
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+return [sum(len(piece) for piece in c.stream('/bomb')), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before]
+''')
+    assert total == 200000000 and (sanitized or grown < 32 * 1024), grown  # packed a thousand times, in pieces
 
 
 def test_redirects(api, odd, cid):
@@ -197,6 +203,32 @@ out += [c.get('/failing?times=1&status=429&after=60&key=' + key(), timeout=1)['s
 return out
 ''')
     assert got == [200, 503, 503, 200, 'ConnUnavailable', 500, 200, True, 429]
+
+
+def test_a_kept_connection_that_died(api, odd, cid):
+    """The server may have carried out what it did not answer: nothing but reading is sent a second time, with a body or without."""
+    told = on(api, cid, '''
+told = []
+for n, ask in enumerate((c.get, c.post, lambda u: c.post(u, 'x'), lambda u: c.put(u, b''), c.patch, c.delete, lambda u: c.request('PURGE', u))):
+    c.get('/echo')
+    told.append(tell(lambda: ask('/failing?times=1&status=0&key=%s%d' % (mark, n))))
+return told
+''', mark=odd.port)
+    assert told[0] is None and [t[0] for t in told[1:]] == ['ConnUnavailable'] * 6 and 'not sent twice' in told[1][1], told
+    assert [odd.failed['%d%d' % (odd.port, n)] for n in range(7)] == [2] + [1] * 6
+
+
+def test_bodies_where_there_are_none(api, cid):
+    """Answers to HEAD, of 204 and 304 have no body, whatever the server sends; what came before an answer (1xx) is no answer."""
+    got = on(api, cid, '''
+asked = [(m, code) for m in ('HEAD', 'GET', 'PUT') for code in (200, 204, 304)]
+got = []
+for m, code in asked:
+    a = c.request(m, '/wordy?code=%d' % code)
+    got.append([a['status'] == code, a['body'], 'x-early' in a['headers'], 'x-late' in a['headers'], c.get('/echo')['status']])
+return got
+''')
+    assert got == [[True, body, False, True, 200] for body in ('', '', '', 'HTTP/1.1', '', '', 'HTTP/1.1', '', '')]
 
 
 def test_deadlines(api, odd, cid):
@@ -334,6 +366,9 @@ class TestHTTP(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks,
             redirected = add(api, 'http', own.config(tls_ca=ca, tls_server_name='other.invalid'), skipTest=True)
             assert on(api, redirected, "return c.get('/where/')['status']") == 401  # at the same address
         pem, key = certs.pair('client')
+        with self.with_wanted(request, certs) as own:  # the certificate is for the host of the configuration, as the password is
+            shown = add(api, 'http', own.config(tls_ca=ca, tls_cert=pem, tls_key=key))
+            assert on(api, shown, "return [c.get('https://%s:%d/a.html' % (name, port))['status'] for name in ('127.0.0.1', 'localhost')]", port=own.port) == [200, 400]
         with self.with_tls(request, certs) as own:
             noted = add(api, 'http', own.config(tls_ca=ca, tls_cert='Bag Attributes\n' + pem, tls_key='\n' + key))
             assert on(api, noted, body) == 'safe'  # words before a certificate are none of it

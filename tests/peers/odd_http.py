@@ -21,7 +21,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 class OddHttp:
     """/echo and everything unknown tell what came, as JSON. /redirect?to=&status=, /failing?times=&status= (then an echo), /chunks?n=&size=
-    &pause=, /huge?n=, /bomb, /headers, /latin, /odd-headers, /bad-gzip, /short, /cookies, /slow?seconds=. `seen`: requests as dicts."""
+    &pause=, /huge?n=, /bomb, /headers, /latin, /odd-headers, /wordy?code=, /bad-gzip, /short, /cookies, /slow?seconds=. `seen`: requests as dicts."""
 
     def __init__(self) -> None:
         self.seen: List[Dict[str, Any]] = []
@@ -107,6 +107,11 @@ class OddHttp:
 
             def do_not_json(self) -> None:
                 self.send(b'{"a": 1,}', 'application/json')
+
+            def do_wordy(self) -> None:
+                """Bodies where there are none, and answers before the answer."""
+                self.wfile.write(b'HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n')
+                self.wfile.write(b'HTTP/1.1 %d Odd\r\nContent-Length: 8\r\nX-Late: 1\r\n\r\nHTTP/1.1' % int(self.query['code']))
 
             def do_bad_gzip(self) -> None:
                 self.send(b'this is not packed', Content_Encoding='gzip')

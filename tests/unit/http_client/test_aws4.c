@@ -9,8 +9,9 @@
 
 static const tn_host host = {.fail = err_set};
 static const struct aws4 s3 = {"AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-                               "us-east-1", "s3"};
-static const struct aws4 es = {"AKIDEXAMPLE", "secret", "eu-west-1", "es"};
+                               "us-east-1", "s3", NULL};
+static const struct aws4 es = {"AKIDEXAMPLE", "secret", "eu-west-1", "es", NULL},
+                         named = {"AKIDEXAMPLE", "secret", "eu-west-1", "es", "Real.name"};
 
 #define MAY_24 1369353600000000 /* 2013-05-24T00:00:00Z */
 
@@ -52,12 +53,41 @@ static void test_canonical(void **state)
     grow_clear(&text);
     aws4_canonical(&s3, "GET", "http://n:80/a%20b", "D", "H", &text);
     assert_non_null(strstr(text.s, "GET\n/a%20b\n\nhost:n\n"));
+    grow_clear(&text);
+    aws4_canonical(&es, "GET", "https://a:b@c@[::1]:9200/x?u=http://y@z/", "D", "H", &text);
+    assert_non_null(strstr(text.s, "GET\n/x\nu=http://y@z/\nhost:[::1]:9200\n"));
+    grow_clear(&text);
+    aws4_canonical(&es, "GET", "h?u=http://y", "D", "H",
+                   &text); /* no scheme, though one stands in it */
+    assert_non_null(strstr(text.s, "GET\n/\nu=http://y\nhost:h\n"));
     grow_free(&text);
+}
+
+/* With tls_server_name the header Host has that name, and so has what is signed; without TLS it means nothing. */
+static void test_server_name(void **state)
+{
+    static const struct {
+        const char *url, *host;
+    } cases[] = {{"https://10.0.0.1:9200/x", "\nhost:real.name:9200\n"},
+                 {"https://10.0.0.1:443/", "\nhost:real.name\n"},
+                 {"https://[::1]/", "\nhost:real.name\n"},
+                 {"https://[::1]:1/", "\nhost:real.name:1\n"},
+                 {"http://10.0.0.1:9200/", "\nhost:10.0.0.1:9200\n"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct grow text = {0};
+        aws4_canonical(&named, "GET", cases[i].url, "D", "H", &text);
+        if (strstr(text.s, cases[i].host) == NULL) {
+            fail_msg("%s: %s", cases[i].url, text.s);
+        }
+        grow_free(&text);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_documented),
+                                       cmocka_unit_test(test_server_name),
                                        cmocka_unit_test(test_canonical)};
     return cmocka_run_group_tests_name("aws4", tests, NULL, NULL);
 }
