@@ -335,7 +335,9 @@ static tn_rc run_bulk(struct es_conn *c, const tn_val *v, uint64_t deadline_ns, 
     char first[300];
     r->form = R_JSON;
     tn_rc rc = es_bulk(c, &v[0], &v[1], &v[2], deadline_ns, &r->text, &errors, err);
-    if (rc == TN_OK && errors && !(v[3].type == TN_T_BOOL && v[3].u.i == 0)) {
+    bool quiet = v[3].type == TN_T_NULL ||
+                 ((v[3].type == TN_T_BOOL || v[3].type == TN_T_INT) && v[3].u.i == 0);
+    if (rc == TN_OK && errors && !quiet) {
         struct json_iter it;
         tn_str key, one = {NULL, 0}, all = {r->text.s, r->text.n};
         if (json_iter(&it, json_member(all, "errors"))) {

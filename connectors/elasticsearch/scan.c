@@ -118,22 +118,32 @@ static tn_rc put_body(struct es_conn *c, const tn_val *query, tn_err *err)
     return rc == TN_OK ? put_sort(c, sort, err) : rc;
 }
 
+/* An argument that is text; of another type: no text at all. */
+static tn_str text_of(const tn_val *v, tn_str otherwise)
+{
+    return v->type == TN_T_STR    ? (tn_str){v->u.s, v->n}
+           : v->type == TN_T_NULL ? otherwise
+                                  : TN_STR("");
+}
+
 tn_rc es_scan_start(struct es_conn *c, const tn_val *v, uint64_t deadline_ns, tn_err *err)
 {
     struct grow index_ = {0};
     tn_rc rc = TN_OK;
-    tn_str mode = v[4].type == TN_T_STR ? (tn_str){v[4].u.s, v[4].n} : TN_STR("scroll");
+    tn_str mode = text_of(&v[4], TN_STR("scroll")), keep = text_of(&v[3], TN_STR("1m"));
     c->by_pit = mode.n == 3 && memcmp(mode.s, "pit", 3) == 0;
-    c->size = v[2].type == TN_T_INT && v[2].u.i > 0 && v[2].u.i <= 10000 ? v[2].u.i : 1000;
+    c->size = v[2].type == TN_T_INT ? v[2].u.i : v[2].type == TN_T_NULL ? 1000 : 0;
     grow_clear(&c->cursor);
     grow_clear(&c->keep);
     grow_clear(&c->after);
-    http_escape(&c->keep,
-                v[3].type == TN_T_STR && v[3].n != 0 ? (tn_str){v[3].u.s, v[3].n} : TN_STR("1m"),
-                "");
+    http_escape(&c->keep, keep, "");
     http_escape(&index_, (tn_str){v[0].u.s, v[0].n}, ",*");
     if (!c->by_pit && !(mode.n == 6 && memcmp(mode.s, "scroll", 6) == 0)) {
         rc = es_host->fail(err, TN_E_INVAL, "by is scroll or pit");
+    } else if (c->size < 1 || c->size > 10000) {
+        rc = es_host->fail(err, TN_E_INVAL, "size is a number of hits from 1 to 10000");
+    } else if (keep.n == 0) {
+        rc = es_host->fail(err, TN_E_INVAL, "keep is a time like 30s or 5m");
     } else if (v[0].n == 0 || index_.rc != TN_OK) {
         rc = es_host->fail(err, TN_E_INVAL, "scan() needs the name of an index");
     }

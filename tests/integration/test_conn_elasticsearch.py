@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import threading
+import time
 from typing import Any, Callable, List, Tuple
 
 import pytest
@@ -20,6 +21,7 @@ from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLin
                            PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
+from support.server import wait_for
 
 HELLO = {'tagline': 'You Know, for Search'}
 
@@ -291,6 +293,52 @@ def test_nodes_take_turns(api):
         assert on(api, lost, "return c.query('POST', '/x', body={})[1]") == {'n': 2}
     e = not_addable(api, 'elasticsearch', {'host': 'a:b'})
     assert e['exceptionType'] in ('ConfigError', 'ConnUnavailable')
+
+
+@shows('faults', 'task canceled')
+def test_scan_that_is_canceled(api):
+    """A task that waits for a page hears of it at once, and what the server keeps for it is freed, also after a deadline."""
+    def play(method: str, path: str, body: str) -> Tuple[int, Any]:
+        if method == 'POST' and (path.startswith('/_search/scroll') or 'search_after' in body):
+            time.sleep(3)
+        return 200, {'id': 'P', '_scroll_id': 'S', 'pit_id': 'P', 'hits': {'hits': [{'_id': '1', 'sort': [1]}]}, '_shards': {'failed': 0}}
+
+    script = api.script('''
+@DFF.API('f', timeout=60)
+def f(cid, by):
+    try:
+        list(DFF.CONN(cid).scan('i', size=1, by=by))
+    except Exception as e:
+        print('told', type(e).__name__)
+''')
+    func = api.add_async_api(script + '.f')
+    for by, asked, freed in (('scroll', 2, '/_search/scroll'), ('pit', 3, '/_pit')):
+        for canceled in (True, False):
+            with Node(play) as node:
+                cid = add(api, 'elasticsearch', {'host': '127.0.0.1', 'port': node.port, **({} if canceled else {'pool': {'query': '300ms'}})})
+                task = api.task_id(func, {'cid': cid, 'by': by})
+                assert wait_for(lambda: len(node.seen) >= asked)
+                if canceled:
+                    api.post('/tasks/%s/do/cancel' % task, {'graceSeconds': 15})
+                started = time.monotonic()
+                row = api.ended(task)
+                assert time.monotonic() - started < 2.5 and (row['state'] == 'canceled' if canceled else 'told ConnTimeout' in row['logs']), row
+                assert wait_for(lambda: ('DELETE', freed) in [s[:2] for s in node.seen]), node.seen
+
+
+def test_scans_that_are_refused(api, cid):
+    got = on(api, cid, "return [tell(lambda: list(c.scan('i', **bad)))[0] for bad in (dict(size=0), dict(size=10001), dict(size='9'), dict(keep=5), dict(keep=''), dict(by=5), dict(body=[1]))]")
+    assert got == ['InvalidArgument'] * 7
+
+
+@shows('TLS', 'verified')
+def test_the_name_of_several_nodes(api, certs):
+    """tls_server_name is for each of them; without it the certificate is for somebody else."""
+    with Node(lambda *_: (200, {'n': 1})) as node, peer(Nginx, certs=certs, cert='wrong', to_port=node.port) as own:
+        config = own.config(host='127.0.0.1:%d, localhost:%d' % (own.port, own.port), tls_ca=certs.text('ca.pem'))
+        body = "return [c.query('GET', '/x')[1]['n'] for _ in range(4)]"
+        assert on(api, add(api, 'elasticsearch', {**config, 'tls_server_name': 'other.invalid'}), body) == [1] * 4
+        assert not_addable(api, 'elasticsearch', config)['exceptionType'] == 'Denied'
 
 
 # ---- signing in, TLS, faults -----------------------------------------------------------------------------------------
