@@ -388,13 +388,16 @@ void json_text(struct grow *to, tn_str text)
 
 void json_plain(tn_str text, char *to, size_t cap)
 {
-    size_t from = json_kind(text) == '"', n = text.n >= 2 * from ? text.n - 2 * from : 0;
-    n = n < cap ? n : cap - 1;
-    while (n > 0 && n < text.n - 2 * from && ((unsigned char)text.s[from + n] & 0xc0) == 0x80) {
+    struct grow plain = {0};
+    text.n = text.n < 6 * cap + 2 ? text.n : 6 * cap + 2; /* the longest escape has six bytes */
+    json_text(&plain, text);
+    size_t n = plain.n < cap ? plain.n : cap - 1;
+    while (n > 0 && n < plain.n && ((unsigned char)plain.s[n] & 0xc0) == 0x80) {
         n--; /* not in the middle of a character */
     }
-    if (n != 0) {
-        memcpy(to, text.s + from, n);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (char)((unsigned char)plain.s[i] < ' ' || plain.s[i] == 0x7f ? ' ' : plain.s[i]);
     }
     to[n] = '\0';
+    grow_free(&plain);
 }

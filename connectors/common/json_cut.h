@@ -30,5 +30,5 @@ int64_t json_int(tn_str text, int64_t other);
 tn_val json_value(tn_str text);
 /* Appends a string without its quotes and escapes; what is no string is appended as it stands. */
 void json_text(struct grow *to, tn_str text);
-/* A string without its quotes, cut to cap - 1 bytes, escapes as they stand; for messages. */
+/* A string without quotes and escapes, cut to cap - 1 bytes, on one line; what is no string as it stands. For messages. */
 void json_plain(tn_str text, char *to, size_t cap);

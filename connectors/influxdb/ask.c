@@ -66,18 +66,24 @@ static tn_rc statement_errors(tn_str body, tn_err *err)
     if (json_kind(json_member(body, "results")) != '[') {
         return ix_host->fail(err, TN_E_UNAVAIL, "the answer has no results; is this an InfluxDB?");
     }
+    /* the server often says "not executed" and no more, of what failed and of what would have come after it */
+    tn_str failed = {NULL, 0}, of = {NULL, 0};
     for (int more = json_iter(&it, json_member(body, "results"));
          more && json_next(&it, &key, &value);) {
         tn_str text = json_member(value, "error");
-        if (text.s != NULL) {
-            json_plain(text, why, sizeof why);
-            return ix_host->fail(err,
-                                 strstr(why, "not authorized") != NULL ? TN_E_DENIED : TN_E_REMOTE,
-                                 "statement %lld: %s",
-                                 (long long)json_int(json_member(value, "statement_id"), 0), why);
+        if (text.s != NULL && (failed.s == NULL || json_is(failed, "not executed"))) {
+            failed = text;
+            of = value;
         }
     }
-    return TN_OK;
+    if (failed.s == NULL) {
+        return TN_OK;
+    }
+    json_plain(failed, why, sizeof why);
+    return ix_host->fail(err, strstr(why, "not authorized") != NULL ? TN_E_DENIED : TN_E_REMOTE,
+                         "statement %lld: %s%s",
+                         (long long)json_int(json_member(of, "statement_id"), 0), why,
+                         json_is(failed, "not executed") ? "; asked alone it says why" : "");
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------ */
@@ -98,15 +104,40 @@ static void put_choice(struct grow *body, const char *name, const tn_val *chosen
     }
 }
 
-/* What only reads may be asked twice. */
+/* What only reads may be asked twice: one statement, which writes nothing INTO another place. */
 static int only_reads(tn_str sql)
 {
     while (sql.n != 0 && strchr(" \t\r\n(", sql.s[0]) != NULL) {
         sql.s++;
         sql.n--;
     }
+    while (sql.n != 0 && strchr("; \t\r\n", sql.s[sql.n - 1]) != NULL) {
+        sql.n--;
+    }
+    for (size_t i = 0; i + 4 <= sql.n; i++) {
+        if (sql.s[i] == ';' || strncasecmp(sql.s + i, "into", 4) == 0) {
+            return 0;
+        }
+    }
     return sql.n > 4 && (strncasecmp(sql.s, "show", 4) == 0 ||
                          (sql.n > 6 && strncasecmp(sql.s, "select", 6) == 0));
+}
+
+/* The server takes what it does not know for nanoseconds. */
+static tn_rc put_epoch(struct grow *body, const tn_val *epoch, tn_err *err)
+{
+    static const char *const units[][2] = {{"n", "n"},   {"ns", "n"}, {"u", "u"}, {"us", "u"},
+                                           {"ms", "ms"}, {"s", "s"},  {"m", "m"}, {"h", "h"}};
+    if (epoch == NULL || epoch->type == TN_T_NULL) {
+        return TN_OK;
+    }
+    for (size_t i = 0; epoch->type == TN_T_STR && i < sizeof units / sizeof *units; i++) {
+        if (epoch->n == strlen(units[i][0]) && memcmp(epoch->u.s, units[i][0], epoch->n) == 0) {
+            put_field(body, "epoch", (tn_str){units[i][1], strlen(units[i][1])});
+            return TN_OK;
+        }
+    }
+    return ix_host->fail(err, TN_E_INVAL, "epoch is n, u, ms, s, m or h");
 }
 
 tn_rc ix_ask(struct ix_conn *c, const struct ix_query *q, uint64_t deadline_ns, struct grow *ret,
@@ -118,7 +149,6 @@ tn_rc ix_ask(struct ix_conn *c, const struct ix_query *q, uint64_t deadline_ns, 
     put_field(&body, "q", q->sql);
     put_choice(&body, "db", q->database, ix_database(c));
     put_choice(&body, "rp", q->retention_policy, conf->retention_policy);
-    put_choice(&body, "epoch", q->epoch, NULL);
     if (q->params.n != 0) {
         put_field(&body, "params", q->params);
     }
@@ -126,8 +156,10 @@ tn_rc ix_ask(struct ix_conn *c, const struct ix_query *q, uint64_t deadline_ns, 
         grow_printf(&body, "&chunked=true&chunk_size=%lld", (long long)q->chunk_size);
     }
     grow_printf(&url, "%s/query", c->inst->base.s);
-    tn_rc rc = http_header(ix_host, &headers, TN_STR("Content-Type"),
-                           TN_STR("application/x-www-form-urlencoded"), err);
+    tn_rc rc = put_epoch(&body, q->epoch, err);
+    rc = rc == TN_OK ? http_header(ix_host, &headers, TN_STR("Content-Type"),
+                                   TN_STR("application/x-www-form-urlencoded"), err)
+                     : rc;
     if (rc == TN_OK && (body.rc != TN_OK || url.rc != TN_OK)) {
         rc = ix_host->fail(err, TN_E_NOMEM, "no memory for the query");
     }

@@ -100,6 +100,7 @@ static tn_rc emit_result(tn_str result, bool dicts, tn_sink *sink)
 {
     struct json_iter it, series;
     tn_str key, value, none;
+    bool partial = json_kind(json_member(result, "partial")) == 't', whole = !partial;
     if (!dicts) {
         const tn_val v = {
             .type = TN_T_STR, .flags = TN_V_JSON, .n = (uint32_t)result.n, .u.s = result.s};
@@ -111,6 +112,7 @@ static tn_rc emit_result(tn_str result, bool dicts, tn_sink *sink)
         if (rc == TN_OK && json_is(key, "series") && json_iter(&series, value)) {
             rc = sink->ops->list_begin(sink, -1);
             while (rc == TN_OK && json_next(&series, &none, &value)) {
+                partial |= json_kind(json_member(value, "partial")) == 't';
                 rc = emit_series(value, sink);
             }
             rc = rc == TN_OK ? sink->ops->list_end(sink) : rc;
@@ -118,6 +120,12 @@ static tn_rc emit_result(tn_str result, bool dicts, tn_sink *sink)
             const tn_val v = json_value(value);
             rc = sink->ops->scalar(sink, &v);
         }
+    }
+    if (rc == TN_OK && whole &&
+        partial) { /* a list of rows cannot say that the server cut it off */
+        const tn_val yes = {.type = TN_T_BOOL, .u.i = 1};
+        rc = sink->ops->key(sink, "partial", 7);
+        rc = rc == TN_OK ? sink->ops->scalar(sink, &yes) : rc;
     }
     return rc == TN_OK ? sink->ops->map_end(sink) : rc;
 }

@@ -143,6 +143,20 @@ static tn_rc put_tags(const tn_host *host, struct grow *to, const tn_val *tags, 
 
 /* ---- fields ------------------------------------------------------------------------------------------ */
 
+/* A Decimal is a float; an int of more than 64 bits comes as one, too, and must not lose its last digits silently. */
+static int too_long_an_integer(const tn_val *v)
+{
+    size_t sign = v->n != 0 && v->u.s[0] == '-', n = v->n - sign;
+    static const char most[] = "9223372036854775808";
+    for (size_t i = 0; i < n; i++) {
+        if (v->u.s[sign + i] < '0' || v->u.s[sign + i] > '9') {
+            return 0;
+        }
+    }
+    int c = n == 19 ? memcmp(v->u.s + sign, most, 19) : (n > 19) - (n < 19);
+    return c > 0 || (c == 0 && sign == 0);
+}
+
 static tn_rc field_value(const tn_host *host, struct grow *to, const tn_val *k, const tn_val *v,
                          tn_err *err)
 {
@@ -167,6 +181,11 @@ static tn_rc field_value(const tn_host *host, struct grow *to, const tn_val *k, 
         if (v->n == 0 || strchr("nNiIsS", v->u.s[v->u.s[0] == '-' && v->n > 1]) != NULL) {
             return host->fail(err, TN_E_INVAL, "field %.*s is no number that InfluxDB stores", n,
                               k->u.s);
+        }
+        if (too_long_an_integer(v)) {
+            return host->fail(err, TN_E_INVAL,
+                              "field %.*s is an integer of more than 64 bits; write float() of it",
+                              n, k->u.s);
         }
         grow_put(to, v->u.s, v->n);
         return TN_OK;

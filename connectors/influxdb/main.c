@@ -304,6 +304,9 @@ static tn_rc work(struct ix_conn *c, uint32_t method, const tn_val *v, uint64_t 
         r->form = IX_CSV;
         return ix_flux(c, (tn_str){v[0].u.s, v[0].n}, &v[1], deadline_ns, &r->text, err);
     default: { /* switch_database */
+        if (v[0].n != 0 && memchr(v[0].u.s, '\0', v[0].n) != NULL) {
+            return ix_host->fail(err, TN_E_INVAL, "the name of a database has no NUL");
+        }
         char *name = malloc((size_t)v[0].n + 1);
         if (name == NULL) {
             return ix_host->fail(err, TN_E_NOMEM, "no memory for a name");

@@ -9,12 +9,13 @@ import sys
 
 import pytest
 from peers.fetched import folder
+from peers.flood import Flood
 from peers.influx2 import TOKEN, Influx2
 from peers.influxdb import PASSWORD, InfluxDB
 from peers.nginx import Nginx
 from peers.odd_http import OddHttp
 from peers.peer import Missing
-from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, FewConnections, HugeAnswers, Panel,
+from support.cases import (BREAKS, GONE, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, CertificateWanted, Contract, Deadlines, FewConnections, HugeAnswers, Panel,
                            PasswordChanges, Readme, Refusals, TlsIsMissed, TlsNotOffered)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
@@ -108,6 +109,29 @@ def test_results_as_the_python_client(api, cid, m, theirs):
                                  for i in (t, t + 3)] for t in range(3)] or got[1]['series'][0][0]['tags'] == {'t': '0'}
 
 
+def test_results_that_were_cut_off(api):
+    """A server with max-row-limit says so in the series: dicts say it beside them."""
+    series = b'{"name": "m", "columns": ["time"], "values": [[1]]%s}'
+    for partial in (True, False):
+        with Flood(b'{"results": [{"statement_id": 0, "series": [%s, %s]}]}' % (series % b'', series % (b', "partial": true' if partial else b''))) as cut:
+            raw, dicts = on(api, add(api, 'influxdb', {'host': '127.0.0.1', 'port': cut.port}), "return [c.query('SELECT v FROM m'), c.query('SELECT v FROM m', dict_output=True)]")
+            assert raw['series'][1].get('partial') == (partial or None) and dicts == {'statement_id': 0, 'series': [[{'time': 1, 'tags': {}}]] * 2, **({'partial': True} if partial else {})}
+
+
+def test_units_of_time(api, cid, m):
+    """Nanoseconds are exact; what the server would take for nanoseconds is not sent to it."""
+    got = on(api, cid, '''
+c.write_point(m, {'v': 1}, None, 1234567890123456789)
+out = [c.query('SELECT v FROM ' + m, epoch=e)['series'][0]['values'][0][0] for e in (None, 'n', 'ns', 'u', 'us', 'ms', 's', 'm', 'h')]
+for e in ('n', 'ns', 'u', 'us', 'ms', 's', 'm', 'h'):
+    c.write_point(m + 'p', {e: 1}, {'e': e}, 300000, precision=e)
+return out + [sorted(r[0] for r in c.query('SELECT * FROM ' + m + 'p', epoch='n')['series'][0]['values'])]
+''', m=m)
+    ns = 1234567890123456789
+    assert got[0] == '2009-02-13T23:31:30.123456789Z' and got[1:9] == [ns, ns, ns // 10**3, ns // 10**3, ns // 10**6, ns // 10**9, ns // (60 * 10**9), ns // (3600 * 10**9)]
+    assert got[9] == [300000 * unit for unit in (1, 1, 10**3, 10**3, 10**6, 10**9, 60 * 10**9, 3600 * 10**9)]
+
+
 def test_tags_of_rows(api, cid, m):
     got = on(api, cid, '''
 c.write_point(m, {'tags': 1, '_tags': 2}, {'t': 'x'}, 5)
@@ -170,17 +194,21 @@ return out
 def test_points_that_are_refused(api, cid, m):
     got = on(api, cid, '''
 bad = [dict(fields={}), dict(fields={'v': None}), dict(fields={'v': float('nan')}), dict(fields={'v': [1]}), dict(fields=5), dict(fields={'v': 1}, tags=5),
-       dict(fields={'v': 1}, timestamp='yesterday'), dict(fields={'v': 1}, precision='d'), dict(fields={'v': b'\\xff'}), dict(fields={'v': 1}, tags={'t': {}})]
+       dict(fields={'v': 1}, timestamp='yesterday'), dict(fields={'v': 1}, precision='d'), dict(fields={'v': b'\\xff'}), dict(fields={'v': 1}, tags={'t': {}}), dict(fields={'v': 2**63}), dict(fields={'v': -2**63 - 1}), dict(fields={'v': decimal.Decimal('Infinity')})]
 return [tell(lambda: c.write_point(m, **b))[0] for b in bad] + [c.query('SHOW MEASUREMENTS WITH MEASUREMENT = ' + m)]
 ''', m=m)
-    assert got[:-1] == ['InvalidArgument'] * 10 and got[-1] == {'statement_id': 0}
+    assert got[:-1] == ['InvalidArgument'] * 13 and got[-1] == {'statement_id': 0}
 
 
 def test_errors(api, cid):
     got = on(api, cid, '''
 return [tell(lambda: c.query('SELEKT')), tell(lambda: c.query('SELECT * FROM x', database='no_such')), tell(lambda: c.query('DROP DATABASE')), tell(lambda: c.query('SELECT v FROM m WHERE t = $x', 5)),
-        tell(lambda: c.query('SELECT v FROM m; SELECT v FROM m', database='no_such')), tell(lambda: c.flux('buckets()'))]
+        tell(lambda: c.query('SELECT v FROM m; SELECT v FROM m', database='no_such')), tell(lambda: c.flux('buckets()')),
+        tell(lambda: c.query('SELECT v FROM m; SHOW DATABASES; SELECT nofunc(v) FROM m; SHOW DATABASES')), tell(lambda: c.query(' ')), [tell(lambda: c.query('SHOW DATABASES', epoch=e))[0] for e in ('sec', 5)],
+        tell(lambda: c.switch_database('tenon\\0x')), c.query('SHOW DATABASES; SHOW USERS')[1]['statement_id']]
 ''')
+    assert got[6][0] == 'QueryError' and 'statement 2: not executed; asked alone it says why' in got[6][1], got[6]
+    assert got[7][0] == 'QueryError' and 'missing required parameter "q"' in got[7][1] and got[8] == ['InvalidArgument'] * 2 and got[9][0] == 'InvalidArgument' and got[10] == 1
     assert [g[0] for g in got[:5]] == ['QueryError', 'QueryError', 'QueryError', 'InvalidArgument', 'QueryError']
     assert got[0][2] == 400 and 'parsing query' in got[0][1] and 'no_such' in got[1][1] and got[5] is not None
 
@@ -300,7 +328,7 @@ class Guard(Nginx):
         return super().config(database='tenon', **more)
 
 
-class TestInfluxDB(Contract, Readme, Panel, FewConnections, PasswordChanges, Breaks, BadLines, HugeAnswers, Refusals, TlsIsMissed, TlsNotOffered, CertificateWanted):
+class TestInfluxDB(Contract, Readme, Deadlines, Panel, FewConnections, PasswordChanges, Breaks, BadLines, HugeAnswers, Refusals, TlsIsMissed, TlsNotOffered, CertificateWanted):
     """What influxdb shares with the other connectors."""
 
     type, fixture, make = 'influxdb', 'ix', InfluxDB
@@ -319,6 +347,7 @@ class TestInfluxDB(Contract, Readme, Panel, FewConnections, PasswordChanges, Bre
              ('SHOW FIELD KEYS FROM panel', lambda got: got['series'][0]['values'] == [['v', 'integer']], {'database': 'tenon'})]
     panel_refused, before_panel = 'NOSUCH', "c.write_point('panel', {'v': 1})"
     contract = ['query=["SHOW DATABASES"]', 'write_lines=["m v=1"]']
+    endless = ['SELECT count(a) FROM (SELECT mean(v) AS a FROM m WHERE time >= 0 AND time < 3000s GROUP BY time(1u) fill(0))']
     readme_id, readme_gives = 'metrics', [[0.5, 0.25], 'north', 2]
 
     def at(self, it, port, **changes):
@@ -335,6 +364,9 @@ class TestInfluxDB(Contract, Readme, Panel, FewConnections, PasswordChanges, Bre
 
     def to_restart(self, request):
         return peer(InfluxDB, users=True)
+
+    def still_running(self, api, it):
+        return any('count(a)' in row[1] for row in it.ask('SHOW QUERIES')[0]['series'][0]['values'])
 
     @shows('faults', 'wrong protocol')
     def test_some_other_server_of_http(self, api):

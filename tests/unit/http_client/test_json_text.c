@@ -77,6 +77,10 @@ static void test_cut(void **state)
     assert_int_equal(json_int(str("\"5\""), 3), 3);
     json_plain(str("\"abcdef\xc3\xbc\""), room, sizeof room);
     assert_string_equal(room, "abcdef");
+    json_plain(str("\"\\u003c\\\"\\n\\u00fc\""), room, sizeof room);
+    assert_string_equal(room, "<\" \xc3\xbc"); /* as people read it, on one line */
+    json_plain(str("no \\n JSON"), room, sizeof room);
+    assert_string_equal(room, "no \\n J");
     struct grow plain = {0};
     json_text(&plain, str("\"a\\n\\\"\\u00fc\\ud83d\\ude00\\ud83dx\\/\""));
     assert_string_equal(plain.s, "a\n\"\xc3\xbc\xf0\x9f\x98\x80\xef\xbf\xbdx/");
