@@ -12,6 +12,8 @@
 #define F_WRITE 2 /* is asked again when the server can tell that it was not done */
 #define F_BOUND 4 /* the server stops working on it at the deadline */
 #define F_REPLY 8 /* a refusal of the server is a reply, too */
+/* Of a read: who may answer, other than the configuration says; 0: nothing was said. */
+#define F_MODE(flags) ((flags) >> 4 & 7)
 
 #define COMMAND_MAX (48u << 20) /* longest message of the protocol */
 
@@ -134,8 +136,8 @@ static const bson_t *bounded(const bson_t *command, int left_ms, bson_t *room, b
     bson_iter_t it;
     bool has = bson_iter_init_find(&it, command, "maxTimeMS");
     int64_t own = has ? bson_iter_as_int64(&it) : 0;
-    if (own > 0 && own <= limit) {
-        return command;
+    if ((own > 0 && own <= limit) || own < 0 || (has && !BSON_ITER_HOLDS_NUMBER(&it))) {
+        return command; /* what is no limit is refused by the server */
     }
     BSON_APPEND_INT64(opts, "maxTimeMS", limit);
     if (!has) {
@@ -157,11 +159,21 @@ static tn_rc options(struct mg_conn *c, uint32_t server, bson_t *opts, tn_err *e
     return TN_OK;
 }
 
+/* In the order of pymongo's modes. NULL: as the configuration says. */
+static mongoc_read_prefs_t *own_prefs(uint32_t flags)
+{
+    static const mongoc_read_mode_t modes[] = {
+        0, MONGOC_READ_PRIMARY, MONGOC_READ_PRIMARY_PREFERRED, MONGOC_READ_SECONDARY,
+        MONGOC_READ_SECONDARY_PREFERRED, MONGOC_READ_NEAREST};
+    uint32_t i = F_MODE(flags);
+    return i != 0 && i < sizeof modes / sizeof *modes ? mongoc_read_prefs_new(modes[i]) : NULL;
+}
+
 /* Which server answers, so that a cursor can be read on. */
-static tn_rc choose(struct mg_conn *c, uint32_t flags, uint32_t *server, tn_err *err)
+static tn_rc choose(struct mg_conn *c, uint32_t flags, const mongoc_read_prefs_t *prefs,
+                    uint32_t *server, tn_err *err)
 {
     bson_error_t error;
-    const mongoc_read_prefs_t *prefs = mongoc_client_get_read_prefs(c->client);
     mongoc_server_description_t *d = mongoc_client_select_server(c->client, !(flags & F_READ),
                                                                  prefs, &error);
     if (d == NULL) {
@@ -173,9 +185,9 @@ static tn_rc choose(struct mg_conn *c, uint32_t flags, uint32_t *server, tn_err 
 }
 
 static bool transmit(struct mg_conn *c, const char *db, const bson_t *command, uint32_t flags,
-                     const bson_t *opts, bson_t *reply, bson_error_t *error)
+                     const mongoc_read_prefs_t *prefs, const bson_t *opts, bson_t *reply,
+                     bson_error_t *error)
 {
-    const mongoc_read_prefs_t *prefs = mongoc_client_get_read_prefs(c->client);
     if (flags & F_READ) {
         return mongoc_client_read_command_with_opts(c->client, db, command, prefs, opts, reply,
                                                     error);
@@ -201,13 +213,15 @@ static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint
     bson_error_t error = {0};
     const char *why;
     bool cursors = (flags & F_READ) != 0 && server == 0;
-    tn_rc rc = cursors ? choose(c, flags, &server, err) : TN_OK;
+    mongoc_read_prefs_t *own = own_prefs(flags);
+    const mongoc_read_prefs_t *prefs = own != NULL ? own : mongoc_client_get_read_prefs(c->client);
+    tn_rc rc = cursors ? choose(c, flags, prefs, &server, err) : TN_OK;
     rc = rc == TN_OK ? options(c, server, &opts, err) : rc;
     if (rc == TN_OK) {
         int left = net_left_ms(mg_host, deadline_ns);
         command = flags & F_BOUND && left > 0 ? bounded(command, left, &room, &opts) : command;
         put_comment(c, command, &opts);
-        bool ok = transmit(c, db, command, flags, &opts, &r->doc, &error);
+        bool ok = transmit(c, db, command, flags, prefs, &opts, &r->doc, &error);
         bool refusal = !ok && error.domain == MONGOC_ERROR_SERVER;
         ok |= error.domain ==
               MONGOC_ERROR_WRITE_CONCERN; /* done, and Python says what is missing */
@@ -230,6 +244,7 @@ static tn_rc talk(struct mg_conn *c, const char *db, const bson_t *command, uint
         r->conn = c->serial;
         notice(c, &r->doc, more_of(command), server);
     }
+    mongoc_read_prefs_destroy(own);
     bson_destroy(&opts);
     bson_destroy(&room);
     return rc;

@@ -9,9 +9,10 @@ import time
 
 import pytest
 from peers.ferretdb import FerretDB
+from peers.mongo_same import DIFFERS, ENTRY, LINES, RUN
 from peers.mongojava import MongoJava
 from support.cases import (BREAKS, GONE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
-                           PasswordChanges, Readme, Refusals, Restarts, TlsIsMissed, TlsNotOffered)
+                           PasswordChanges, Readme, Refusals, Restarts, TlsIsMissed, TlsNotOffered, calls)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row, shows
 
@@ -48,6 +49,12 @@ class Theirs:
     def db(self, name='test'):
         return self.client[name]
 
+    def get_database(self, name='test'):
+        return self.client[name]
+
+    def get_default_database(self):
+        return self.client['test']
+
     def __getattr__(self, name):
         return getattr(self.pymongo if hasattr(self.pymongo, name) else self.client, name)
 
@@ -83,6 +90,31 @@ def tell(call):
         call()
     except Exception as e:
         return [type(e).__name__, str(e), getattr(e, 'code', None), None]
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+@pytest.mark.parametrize('which', ['mg', 'java'])
+def test_line_by_line(server, request, pymongo, which):
+    """Hundreds of lines with pymongo and here: the same values with the same types, and the same errors."""
+    names: dict = {}
+    exec(RUN, names)  # noqa: S102
+    own = request.getfixturevalue(which)
+    api = server.client()
+    cid = add(api, 'mongodb', own.config())
+    api_id = api.function(RUN + ENTRY, 'f', {'cid': 'INPUT_BY_CALLER', 'lines': 'INPUT_BY_CALLER', 'k': 'INPUT_BY_CALLER'})
+    theirs, wrong = Theirs(pymongo, own), []
+    for group, text in LINES.items():
+        lines, k = text.strip('\n').split('\n'), fresh('k')
+        pairs = [json.loads(json.dumps(out).replace(k, 'K')) for out in (names['same'](theirs, lines, k), api.result(api_id, cid=cid, lines=lines, k=k))]
+        wrong += ['%s: %s\n  pymongo %s\n  ours    %s' % (group, line, e, o) for line, e, o in zip(lines, *pairs) if e != o and line not in DIFFERS]
+    theirs.client.close()
+    assert not wrong, '\n'.join(wrong)
+
+
+@pytest.fixture(scope='module')
+def ask(server, cid):
+    """ask(asked=expression with `c`): its value, or [class, text] of what it raises."""
+    return calls(server.client(), cid, "eval(asked, {'c': c})", asked='')
 
 
 # ---- documents -------------------------------------------------------------------------------------------------
@@ -289,7 +321,7 @@ try:
 except Exception as e:
     out.append([e.details['nInserted'], t.count_documents({})])
 out += [tell(lambda: t.no_such_method(1)), tell(lambda: t.watch())[0], tell(lambda: t.update_one({}, {'a': 1}))[0], tell(lambda: t.insert_many([]))[0],
-        tell(lambda: t.bulk_write([]))[0], tell(lambda: t.bulk_write([1]))[0], tell(lambda: t.find('x'))[0], tell(lambda: bool(t))[0], t == c.db()[k]]
+        tell(lambda: t.bulk_write([]))[0], tell(lambda: t.bulk_write([1]))[0], tell(lambda: t.find('x'))[0], tell(lambda: iter(t))[0], t == c.db()[k]]
 deep = {}
 for _ in range(150):
     deep = {'d': deep}
@@ -300,8 +332,20 @@ return out
     assert got[1][0] == 'Unsupported' and got[1][2] == 59 and got[2][0] in ('OperationFailure', 'Unsupported')
     assert got[3] == ['BulkWriteError', 2, [1], 11000, {'_id': 1}] and got[4] == [1, 4]
     assert got[5][0] == 'TypeError' and "'no_such_method'" in got[5][1]
-    assert got[6:14] == ['NotSupported', 'ValueError', 'TypeError', 'InvalidOperation', 'TypeError', 'TypeError', 'NotImplementedError', True]
+    assert got[6:14] == ['NotSupported', 'ValueError', 'TypeError', 'InvalidOperation', 'TypeError', 'TypeError', 'TypeError', True]
     assert got[14][0] == 'InvalidArgument' and '100 levels' in got[14][1] and got[15][0] == 'DocumentTooLarge' and got[16] == 4
+
+
+@pytest.mark.parametrize('name, instead', [
+    ('c.watch', 'watch'), ('c.db().watch', 'change streams'), ('c.db().t.watch', 'change streams'), ('c.db().t.map_reduce', 'aggregate()'),
+    ('c.db().t.group', 'aggregate()'), ('c.db().t.initialize_ordered_bulk_op', 'bulk_write()'), ('c.db().t.find_raw_batches', 'RawBSONDocument'),
+    ('c.db().add_user', 'command()'), ('c.db().t.find().add_option', 'find()'), ('c.db().t.no_such', "'no_such' method on a 'Collection'"),
+    ('c.db().no_such', "'no_such' method on a 'Database'"), ('c.no_such', 'no_such'), ('c.db().t.find().no_such', 'no_such'),
+])
+def test_what_is_missing_says_so(ask, name, instead):
+    """By its name, and what to use instead."""
+    told = ask(asked=name + '()')
+    assert told[0] in ('NotSupported', 'TypeError', 'AttributeError') and name.split('.')[-1] in told[1] and instead in told[1], told
 
 
 def test_errors_are_those_of_pymongo_when_a_script_imports_it(api, cid, k, pymongo):

@@ -222,6 +222,28 @@ return [kind(lambda: t.insert_one({}), 'ConnUnavailable'), kind(lambda: t.update
     assert first(script, 'find')['readConcern'] == {'level': 'majority'}
 
 
+def test_read_preference(api, script):
+    """That of the connector, unless a database, a collection or a command has its own; a transaction has none."""
+    script.answers.update({'find': {'cursor': {'id': 0, 'ns': 'test.t', 'firstBatch': []}, 'ok': 1}, 'count': {'n': 5, 'ok': 1}})
+    got = on(api, add(api, 'mongodb', script.config(read_preference='secondary')), '''
+from pymongo import ReadPreference as R
+from pymongo.read_preferences import Secondary
+t = c.db().t
+out = [t.read_preference.name, t.with_options(read_preference=R.NEAREST).read_preference.name]
+t.find_one(), t.with_options(read_preference=R.NEAREST).find_one(), t.with_options(read_preference=R.PRIMARY).x.find_one()
+c.db().with_options(read_preference=R.PRIMARY_PREFERRED).t.count()
+c.db().command('ping'), c.db().command('ping', read_preference=R.SECONDARY_PREFERRED)
+t.with_options(read_preference=R.NEAREST).insert_one({})
+return out + [tell(lambda: t.with_options(read_preference=Secondary(tag_sets=[{'a': 'b'}])))[0], tell(lambda: t.with_options(read_preference='secondary'))[0],
+              tell(lambda: c.start_session().start_transaction(read_preference=R.NEAREST))[0]]
+''')
+    assert got == ['Secondary', 'Nearest', 'NotSupported', 'TypeError', 'InvalidOperation']
+    sent = [(name, command.get('$readPreference', {}).get('mode')) for command, name in zip(script.asked, script.names())
+            if name in ('find', 'count', 'insert') or (name == 'ping' and command['$db'] == 'test')]
+    assert sent == [('find', 'secondary'), ('find', 'nearest'), ('find', None), ('count', 'primaryPreferred'), ('ping', None), ('ping', 'secondaryPreferred'),
+                    ('insert', None)]
+
+
 def deep(n):
     inner = b'\x05\0\0\0\0'
     for _ in range(n):

@@ -3,10 +3,11 @@
 from collections import deque
 
 from . import mongo_write
-from .mongo_coll import _REPLY, Collection, primary_only
+from .mongo_coll import _REPLY, NO_STREAMS, Collection, mode_flag, preference_named, preference_of
 from .mongo_cursor import READ, CommandCursor
-from .mongo_values import (CollectionInvalid, ConfigurationError, InvalidOperation, check_name, concern_of, decode,
-                           encode_value, error, options_of, refusal)
+from .errors import ConnError
+from .mongo_values import (CollectionInvalid, Concern, ConfigurationError, InvalidOperation, absent, adopt, check_name,
+                           codec_given, codec_of, concern_of, decode, encode_value, error, options_of, refusal)
 
 _OPERATIONS = ("InsertOne", "DeleteOne", "DeleteMany", "ReplaceOne", "UpdateOne", "UpdateMany", "IndexModel")
 
@@ -16,12 +17,15 @@ class Database:
 
     def __init__(self, client, name, codec_options=None, read_preference=None, write_concern=None, read_concern=None):
         self._client, self._name = client, check_name("database", name)
-        self._codec, self._preference = codec_options, primary_only(read_preference)
+        self._codec, self._preference = codec_given(codec_options), preference_of(read_preference)
         self._concern, self._read_concern = concern_of(write_concern), concern_of(read_concern)
 
     client = property(lambda self: self._client)
     name = property(lambda self: self._name)
-    codec_options = property(lambda self: self._codec)
+    codec_options = property(lambda self: codec_of(self._codec))
+    write_concern = property(lambda self: self._concern or Concern())
+    read_concern = property(lambda self: self._read_concern or Concern())
+    read_preference = property(lambda self: self._preference or self._client._preference)
 
     def __getattr__(self, name):
         if name.startswith("_"):
@@ -36,9 +40,6 @@ class Database:
 
     def __iter__(self):
         raise TypeError("'Database' object is not iterable")
-
-    def __bool__(self):
-        raise NotImplementedError("Database objects do not implement truth value testing; compare with None instead")
 
     def __eq__(self, other):
         return isinstance(other, Database) and self._client is other._client and self._name == other._name
@@ -58,7 +59,8 @@ class Database:
         return Collection(self, name, codec_options, read_preference, write_concern, read_concern)
 
     def _ask(self, command, flags, session=None, where=(0, 0), codec=None):
-        reply, where = self._client._ask(self._name, encode_value(command, codec or self._codec), flags | _REPLY,
+        flags |= _REPLY | (mode_flag(self._preference) if flags & READ else 0)
+        reply, where = self._client._ask(self._name, encode_value(command, codec or self._codec), flags,
                                          codec or self._codec, session, where)
         if not reply.get("ok"):
             raise refusal(reply)
@@ -70,11 +72,11 @@ class Database:
     def command(self, command, value=1, check=True, allowable_errors=None, read_preference=None, codec_options=None,
                 session=None, comment=None, **kwargs) -> dict:
         """Any command: command('ping'), command('collStats', 'c'), command({'ping': 1})."""
-        primary_only(read_preference)
         document = {command: value} if isinstance(command, str) else dict(command.items())
         document.update(options_of(comment=comment, **kwargs))
-        codec = codec_options or self._codec
-        reply, _ = self._client._ask(self._name, encode_value(document, codec), _REPLY, codec, session, (0, 0))
+        codec = codec_given(codec_options) or self._codec
+        flags = _REPLY | (READ | mode_flag(preference_of(read_preference)) if read_preference is not None else 0)
+        reply, _ = self._client._ask(self._name, encode_value(document, codec), flags, codec, session, (0, 0))
         if check and not reply.get("ok"):
             allowed = allowable_errors or ()
             if reply.get("code") not in allowed and reply.get("errmsg") not in allowed:
@@ -119,14 +121,24 @@ class Database:
         return reply
 
     def validate_collection(self, name_or_collection, scandata=False, full=False, session=None, **kwargs) -> dict:
-        return self.command("validate", getattr(name_or_collection, "name", name_or_collection), scandata=scandata, full=full,
-                            session=session, **kwargs)
+        name = check_name("collection", getattr(name_or_collection, "name", name_or_collection))
+        return self.command("validate", name, scandata=scandata, full=full, session=session, **kwargs)
 
     def dereference(self, dbref, session=None, **kwargs):
         """The document a DBRef points to."""
+        if not hasattr(dbref, "collection"):
+            raise TypeError("dereference() needs a DBRef, not %s" % type(dbref).__name__)
         if dbref.database is not None and dbref.database != self._name:
             raise ValueError("the DBRef points to database %s, not to %s" % (dbref.database, self._name))
         return self[dbref.collection].find_one({"_id": dbref.id}, session=session, **kwargs)
+
+
+_ACCOUNT = "the account is that of the connector; use db.command() for others"
+_PROFILE = "use db.command('profile', level)"
+absent(Database, {
+    "watch": NO_STREAMS, "add_user": _ACCOUNT, "remove_user": _ACCOUNT, "authenticate": _ACCOUNT, "logout": _ACCOUNT,
+    "eval": "servers have it no more", "current_op": "use c['admin'].command('currentOp')", "profiling_level": _PROFILE,
+    "set_profiling_level": _PROFILE, "profiling_info": "use db['system.profile'].find()"})
 
 
 class ClientSession:
@@ -150,7 +162,8 @@ class ClientSession:
 
     def start_transaction(self, read_concern=None, write_concern=None, read_preference=None, max_commit_time_ms=None):
         """Begins; used with `with` it commits at the end, and aborts on an exception."""
-        primary_only(read_preference)
+        if read_preference is not None and preference_of(read_preference).mode != 0:
+            raise error(InvalidOperation, "transactions read from the primary, not from %s" % read_preference.name)
         self._step("begin", options_of(readConcern=concern_of(read_concern), writeConcern=concern_of(write_concern),
                                        maxCommitTimeMS=max_commit_time_ms))
         self.in_transaction = True
@@ -223,6 +236,7 @@ class Part:
 
     def _configured(self, config: dict) -> None:
         self._default = config.get("database") or _path(config.get("uri"))
+        self._preference = preference_named(config.get("read_preference"))
         self._forgotten: deque = deque()  # cursors that scripts have dropped
 
     def db(self, name=None) -> Database:
@@ -282,7 +296,11 @@ class Part:
             raise error(InvalidOperation, "Cannot use ended session" if session.has_ended else
                         "Can only use session with the connector that started it")
         handle = self if session is None else session._handle
-        reply, server, conn = handle._run(database, data, flags, *where)
+        try:
+            reply, server, conn = handle._run(database, data, flags, *where)
+        except ConnError as e:
+            adopt(e)
+            raise
         return decode(reply, codec), (server, conn)
 
     def _tidy(self):

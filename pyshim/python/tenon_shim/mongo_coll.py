@@ -3,11 +3,13 @@
 from . import mongo_write as w
 from .errors import NotSupported
 from .mongo_cursor import BOUND, READ, CommandCursor, Cursor
-from .mongo_values import (check_name, collation_of, concern_error, concern_of, encode_value, error, filter_of, hint_of,
-                           key_list, mapping, options_of, projection_of, refusal)
+from .mongo_values import (Concern, ConfigurationError, absent, check_name, codec_given, codec_of, collation_of,
+                           concern_error, concern_of, encode_value, error, filter_of, hint_of, key_list, mapping,
+                           options_of, projection_of, refusal, yes_or_no)
 from .mongo_write import WRITE
 
 _REPLY = 8  # what the server refuses comes back as its reply
+NO_COLLECTION = 26
 
 
 class Collection:
@@ -17,18 +19,18 @@ class Collection:
                  create=False, session=None, **options):
         self._database, self._name = database, check_name("collection", name)
         self._client = database._client
-        self._codec = codec_options or database._codec
+        self._codec = codec_given(codec_options) or database._codec
         self._concern = concern_of(write_concern) if write_concern is not None else database._concern
         self._read_concern = concern_of(read_concern) if read_concern is not None else database._read_concern
-        self._preference = primary_only(read_preference) or database._preference
+        self._preference = preference_of(read_preference) or database._preference
 
     database = property(lambda self: self._database)
     name = property(lambda self: self._name)
     full_name = property(lambda self: "%s.%s" % (self._database.name, self._name))
-    codec_options = property(lambda self: self._codec)
-    write_concern = property(lambda self: self._concern or {})
-    read_concern = property(lambda self: self._read_concern or {})
-    read_preference = property(lambda self: self._preference)
+    codec_options = property(lambda self: codec_of(self._codec))
+    write_concern = property(lambda self: self._concern or Concern())
+    read_concern = property(lambda self: self._read_concern or Concern())
+    read_preference = property(lambda self: self._preference or self._client._preference)
 
     def __getattr__(self, name):
         if name.startswith("_"):
@@ -37,17 +39,17 @@ class Collection:
         return self[name]
 
     def __getitem__(self, name):
-        return Collection(self._database, "%s.%s" % (self._name, name), self._codec, None, self._concern, self._read_concern)
+        return Collection(self._database, "%s.%s" % (self._name, name), self._codec, self._preference, self._concern,
+                          self._read_concern)
 
     def __call__(self, *args, **kwargs):
-        raise TypeError("'Collection' object is not callable. If you meant to call the '%s' method on a 'Collection' object "
-                        "it is failing because connectors of type mongodb have no such method." % self._name.split(".")[-1])
+        name = self._name.split(".")[-1]
+        raise TypeError("'Collection' object is not callable. If you meant to call the '%s' method on a '%s' object it is failing "
+                        "because connectors of type mongodb have no such method."
+                        % (name, "Database" if name == self._name else "Collection"))
 
     def __iter__(self):
         raise TypeError("'Collection' object is not iterable")
-
-    def __bool__(self):
-        raise NotImplementedError("Collection objects do not implement truth value testing; compare with None instead")
 
     def __eq__(self, other):
         return isinstance(other, Collection) and (self._database, self._name) == (other._database, other._name)
@@ -60,7 +62,7 @@ class Collection:
 
     def with_options(self, codec_options=None, read_preference=None, write_concern=None, read_concern=None):
         """The same collection, read and written in another way."""
-        return Collection(self._database, self._name, codec_options or self._codec, read_preference,
+        return Collection(self._database, self._name, codec_options or self._codec, read_preference or self._preference,
                           self._concern if write_concern is None else write_concern,
                           self._read_concern if read_concern is None else read_concern)
 
@@ -69,9 +71,10 @@ class Collection:
     def _ask(self, command, flags, session=None, where=(0, 0)):
         return self._ask_bson(encode_value(command, self._codec), flags, session, where)
 
-    def _ask_bson(self, data, flags, session=None, where=(0, 0)):
-        """(reply, where it came from); a refusal is raised."""
-        reply, where = self._client._ask(self._database.name, data, flags | _REPLY, self._codec, session, where)
+    def _ask_bson(self, data, flags, session=None, where=(0, 0), plain=False):
+        """(reply, where it came from); a refusal is raised. plain: the reply is no document of a script."""
+        flags |= mode_flag(self._preference) if flags & READ else 0
+        reply, where = self._client._ask(self._database.name, data, flags | _REPLY, None if plain else self._codec, session, where)
         if not reply.get("ok"):
             raise refusal(reply)
         return reply, where
@@ -109,10 +112,14 @@ class Collection:
         """Runs a pipeline of stages."""
         if not isinstance(pipeline, (list, tuple)):
             raise TypeError("pipeline must be a list, not %s" % type(pipeline).__name__)
+        if "explain" in kwargs:
+            raise error(ConfigurationError, "The explain option is not supported. Use Database.command instead.")
         size = kwargs.pop("batchSize", kwargs.pop("batch_size", None))
         kwargs.pop("cursor", None)
         if "collation" in kwargs:
             kwargs["collation"] = collation_of(kwargs["collation"])
+        for stage in pipeline:
+            mapping("a stage", stage)
         writes = bool(pipeline) and next(iter(pipeline[-1]), "") in ("$out", "$merge")
         command = {"aggregate": self._name, "pipeline": list(pipeline), "cursor": {} if writes else options_of(batchSize=size),
                    **options_of(let=let, comment=comment, **kwargs)}
@@ -149,7 +156,8 @@ class Collection:
         """The different values of a field."""
         if not isinstance(key, str):
             raise TypeError("key must be str, not %s" % type(key).__name__)
-        command = {"distinct": self._name, "key": key, "query": filter_of(filter), **options_of(comment=comment, **kwargs)}
+        command = {"distinct": self._name, "key": key, "query": {} if filter is None else filter,
+                   **options_of(comment=comment, **kwargs)}
         return self._ask(self._reading(command, session), READ, session)[0]["values"]
 
     # ---- writing
@@ -168,11 +176,14 @@ class Collection:
         entries = [("insert", w.with_id(d)) for d in documents]
         w.bulk(self, entries, bool(ordered), session, comment=comment,
                bypassDocumentValidation=bypass_document_validation or None)
-        return w.InsertManyResult([d["_id"] for d in documents])
+        return w.InsertManyResult([d.get("_id") for d in documents])
 
     def _update(self, entry, session, bypass, comment, let):
         reply = w.one(self, "update", entry, session, comment=comment, let=let, bypassDocumentValidation=bypass or None)
-        return w.UpdateResult({**reply, "updatedExisting": reply.get("n", 0) > 0 and not reply.get("upserted")})
+        result = {**reply, "updatedExisting": reply.get("n", 0) > 0 and not reply.get("upserted")}
+        if "upserted" in result:
+            result["upserted"] = result["upserted"][0]["_id"] if result["upserted"] else None
+        return w.UpdateResult(result)
 
     def update_one(self, filter, update, upsert=False, bypass_document_validation=None, collation=None, array_filters=None,
                    hint=None, session=None, let=None, sort=None, comment=None):
@@ -218,12 +229,12 @@ class Collection:
 
     def find_one_and_replace(self, filter, replacement, projection=None, sort=None, upsert=False, return_document=False,
                              hint=None, session=None, **kwargs):
-        change = {"update": w.check_replacement(replacement), "new": bool(return_document), "upsert": bool(upsert)}
+        change = {"update": w.check_replacement(replacement), **_new(return_document, upsert)}
         return self._find_and_modify(filter, session, change, projection, sort, hint, **kwargs)
 
     def find_one_and_update(self, filter, update, projection=None, sort=None, upsert=False, return_document=False,
                             array_filters=None, hint=None, session=None, **kwargs):
-        change = {"update": w.check_update(update), "new": bool(return_document), "upsert": bool(upsert)}
+        change = {"update": w.check_update(update), **_new(return_document, upsert)}
         return self._find_and_modify(filter, session, change, projection, sort, hint, array_filters=array_filters, **kwargs)
 
     # ---- as in pymongo 3
@@ -253,6 +264,8 @@ class Collection:
 
     def create_indexes(self, indexes, session=None, comment=None, **kwargs) -> list:
         """Creates indexes (IndexModel) -> their names."""
+        if not isinstance(indexes, (list, tuple)) or not all(hasattr(i, "document") for i in indexes):
+            raise TypeError("indexes must be a list of IndexModel")
         documents = [dict(i.document) for i in indexes]
         for d in documents:
             d["key"] = dict(d["key"])
@@ -269,8 +282,12 @@ class Collection:
 
     def drop_index(self, index_or_name, session=None, comment=None, **kwargs):
         name = index_or_name if isinstance(index_or_name, str) else "_".join("%s_%s" % i for i in key_list(index_or_name).items())
-        self._ask({"dropIndexes": self._name, "index": name, **options_of(comment=comment, **kwargs), **self._writing(session)},
-                  0, session)
+        command = {"dropIndexes": self._name, "index": name, **options_of(comment=comment, **kwargs), **self._writing(session)}
+        try:
+            self._ask(command, 0, session)
+        except Exception as e:
+            if getattr(e, "code", 0) != NO_COLLECTION:
+                raise
 
     def drop_indexes(self, session=None, comment=None, **kwargs):
         self.drop_index("*", session, comment, **kwargs)
@@ -279,7 +296,7 @@ class Collection:
         try:
             reply, where = self._ask({"listIndexes": self._name, "cursor": {}, **options_of(comment=comment)}, READ, session)
         except Exception as e:
-            if getattr(e, "code", 0) != 26:
+            if getattr(e, "code", 0) != NO_COLLECTION:
                 raise
             reply, where = {"cursor": {"id": 0, "ns": self.full_name, "firstBatch": []}}, (0, 0)
         return CommandCursor(self, reply, where, session)
@@ -307,16 +324,59 @@ class Collection:
             return info.get("options", {})
         return {}
 
-    def watch(self, *args, **kwargs):
-        raise error(NotSupported, "connectors of type mongodb have no change streams: a call ends, a stream does not")
 
-    def map_reduce(self, *args, **kwargs):
-        raise error(NotSupported, "connectors of type mongodb have no map_reduce(); use aggregate()")
+def _new(return_document, upsert) -> dict:
+    if not isinstance(return_document, bool):
+        raise ValueError("return_document must be ReturnDocument.BEFORE or ReturnDocument.AFTER, not %r" % (return_document,))
+    return {"new": return_document, "upsert": yes_or_no("upsert", upsert) or False}
 
 
-def primary_only(preference):
-    """Reads go where the connector says; another wish for one collection is refused by name."""
-    if preference is not None and getattr(preference, "mode", 0) != 0:
-        raise NotSupported("read_preference %s of a single collection or command is not supported; set read_preference of the "
-                           "connector" % getattr(preference, "name", preference))
-    return preference
+NO_STREAMS = "change streams are not supported; a call ends, a stream does not"
+_RAW = "use with_options(codec_options=CodecOptions(document_class=RawBSONDocument))"
+absent(Collection, {
+    "watch": NO_STREAMS, "map_reduce": "use aggregate()", "inline_map_reduce": "use aggregate()", "group": "use aggregate()",
+    "find_and_modify": "use find_one_and_update()", "find_raw_batches": _RAW, "aggregate_raw_batches": _RAW,
+    "initialize_ordered_bulk_op": "use bulk_write()", "initialize_unordered_bulk_op": "use bulk_write(ordered=False)",
+    "parallel_scan": "use find()", "reindex": "use db.command('reIndex', name)"})
+
+
+class Preference:
+    """Which member of a replica set answers reads."""
+
+    def __init__(self, mode: int):
+        self.mode, self.name = mode, _MODES[mode]
+
+    def __eq__(self, other):
+        return self.mode == getattr(other, "mode", None)
+
+    def __hash__(self):
+        return hash(self.mode)
+
+    def __repr__(self):
+        return "%s()" % self.name
+
+
+_MODES = ("Primary", "PrimaryPreferred", "Secondary", "SecondaryPreferred", "Nearest")
+
+
+def preference_named(name) -> Preference:
+    """That of a configuration: secondaryPreferred."""
+    names = [m.lower() for m in _MODES]
+    return Preference(names.index(name.lower()) if name and name.lower() in names else 0)
+
+
+def preference_of(value):
+    """A preference of pymongo; tags and the age of what a member has are not taken into account, and so refused by name."""
+    if value is None:
+        return None
+    mode = getattr(value, "mode", None)
+    if mode not in range(len(_MODES)):
+        raise TypeError("read_preference must be one of pymongo.ReadPreference, not %r" % (value,))
+    if [dict(t) for t in getattr(value, "tag_sets", ())] not in ([], [{}]) or getattr(value, "max_staleness", -1) != -1:
+        raise error(NotSupported, "read_preference with tag_sets or max_staleness is not supported; give a mode alone")
+    return value
+
+
+def mode_flag(preference) -> int:
+    """For the connector's run(): as a member of its flags."""
+    return 0 if preference is None else preference.mode + 1 << 4

@@ -2,7 +2,8 @@
 """MongoDB: cursors. A batch at a time is in memory; the next one is asked for when it is used up."""
 from collections import deque
 
-from .mongo_values import InvalidOperation, OperationFailure, collation_of, error, hint_of, key_list, mapping, options_of, projection_of
+from .mongo_values import (InvalidOperation, OperationFailure, absent, collation_of, error, hint_of, key_list, mapping,
+                           options_of, projection_of, whole, yes_or_no)
 
 BATCH = 2000  # documents of a getMore without batch_size: the server alone would send 16 MB
 READ, BOUND = 1, 4
@@ -58,11 +59,9 @@ class CommandCursor:
 
     def batch_size(self, batch_size):
         """How many documents come at a time; 0: as many as are useful."""
-        if not isinstance(batch_size, int):
-            raise TypeError("batch_size must be an int, not %s" % type(batch_size).__name__)
-        if batch_size < 0:
-            raise ValueError("batch_size must be >= 0")
-        self._batch_size = batch_size
+        if batch_size is None:
+            raise TypeError("batch_size must be an int, not None")
+        self._batch_size = whole("batch_size", batch_size, 0)
         return self
 
     def _more(self):
@@ -142,14 +141,19 @@ class Cursor(CommandCursor):
                  sort=None, allow_partial_results=False, batch_size=0, collation=None, hint=None, max_time_ms=None,
                  max=None, min=None, return_key=None, show_record_id=None, comment=None, session=None,
                  allow_disk_use=None, let=None, **legacy):
-        super().__init__(collection, session=session, batch_size=batch_size)
+        super().__init__(collection, session=session, batch_size=whole("batch_size", batch_size, 0))
         for name in legacy:
             if name not in ("oplog_replay", "modifiers", "snapshot", "max_scan", "manipulate"):
                 raise TypeError("find() got an unexpected keyword argument %r" % name)
         self._filter = {} if filter is None else mapping("filter", filter)
+        if cursor_type not in (0, 2, 34, 64):
+            raise ValueError("not a valid value for cursor_type: %r" % (cursor_type,))
+        for name, value in (("no_cursor_timeout", no_cursor_timeout), ("allow_partial_results", allow_partial_results),
+                            ("allow_disk_use", allow_disk_use), ("return_key", return_key), ("show_record_id", show_record_id)):
+            yes_or_no(name, value)
         self._endless = cursor_type in (2, 34)
         self._spec = options_of(
-            projection=projection_of(projection), sort=key_list(sort) if sort else None, skip=skip or None,
+            projection=projection_of(projection), sort=key_list(sort) if sort else None, skip=whole("skip", skip) or None,
             hint=hint_of(hint), max=dict(max) if max else None, min=dict(min) if min else None, returnKey=return_key,
             showRecordId=show_record_id, comment=comment, collation=collation_of(collation), maxTimeMS=max_time_ms,
             noCursorTimeout=no_cursor_timeout or None, allowPartialResults=allow_partial_results or None,
@@ -177,9 +181,13 @@ class Cursor(CommandCursor):
         return self._set("sort", key_list(key_or_list, direction))
 
     def skip(self, skip):
-        if not isinstance(skip, int) or skip < 0:
-            raise ValueError("skip must be an int >= 0")
-        return self._set("skip", skip or None)
+        if skip is None:
+            raise TypeError("skip must be an int, not None")
+        return self._set("skip", whole("skip", skip, 0) or None)
+
+    def batch_size(self, batch_size):
+        self._unused()
+        return super().batch_size(batch_size)
 
     def limit(self, limit):
         if not isinstance(limit, int):
@@ -195,11 +203,11 @@ class Cursor(CommandCursor):
         return self._set("comment", comment)
 
     def max_time_ms(self, max_time_ms):
-        return self._set("maxTimeMS", max_time_ms)
+        return self._set("maxTimeMS", whole("max_time_ms", max_time_ms))
 
     def max_await_time_ms(self, max_await_time_ms):
         self._unused()
-        self._await_ms = max_await_time_ms
+        self._await_ms = whole("max_await_time_ms", max_await_time_ms)
         return self
 
     def max(self, spec):
@@ -212,10 +220,12 @@ class Cursor(CommandCursor):
         return self._set("collation", collation_of(collation))
 
     def allow_disk_use(self, allow_disk_use):
-        return self._set("allowDiskUse", bool(allow_disk_use))
+        return self._set("allowDiskUse", yes_or_no("allow_disk_use", allow_disk_use))
 
     def where(self, code):
         self._unused()
+        if not isinstance(code, str):
+            raise TypeError("code must be str or bson.Code, not %s" % type(code).__name__)
         self._filter = {**self._filter, "$where": code}
         return self
 
@@ -276,7 +286,9 @@ class Cursor(CommandCursor):
             if at.stop is not None and self._limit == 0:
                 self._id = 0  # nothing is asked for
             return self
-        if not isinstance(at, int) or at < 0:
+        if not isinstance(at, int):
+            raise TypeError("index %r cannot be applied to Cursor instances" % (at,))
+        if at < 0:
             raise IndexError("the index of a cursor is an int from 0 on")
         one = self.clone()
         one._spec["skip"] = at + self._spec.get("skip", 0)
@@ -299,3 +311,6 @@ class Cursor(CommandCursor):
         """The server's plan."""
         command = {"explain": self._command(), "verbosity": "allPlansExecution"}
         return self._collection._ask(command, READ, self._session)[0]
+
+
+absent(Cursor, dict.fromkeys(("add_option", "remove_option", "max_scan"), "use the arguments of find()"))

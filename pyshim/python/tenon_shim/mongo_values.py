@@ -23,9 +23,16 @@ def bson():
     return _module
 
 
-def encode(document) -> bytes:
-    """A mapping as BSON; errors are those of bson (InvalidDocument, OverflowError)."""
-    return bson().encode(document)
+def codec_of(options):
+    """What a collection encodes and decodes with."""
+    return options or bson().codec_options.DEFAULT_CODEC_OPTIONS
+
+
+def codec_given(options):
+    """The options of a script, which must be CodecOptions; None stays."""
+    if options is not None and not isinstance(options, bson().codec_options.CodecOptions):
+        raise TypeError("codec_options must be an instance of bson.codec_options.CodecOptions, not %s" % type(options).__name__)
+    return options
 
 
 def encode_value(document, options) -> bytes:
@@ -114,7 +121,7 @@ class BulkWriteError(_Failure, QueryError):
 
     def __init__(self, details):
         errors = details.get("writeErrors") or details.get("writeConcernErrors") or [{}]
-        super().__init__("batch op errors occurred: %s" % errors[0].get("errmsg", ""), errors[0].get("code", 65), details)
+        super().__init__("batch op errors occurred: %s" % errors[0].get("errmsg", ""), 65, details)
 
 
 class InvalidOperation(InvalidArgument):
@@ -141,11 +148,15 @@ _BY_CODE = {11000: (DuplicateKeyError, False), 11001: (DuplicateKeyError, False)
 _combined: dict = {}
 
 
+# Classes of pymongo with another name.
+_NAMES = {"NotAuthorized": "OperationFailure", "WriteConflict": "OperationFailure", "Unsupported": "OperationFailure",
+          "ConnUnavailable": "AutoReconnect", "ConnTimeout": "NetworkTimeout", "Denied": "OperationFailure"}
+
+
 def _public(cls):
     """The class, which is also pymongo's class of that name when the script has imported pymongo."""
     theirs = sys.modules.get("pymongo.errors")
-    name = {"NotAuthorized": "OperationFailure", "WriteConflict": "OperationFailure", "Unsupported": "OperationFailure"}.get(cls.__name__, cls.__name__)
-    other = getattr(theirs, name, None)
+    other = getattr(theirs, _NAMES.get(cls.__name__, cls.__name__), None)
     if other is None:
         return cls
     if (cls, other) not in _combined:
@@ -153,6 +164,14 @@ def _public(cls):
         hidden = dict.fromkeys(("code", "details", "_message", "_error_labels"))
         _combined[cls, other] = type(cls.__name__, (cls, other), {"__module__": cls.__module__, **hidden})
     return _combined[cls, other]
+
+
+def adopt(e):
+    """An error of the line to the server, which becomes pymongo's as well."""
+    if type(e) in (ConnUnavailable, ConnTimeout, Denied) and "pymongo.errors" in sys.modules:
+        retry = e.retry
+        e.__class__ = _public(type(e))
+        e.details, e._message, e._error_labels, e.retry, e.errors = None, str(e), set(), retry, []
 
 
 def error(cls, *args, **kwargs) -> Exception:
@@ -175,6 +194,14 @@ def concern_error(reply: dict):
     trouble = reply.get("writeConcernError")
     if trouble:
         raise error(WriteConcernError, trouble.get("errmsg", "the write was not confirmed"), trouble.get("code", 0), reply)
+
+
+def absent(cls, names: dict):
+    """Methods of pymongo that are not there, and what to use instead."""
+    for name, instead in names.items():
+        def refuse(self, *args, name=name, instead=instead, **kwargs):
+            raise error(NotSupported, "connectors of type mongodb have no %s(): %s" % (name, instead))
+        setattr(cls, name, refuse)
 
 
 # ---- arguments -----------------------------------------------------------------------------------------------
@@ -213,26 +240,55 @@ def key_list(keys, direction=None) -> dict:
         raise TypeError("a direction goes with the name of one field, not with a list")
     if hasattr(keys, "items"):
         return dict(keys.items())
+    if not isinstance(keys, (list, tuple)):
+        raise TypeError("fields must be a name, a list of (name, direction) or a dict, not %s" % type(keys).__name__)
     if isinstance(keys, tuple) and len(keys) == 2 and isinstance(keys[0], str) and not isinstance(keys[1], tuple):
         keys = [keys]
     out: dict = {}
     for key in keys:
-        name, way = (key, 1) if isinstance(key, str) else key
-        out[name] = way
+        pair = (key, 1) if isinstance(key, str) else key
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError("a field must be a name or (name, direction), not %r" % (key,))
+        out[pair[0]] = pair[1]
     if not out:
         raise ValueError("the list of fields is empty")
     return out
 
 
+def whole(name: str, value, least=None):
+    """The value, which must be an int (None stays), not below `least`."""
+    if value is not None and not isinstance(value, int):
+        raise TypeError("%s must be an int, not %s" % (name, type(value).__name__))
+    if value is not None and least is not None and value < least:
+        raise ValueError("%s must be >= %d" % (name, least))
+    return value
+
+
+def yes_or_no(name: str, value):
+    """The value, which must be a bool (None stays)."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError("%s must be True or False, not %s" % (name, type(value).__name__))
+    return value
+
+
 def projection_of(value):
-    """A list of names or a dict; None stays."""
-    if value is None or hasattr(value, "keys"):
-        return value
-    return dict.fromkeys(value, 1) or {"_id": 1}
+    """A list of names or a dict; None stays, an empty one is the _id alone."""
+    if value is None:
+        return None
+    return (value if hasattr(value, "keys") else dict.fromkeys(value, 1)) or {"_id": 1}
 
 
 def hint_of(value):
     return value if value is None or isinstance(value, str) else key_list(value)
+
+
+class Concern(dict):
+    """A readConcern or writeConcern as scripts look at it; as a dict what is sent."""
+
+    document = property(dict)
+    level = property(lambda self: self.get("level"))
+    acknowledged = property(lambda self: True)
+    is_server_default = property(lambda self: not self)
 
 
 def concern_of(value):
@@ -240,7 +296,7 @@ def concern_of(value):
     document = getattr(value, "document", value)
     if document is None or document == {}:
         return None
-    return dict(document)
+    return Concern(mapping("a concern or collation", document))
 
 
 def collation_of(value):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """MongoDB: results of writes, operations of bulk_write() (ours or pymongo's), and how they are sent."""
 from .mongo_values import (BulkWriteError, DocumentTooLarge, InvalidOperation, WriteError, collation_of, concern_error,
-                           encode_value, error, hint_of, key_list, mapping, options_of, refusal, splice)
+                           encode_value, error, hint_of, key_list, mapping, options_of, refusal, splice, yes_or_no)
 
 WRITE = 2
 SIZE_MAX, COUNT_MAX = 15 << 20, 10000  # of one command, unless a single document is larger
@@ -42,8 +42,7 @@ class UpdateResult(_Result):
 
     @property
     def upserted_id(self):
-        upserted = self.raw_result.get("upserted")
-        return upserted[0]["_id"] if upserted else None
+        return self.raw_result.get("upserted")
 
 
 class DeleteResult(_Result):
@@ -73,12 +72,24 @@ class BulkWriteResult(_Result):
 # ---- operations ----------------------------------------------------------------------------------------------
 
 
-class InsertOne:
+class _Operation:
+    def __eq__(self, other):
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self):
+        return "%s(%s)" % (type(self).__name__, ", ".join(map(repr, vars(self).values())))
+
+
+class InsertOne(_Operation):
+    """Inserts a document."""
+
     def __init__(self, document):
         self._doc = document
 
 
-class _Delete:
+class _Delete(_Operation):
     def __init__(self, filter, collation=None, hint=None):
         self._filter, self._collation, self._hint = filter, collation, hint
 
@@ -91,12 +102,14 @@ class DeleteMany(_Delete):
     """Deletes all documents that match."""
 
 
-class ReplaceOne:
+class ReplaceOne(_Operation):
+    """Replaces the first document that matches."""
+
     def __init__(self, filter, replacement, upsert=False, collation=None, hint=None):
         self._filter, self._doc, self._upsert, self._collation, self._hint = filter, replacement, upsert, collation, hint
 
 
-class _Update:
+class _Update(_Operation):
     def __init__(self, filter, update, upsert=False, collation=None, array_filters=None, hint=None):
         self._filter, self._doc, self._upsert, self._collation = filter, update, upsert, collation
         self._array_filters, self._hint = array_filters, hint
@@ -129,8 +142,10 @@ def index_document(keys, options: dict) -> dict:
 
 def check_update(update):
     """Operators, or a pipeline."""
-    if isinstance(update, (list, tuple)):
+    if isinstance(update, (list, tuple)) and update:
         return list(update)
+    if isinstance(update, (list, tuple)):
+        raise ValueError("an update needs at least one stage")
     mapping("update", update)
     first = next(iter(update), None)
     if first is None or not str(first).startswith("$"):
@@ -158,7 +173,9 @@ def with_id(document):
 
 
 def update_entry(filter, update, multi, upsert=False, collation=None, array_filters=None, hint=None, sort=None) -> dict:
-    return {"q": mapping("filter", filter), "u": update, "multi": multi, "upsert": bool(upsert),
+    if array_filters is not None and not isinstance(array_filters, (list, tuple)):
+        raise TypeError("array_filters must be a list, not %s" % type(array_filters).__name__)
+    return {"q": mapping("filter", filter), "u": update, "multi": multi, "upsert": yes_or_no("upsert", upsert) or False,
             **options_of(collation=collation_of(collation), arrayFilters=array_filters, hint=hint_of(hint),
                          sort=sort)}
 
@@ -201,7 +218,7 @@ def one(collection, kind: str, entry, session=None, **options) -> dict:
     """A single write -> the reply; what the server refuses is raised."""
     command = {kind: collection.name, "ordered": True, **collection._writing(session), **options_of(**options)}
     data = splice(encode_value(command, None), _FIELD[kind], [_encode(entry, collection.codec_options)])
-    reply, _ = collection._ask_bson(data, WRITE, session)
+    reply, _ = collection._ask_bson(data, WRITE, session, plain=True)
     if reply.get("writeErrors"):
         raise refusal(reply["writeErrors"][0], WriteError)
     concern_error(reply)
@@ -269,7 +286,7 @@ def bulk(collection, entries: list, ordered: bool, session=None, **options) -> d
         head = {kind: collection.name, "ordered": ordered, **collection._writing(session), **options_of(**options)}
         for indexes, documents in _pieces(some, collection.codec_options):
             data = splice(encode_value(head, None), _FIELD[kind], documents)
-            reply, _ = collection._ask_bson(data, WRITE, session)
+            reply, _ = collection._ask_bson(data, WRITE, session, plain=True)
             failed = _merge(total, kind, reply, indexes, entries) or failed
             if failed and ordered:
                 raise error(BulkWriteError, total)
