@@ -322,7 +322,7 @@ static tn_rc flush_batch(struct mc_call *k, struct mc_node *node, const uint32_t
         rc = mc_line(node, k->deadline_ns, &line, k->err);
         if (rc == TN_OK && !mc_is(line, "STORED")) {
             if (!mc_begins(line, "SERVER_ERROR") && !mc_is(line, "NOT_STORED")) {
-                return mc_unexpected(line, k->err);
+                return mc_broken(mc_unexpected(line, k->err), k->err); /* others still come */
             }
             const tn_val *key = &keys_of->u.map[which[i]].key;
             tape_str(k->out, key->u.s, key->n);

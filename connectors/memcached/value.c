@@ -33,6 +33,17 @@ static void compress_from(struct message_buf *b, size_t start, uint32_t *flags)
     free(out);
 }
 
+/* An integer of more than 64 bits comes as text. */
+static bool whole_number(const tn_val *v)
+{
+    uint32_t i = v->n > 0 && v->u.s[0] == '-';
+    bool some = i < v->n;
+    while (i < v->n && v->u.s[i] >= '0' && v->u.s[i] <= '9') {
+        i++;
+    }
+    return some && i == v->n;
+}
+
 tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct message_buf *ret, uint32_t *ret_flags,
                 tn_err *err)
 {
@@ -47,14 +58,18 @@ tn_rc mc_encode(const tn_val *v, int64_t min_compress, struct message_buf *ret, 
         message_put(ret, v->u.s, v->n);
         *ret_flags = TEXT;
         break;
-    case TN_T_BOOL:
     case TN_T_INT:
         message_put_int(ret, v->u.i);
         *ret_flags = INTEGER;
         break;
     default:
-        rc = message_json(mc_host, ret, v, err);
-        *ret_flags = JSON;
+        if (v->type == TN_T_DECIMAL && whole_number(v)) {
+            message_put(ret, v->u.s, v->n);
+            *ret_flags = INTEGER;
+        } else {
+            rc = message_json(mc_host, ret, v, err);
+            *ret_flags = JSON;
+        }
     }
     if (rc == TN_OK && ret->failed) {
         rc = mc_host->fail(err, TN_E_NOMEM, "no memory for the value");

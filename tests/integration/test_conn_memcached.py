@@ -3,6 +3,7 @@
 
 import itertools
 import socket
+import time
 import zlib
 
 import pytest
@@ -81,7 +82,7 @@ for i, v in enumerate(values):
     c.set(k + str(i), v)
     assert c.get(k + str(i)) == v and type(c.get(k + str(i))) is type(v), v
 c.set(k, b'\\x00\\xff\\r\\n')
-out = [c.get(k) == b'\\x00\\xff\\r\\n', c.set(k, True), c.get(k)]
+out = [c.get(k) == b'\\x00\\xff\\r\\n', c.set(k, True), c.get(k) is True]
 c.set(k, 'long text ' * 1000, min_compress_len=100)
 out += [c.get(k) == 'long text ' * 1000, len(c.meta('mg', k, ['v'])['value']) < 200]
 c.set(k, 5, 0, 1)
@@ -89,7 +90,7 @@ out += [c.get(k)]
 out += [tell(lambda: c.set(k, v))[0] for v in (datetime.datetime.now(), float('nan'), [b'x'])]
 return out
 ''', k=k)
-    assert got == [True, True, 1, True, True, 5] + ['InvalidArgument'] * 3
+    assert got == [True, True, True, True, True, 5] + ['InvalidArgument'] * 3
 
 
 def test_many_keys(api, cid, k, three):
@@ -156,6 +157,29 @@ def test_where_python_memcached_puts_it(api, three, k):
     for n in names:
         h = ((zlib.crc32(n.encode()) & 0xffffffff) >> 16) & 0x7fff or 1
         assert raw(buckets[h % 4], b'get %s\r\n' % n.encode()).startswith(b'VALUE '), n
+
+
+def test_as_python_memcached(api, three, k):
+    """The client of the original: the same servers have the same keys, and each reads what the other wrote; its pickles stay closed."""
+    memcache = pytest.importorskip('memcache')
+    a, b, c = ('127.0.0.1:%d' % p.port for p in three)
+    theirs = memcache.Client([a, (b, 2), c])
+    ours = add(api, 'memcached', {'servers': '%s,%s:2,%s' % (a, b, c)})
+    values = {'text': 'a\u6570\r\nEND\r\n', 'empty': '', 'int': -5, 'big': 2 ** 70, 'zlib': 'packed ' * 500, **{'n%d' % i: i for i in range(60)}}
+    assert theirs.set_multi({k + n: v for n, v in values.items()}, min_compress_len=1000) == []
+    assert theirs.set(k + 'bytes', b'\x00\xff') and all(theirs.set(k + n, v) for n, v in (('dict', {'a': 1}), ('none', None), ('true', True)))
+    got = on(api, ours, '''
+got = c.get_multi(list(values), k)
+wrong = [n for n, v in values.items() if got[n] != v or type(got[n]) is not type(v)]
+told = [tell(lambda: c.get(k + n)) for n in ('dict', 'none', 'true')]
+mine = {'mine' + n: v for n, v in values.items()}
+return [wrong, c.get(k + 'bytes') == b'\\x00\\xff', told, c.set_multi(mine, 0, k, 1000), c.set(k + 'mineb', b'\\xff')]
+''', k=k, values=values)
+    assert got[:2] == [[], True] and got[3:] == [[], True]
+    assert [t[0] for t in got[2]] == ['NotSupported'] * 3 and 'pickle' in got[2][0][1]
+    for n, v in {**values, 'b': b'\xff'}.items():
+        back = theirs.get(k + 'mine' + n)
+        assert back == v and type(back) is type(v), n
 
 
 def test_hostile_values(api, mc, cid, k):
@@ -308,6 +332,10 @@ def test_nobody_reads_what_was_left(api, script):
     script.answers.update({'set': b'STORED\r\nNOT_STORED\r\n', 'get': b'VALUE b 16 1\r\n2\r\nVALUE a 16 1\r\n1\r\nEND\r\n'})
     assert on(api, cid, "return [c.set('k', 1), c.set('k', 2), c.set('k', 3)]") == [True] * 3
     assert on(api, cid, "return c.get_multi(['a', 'x', 'b'])") == {'a': '1', 'b': '2'}  # in another order, as from a proxy
+    late = iter([b'CLIENT_ERROR cannot increment\r\n', b'STORED\r\n'])
+    script.answers.update({'set': lambda: (time.sleep(0.1 * (script.asked.count('set') - sets)), next(late))[1:], '1': b'', '2': b'', 'delete': b'DELETED\r\n'})
+    sets = script.asked.count('set') + 1
+    assert on(api, cid, "return [tell(lambda: c.set_multi({'k': 1, 'l': 2}))[0], c.delete('k')]") == ['QueryError', True]
 
 
 @pytest.mark.heavy  # a sanitizer keeps freed memory for a while
