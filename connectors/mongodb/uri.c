@@ -59,12 +59,21 @@ static tn_rc from_text(const struct mg_conf *conf, mongoc_uri_t **ret, tn_err *e
         MONGOC_URI_SSLCLIENTCERTIFICATEKEYFILE,
         MONGOC_URI_SSLCERTIFICATEAUTHORITYFILE,
     };
+    /* Others ask services and files of the machine, without our limits of time; their properties are secrets. */
+    static const char *const signing[] = {MONGOC_URI_AUTHMECHANISM,
+                                          MONGOC_URI_AUTHMECHANISMPROPERTIES,
+                                          MONGOC_URI_GSSAPISERVICENAME};
     bson_error_t error;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(conf->uri, &error);
     if (uri == NULL) {
         return mg_host->fail(err, TN_E_CONFIG, "uri cannot be used: %.300s", error.message);
     }
-    const char *what = NULL;
+    const char *what = NULL, *how = NULL;
+    for (size_t i = 0; i < sizeof signing / sizeof *signing; i++) {
+        const bson_t *given_ones = mongoc_uri_get_credentials(uri);
+        bson_iter_t it;
+        how = bson_iter_init_find_case(&it, given_ones, signing[i]) ? signing[i] : how;
+    }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         what = mongoc_uri_has_option(uri, files[i]) ? files[i] : what;
     }
@@ -79,6 +88,11 @@ static tn_rc from_text(const struct mg_conf *conf, mongoc_uri_t **ret, tn_err *e
         return mg_host->fail(
             err, TN_E_CONFIG,
             "uri has the option %s; use the settings tls, tls_ca, tls_cert, tls_key", what);
+    }
+    if (how != NULL) {
+        mongoc_uri_destroy(uri);
+        return mg_host->fail(err, TN_E_CONFIG,
+                             "uri has the option %s; use the setting auth_mechanism", how);
     }
     *ret = uri;
     return TN_OK;

@@ -104,16 +104,18 @@ static void not_connected(struct api_req *r, const struct connector_result *res)
     not_run(r, "ConnectingToConnectorFailed", "Connecting to Connector", res);
 }
 
-/* The configuration must have its required fields. True: answered. */
+/* The configuration must have its required fields; a uri says where the host is. True: answered. */
 static bool refuse_incomplete(struct api_req *r, const char *type, const json_t *config)
 {
     const json_t *fields = connector_type_fields(type), *must;
     size_t i;
     json_array_foreach(json_object_get(fields, "requiredFields"), i, must)
     {
-        if (connector_member(config, json_string_value(must)) == NULL) {
+        const char *name = json_string_value(must);
+        bool by_uri = strcmp(name, "host") == 0 && json_object_get(config, "uri") != NULL;
+        if (!by_uri && connector_member(config, name) == NULL) {
             json_t *detail = json_deep_copy(fields); /* other threads answer, too */
-            json_object_set_new(detail, "missingField", json_string(json_string_value(must)));
+            json_object_set_new(detail, "missingField", json_string(name));
             api_fail(r, EClientBadRequest, "InvalidConnectorConfigJSON", detail,
                      "Invalid Connector config JSON");
             return true;

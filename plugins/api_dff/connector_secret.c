@@ -65,6 +65,18 @@ static bool was_sealed(const json_t *stored, const char *key)
     return was;
 }
 
+/* What is no secret is shown to everybody, and a uri may have a password in it: refused also when nobody tries it out. */
+static tn_rc judge_open(const char *id, const char *key, const json_t *v, tn_err *err)
+{
+    const char *text = json_string_value(v);
+    return text != NULL && strcmp(key, "uri") == 0 && strchr(text, '@') != NULL
+               ? api.host->fail(err, TN_E_INVAL,
+                                "uri of connector %s has a user or password in it, which would not "
+                                "be kept secret; write them into user and password",
+                                id)
+               : TN_OK;
+}
+
 json_t *connector_seal(const char *id, json_t *config_take, const json_t *stored, tn_err *err)
 {
     json_t *out = json_object(), *v;
@@ -76,6 +88,7 @@ json_t *connector_seal(const char *id, json_t *config_take, const json_t *stored
         if (rc == TN_OK && (connector_is_secret(key) || was_sealed(stored, key))) {
             rc = seal_one(id, out, key, v, err);
         } else if (rc == TN_OK && !is_sealed(key, plain, sizeof plain)) { /* only we write those */
+            rc = judge_open(id, key, v, err);
             json_object_set(out, key, v);
         }
     }
