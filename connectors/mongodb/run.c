@@ -8,10 +8,10 @@
 #include <string.h>
 
 /* The third argument of run(). */
-#define F_READ  1 /* goes where reads go, and is asked again when the line broke */
-#define F_WRITE 2 /* is asked again when the server can tell that it was not done */
-#define F_BOUND 4 /* the server stops working on it at the deadline */
-#define F_REPLY 8 /* a refusal of the server is a reply, too */
+#define F_READ        1 /* goes where reads go, and is asked again when the line broke */
+#define F_WRITE       2 /* is asked again when the server can tell that it was not done */
+#define F_BOUND       4 /* the server stops working on it at the deadline */
+#define F_REPLY       8 /* a refusal of the server is a reply, too */
 /* Of a read: who may answer, other than the configuration says; 0: nothing was said. */
 #define F_MODE(flags) ((flags) >> 4 & 7)
 
@@ -162,9 +162,12 @@ static tn_rc options(struct mg_conn *c, uint32_t server, bson_t *opts, tn_err *e
 /* In the order of pymongo's modes. NULL: as the configuration says. */
 static mongoc_read_prefs_t *own_prefs(uint32_t flags)
 {
-    static const mongoc_read_mode_t modes[] = {
-        0, MONGOC_READ_PRIMARY, MONGOC_READ_PRIMARY_PREFERRED, MONGOC_READ_SECONDARY,
-        MONGOC_READ_SECONDARY_PREFERRED, MONGOC_READ_NEAREST};
+    static const mongoc_read_mode_t modes[] = {0,
+                                               MONGOC_READ_PRIMARY,
+                                               MONGOC_READ_PRIMARY_PREFERRED,
+                                               MONGOC_READ_SECONDARY,
+                                               MONGOC_READ_SECONDARY_PREFERRED,
+                                               MONGOC_READ_NEAREST};
     uint32_t i = F_MODE(flags);
     return i != 0 && i < sizeof modes / sizeof *modes ? mongoc_read_prefs_new(modes[i]) : NULL;
 }

@@ -60,15 +60,22 @@ static tn_rc from_text(const struct mg_conf *conf, mongoc_uri_t **ret, tn_err *e
         MONGOC_URI_SSLCERTIFICATEAUTHORITYFILE,
     };
     /* Others ask services and files of the machine, without our limits of time; their properties are secrets. */
-    static const char *const signing[] = {MONGOC_URI_AUTHMECHANISM,
-                                          MONGOC_URI_AUTHMECHANISMPROPERTIES,
-                                          MONGOC_URI_GSSAPISERVICENAME};
+    static const char *const signing[] = {
+        MONGOC_URI_AUTHMECHANISM, MONGOC_URI_AUTHMECHANISMPROPERTIES, MONGOC_URI_GSSAPISERVICENAME};
     bson_error_t error;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(conf->uri, &error);
     if (uri == NULL) {
         return mg_host->fail(err, TN_E_CONFIG, "uri cannot be used: %.300s", error.message);
     }
     const char *what = NULL, *how = NULL;
+    for (const mongoc_host_list_t *h = mongoc_uri_get_hosts(uri); h != NULL; h = h->next) {
+        if (strchr(h->host, '/') != NULL) {
+            mongoc_uri_destroy(uri);
+            return mg_host->fail(
+                err, TN_E_CONFIG,
+                "uri cannot be used: sockets of the file system are not supported");
+        }
+    }
     for (size_t i = 0; i < sizeof signing / sizeof *signing; i++) {
         const bson_t *given_ones = mongoc_uri_get_credentials(uri);
         bson_iter_t it;

@@ -13,7 +13,7 @@ from peers.mongo_same import DIFFERS, ENTRY, LINES, RUN
 from peers.mongojava import MongoJava
 from support.cases import (BREAKS, GONE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
                            PasswordChanges, Readme, Refusals, Restarts, TlsIsMissed, TlsNotOffered, calls)
-from support.connectors import add, fresh, not_addable, on, peer
+from support.connectors import add, fresh, not_addable, on, peer, refused
 from support.matrix import check_row, shows
 
 
@@ -390,8 +390,23 @@ return ['test' in c.run_method('list_database_names'), k in c.run_method('list_c
     bare = add(api, 'mongodb', {'host': '127.0.0.1', 'port': mg.port})
     got = on(api, bare, "return [tell(c.db), c.db('test')[k].count_documents({}), DFF.CONN(cid, database='test').db()[k].count_documents({})]", k=k)
     assert got[0][0] == 'ConfigurationError' and 'database' in got[0][1] and got[1:] == [1, 1]
-    by_uri = add(api, 'mongodb', {'host': '127.0.0.1', 'uri': 'mongodb://127.0.0.1:%d/test?appname=x' % mg.port})
+    by_uri = add(api, 'mongodb', {'uri': 'mongodb://127.0.0.1:%d/test?appname=x' % mg.port})
     assert on(api, by_uri, 'return c.db()[k].count_documents({})', k=k) == 1
+
+
+@pytest.mark.parametrize('uri, why', [
+    ('mongodb://u:hidden@127.0.0.1/', 'settings user and password'), ('mongodb://u:hid/den@127.0.0.1:99999/', 'cannot be used'), ('u:hidden@h', 'cannot be used'),
+    ('mongodb+srv://u:hidden@a.b.invalid/', 'settings user and password'), ('mongodb://127.0.0.1/?authMechanism=MONGODB-AWS', 'auth_mechanism'),
+    ('mongodb://127.0.0.1/?authMechanismProperties=AWS_SESSION_TOKEN:hidden', 'auth_mechanism'), ('mongodb+srv://127.0.0.1:5/', 'cannot be used'),
+    ('mongodb://127.0.0.1/?tlsCertificateKeyFilePassword=hidden', 'tls_key'), ('mongodb://%2Ftmp%2Fsocket/', 'sockets of the file system'),
+])
+def test_uri(api, uri, why):
+    """Nothing of a secret is told, nothing waits, and nothing with an account is kept, tried out or not."""
+    e = not_addable(api, 'mongodb', {'uri': uri})
+    assert e['exceptionType'] == 'ConfigError' and why in e['exception'] and 'hid' not in str(e), e
+    if '@' in uri:
+        e = refused(api, 'POST', '/connectors/do/add', {'skipTest': True, 'data': {'id': fresh(), 'type': 'mongodb', 'configJSON': {'uri': uri}}})
+        assert 'write them into user and password' in e['message'], e
 
 
 def test_threads(api, cid, k):
