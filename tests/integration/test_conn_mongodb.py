@@ -9,7 +9,8 @@ import time
 
 import pytest
 from peers.ferretdb import FerretDB
-from peers.mongo_same import DIFFERS, ENTRY, LINES, RUN
+from peers.mongo_lines import DIFFERS, LINES
+from peers.mongo_same import ENTRY, RUN
 from peers.mongojava import MongoJava
 from support.cases import (BREAKS, GONE, NO_CA, NO_FIELD, NO_NAME, NO_SERVER, NO_TLS_MODE, BadLines, Breaks, ClientCertificate, Contract, FewConnections, Panel,
                            PasswordChanges, Readme, Refusals, Restarts, TlsIsMissed, TlsNotOffered, calls)
