@@ -205,14 +205,17 @@ def test_rows_never_show_secrets(api, server):
     assert refused(api, 'GET', '/connectors/%s/do/test' % cid)['reason'] == 'EClientNotFound'
 
 
-# Every field of a connector that is a secret in its C code (the types that have more than a password).
-SECRETS = {'clickhouse': {'host': 'h'}, 'elasticsearch': {'host': 'h'}, 'http': {}, 'influxdb': {'host': 'h'}, 'kafka': {'servers': 'h:1'}, 'memcached': {'servers': 'h:1'},
-           'mongodb': {'host': 'h'}, 'mqtt': {'host': 'h'}, 'mysql': {'host': 'h', 'user': 'u', 'password': 'p', 'database': 'd', 'charset': 'utf8'}, 'nsq': {'servers': 'h:1'},
-           'postgresql': {'host': 'h', 'user': 'u', 'password': 'p', 'database': 'd', 'charset': 'utf8'}, 'redis': {'host': 'h'}}
+def types():
+    """type → its JSON schema, of all connectors that were built."""
+    told = subprocess.run([os.path.join(BUILD, 'bin/tenon'), 'plugins', '--schema', '--plugins', os.path.join(BUILD, 'plugins')],
+                          stdout=subprocess.PIPE, check=True).stdout
+    return {p['name']: p['config'] for p in json.loads(told) if p.get('kind') == 'connector'}
 
 
-def secret_fields(type_):
-    """Names of the members of type tn_secret in the sources of a connector."""
+def secrets_of(type_):
+    """What the plugin calls a secret, and what its C code does: the two lists are one."""
+    schema = types()[type_]['properties']
+    named = {name for name, field in schema.items() if field.get('writeOnly')}
     parts = [os.path.join(ROOT, 'connectors', type_)] + [os.path.join(ROOT, 'connectors/common')] * (type_ in ('http', 'influxdb', 'elasticsearch'))
     text = ''
     for folder in parts:
@@ -220,18 +223,66 @@ def secret_fields(type_):
             if name.endswith('.h'):
                 with open(os.path.join(folder, name), encoding='utf-8') as f:
                     text += f.read()
-    return {name.strip() for line in re.findall(r'^    tn_secret ([a-z_, ]+);', text, re.M) for name in line.split(',')}
+    in_code = {name.strip() for line in re.findall(r'^ +tn_secret ([a-z_, ]+);', text, re.M) for name in line.split(',')}
+    assert named == in_code, (named, in_code)
+    return named
 
 
-@pytest.mark.parametrize('type_', SECRETS)
-def test_every_secret_is_sealed(api, type_):
-    """Whatever field is one, under both of its names: a list of names in another place would miss the next one."""
-    names = secret_fields(type_)
-    assert names
-    for name in names:
-        for written in {name, re.sub(r'_(.)', lambda m: m.group(1).upper(), name)}:
-            cid = add(api, type_, {**SECRETS[type_], written: 'open sesame'}, skipTest=True)
-            assert 'open sesame' not in str(api.get('/connectors/do/list', id=cid)), (type_, written)
+# A server that refuses at once, in the way in which each type is told about it.
+NOWHERE = {'memcached': {'servers': '127.0.0.1:1'}, 'kafka': {'servers': '127.0.0.1:1'}, 'nsq': {'servers': '127.0.0.1:1'}, 'mem': {}, 'sqlite': {'path': '/nonexistent/x.db'},
+           'oracle': {'host': '127.0.0.1', 'port': 1, 'database': 'd'}}
+SQL = {'user': 'u', 'password': '', 'database': 'd', 'charset': 'utf8'}
+
+
+def test_a_secret_is_nowhere(new_server):
+    """A mark of its own in every secret of every type, under both spellings: in no answer, record, figure, log line or file of the platform,
+    whether the connector works or not."""
+    server = new_server().start()
+    api = server.client()
+    seen = []
+    say = lambda *args, **kwargs: seen.append(json.dumps(api.envelope(*args, **kwargs)))
+    call = api.function('''
+@DFF.API('f')
+def f(id):
+    c = DFF.CONN(id)
+    print(c, repr(c), [str(x) for x in vars(type(c)) if x == 'config'])
+    c._probe()
+''', 'f', {'id': 'INPUT_BY_CALLER'})
+    marked = 0
+    for type_ in sorted(types()):
+        config = {'host': '127.0.0.1', 'port': 1} if type_ not in NOWHERE else dict(NOWHERE[type_])
+        config.update(SQL if type_ in ('mysql', 'postgresql', 'sqlserver', 'oracle') else {}, pool={'connect': '300ms'})
+        for name in sorted(secrets_of(type_)):
+            camel = re.sub(r'_(.)', lambda m: m.group(1).upper(), name)
+            for written in sorted({name, camel}):
+                marked += 1
+                mark = 'MARK%03dsecret' % marked
+                row = {'id': '%s_%d' % (type_, marked), 'type': type_, 'configJSON': {**config, written: mark}}
+                say('POST', '/connectors/do/add', json={'data': row})                             # does not connect, or has no such certificate
+                say('POST', '/connectors/do/add', json={'data': {**row, 'title': 7}})             # no such row
+                say('POST', '/connectors/do/add', json={'data': {**row, 'type': 'nothing'}})
+                say('POST', '/connectors/do/add', json={'data': {**row, 'configJSON': {**row['configJSON'], written: [mark]}}, 'skipTest': True})
+                say('POST', '/connectors/do/add', json={'data': row, 'skipTest': True})
+                say('POST', '/connectors/%s/do/modify' % row['id'], json={'data': {'configJSON': {**config, 'nonsense': 1, written: mark}}})
+                if written == name:
+                    say('GET', '/connectors/%s/do/test' % row['id'])
+                    say('POST', '/connectors/%s/do/query' % row['id'], json={'queryStatement': 'SELECT 1'})
+                    say('POST', '/sync/' + call, json={'kwargs': {'id': row['id']}})
+    assert marked > 40
+    rows = api.get('/connectors/do/list', noPage='true')
+    assert len(rows) == marked and all('Cipher' not in str(r) for r in rows)
+    for path in ('connectors/do/list?noPage=true', 'connectors/do/list?noPage=true&export=csv', 'operation-records/do/list?pageSize=100&pageNumber=1',
+                 'operation-records/do/list?pageSize=100&pageNumber=2', 'task-records/func/do/list?noPage=true', 'task-records/do/list?noPage=true', 'tasks/do/list',
+                 'func-caches/do/list', 'monitor/abnormal-requests/error/do/list', 'monitor/abnormal-requests/slowResponse/do/list', 'monitor/platform/do/get',
+                 'monitor/system-metrics/do/get'):
+        answer = api.request('GET', '/api/v1/' + path)
+        assert answer.status_code == 200, (path, answer.text[:300])
+        seen.append(answer.text)
+    seen.append(api.request('GET', '/metrics').text)
+    assert not [text for text in seen if 'MARK' in text], [text for text in seen if 'MARK' in text][0][:2000]
+    assert server.stop() == 0
+    left = subprocess.run(['grep', '-rlaE', 'MARK[0-9]{3}secret', server.data, server.log_path], stdout=subprocess.PIPE, text=True, check=False)
+    assert left.stdout == '', left.stdout
 
 
 def test_from_the_command_line(api, server, mem):
