@@ -149,8 +149,9 @@ static tn_rc configure(struct pool *p, struct plug *plug, int strict, tn_err *er
             rc = plug_attach(plug, &mine, "", &p->pi, &problems, err);
         }
         if (rc == TN_E_CONFIG && problems.errors != 0) {
-            err_set(err, rc, "%.*s", (int)str_utf8_cut(buf_str(&problems.text), 480),
-                    buf_str(&problems.text).s);
+            tn_str told = buf_str(&problems.text);
+            told.n -= told.n != 0 && told.s[told.n - 1] == '\n';
+            err_set(err, rc, "%.*s", (int)str_utf8_cut(told, 480), told.s);
         }
     }
     if (rc == TN_OK && p->s.min > p->s.max) {

@@ -82,7 +82,7 @@ static const struct crud connector_crud = {
 
 /* ---- trying out --------------------------------------------------------------------------------------- */
 
-static void not_run(struct api_req *r, const char *sub, const char *what,
+static void not_run(struct api_req *r, const char *sub, const char *what, const char *late,
                     const struct connector_result *res)
 {
     json_t *detail = json_pack("{s:O?, s:O?, s:O?}", "exception",
@@ -93,6 +93,8 @@ static void not_run(struct api_req *r, const char *sub, const char *what,
         json_decref(detail);
         api_fail(r, ESysLimitReached, NULL, NULL, "%s: %s", what, res->refused);
     } else if (res->timeout) {
+        json_object_set_new(detail, "exceptionType", json_string("ConnTimeout"));
+        json_object_set_new(detail, "exception", json_string(late));
         api_fail(r, EClientBadRequest, sub, detail, "%s timeout", what);
     } else {
         api_fail(r, EClientBadRequest, sub, detail, "%s failed", what);
@@ -101,7 +103,11 @@ static void not_run(struct api_req *r, const char *sub, const char *what,
 
 static void not_connected(struct api_req *r, const struct connector_result *res)
 {
-    not_run(r, "ConnectingToConnectorFailed", "Connecting to Connector", res);
+    not_run(
+        r, "ConnectingToConnectorFailed", "Connecting to Connector",
+        "no answer within 15 s; check host and port, what really listens there, and whether it is "
+        "overloaded",
+        res);
 }
 
 /* The configuration must have its required fields; a uri says where the host is. True: answered. */
@@ -242,7 +248,11 @@ static void query_done(struct api_req *r, const struct connector_result *res)
     if (res->ok) {
         api_ok(r, res->value != NULL ? json_incref(res->value) : json_null());
     } else {
-        not_run(r, res->timeout ? "QueryTimeout" : "QueryFailed", "Query", res);
+        not_run(
+            r, res->timeout ? "QueryTimeout" : "QueryFailed", "Query",
+            "the statement took longer than 15 s and was stopped; narrow it down, or run it in a "
+            "script with a timeout of its own",
+            res);
     }
 }
 

@@ -31,7 +31,7 @@ json_t *connector_merge(const json_t *row, const json_t *given, tn_err *err);
 void connector_strip(json_t *config);
 
 /* ---- connector_run.c: work with a connector happens in a worker, never here ------------------------ */
-/* How a run ended. value is JSON text, error the report {"exception", "exceptionType", "traceback"}. */
+/* How a run ended. value is what the function returned, error the report {"exception", "exceptionType", "traceback"}. */
 struct connector_result {
     bool ok, timeout;
     json_t *value, *error; /* borrowed */

@@ -3,14 +3,18 @@
  * the hub only waits. helper thread -> loop -> worker -> loop -> helper thread. */
 #include "connector.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CTX       api.host->ctx
 #define SCRIPT    "_tenon__connector"
 #define LIMIT_MS  15000 /* spec 1.6 */
 #define MARGIN_MS 500   /* so that what happens at the call's own limit, in words, still comes */
-#define RUN_QUEUE 5     /* the debugger's workers: a dead server never holds up APIs */
+#define VALUE_MAX (8 << 20) /* bytes of a result that the debug panel gets */
+#define RUN_QUEUE 5         /* the debugger's workers: a dead server never holds up APIs */
 
 /* A script that no user can see or edit; its functions are the worker's own (tenon_shim/probe.py). */
 static const char code[] = "from tenon_shim.probe import test, query\n";
@@ -23,6 +27,9 @@ struct run {
     void (*done)(struct api_req *r, const struct connector_result *res);
     const char *func;
     char *args; /* JSON; holds secrets */
+    int fd;     /* a result that was too long for a message, or -1 */
+    uint64_t len;
+    uint32_t kind; /* TN_VALUE_* */
     struct connector_result res;
     char refused[256];
 };
@@ -33,14 +40,62 @@ static void run_free(struct run *p)
         explicit_bzero(p->args, strlen(p->args));
         free(p->args);
     }
+    if (p->fd >= 0) {
+        close(p->fd);
+    }
     json_decref(p->res.value);
     json_decref(p->res.error);
     free(p);
 }
 
+static void refuse(struct run *p, const char *why)
+{
+    size_t n = strlen(why);
+    n = n < sizeof p->refused ? n : sizeof p->refused - 1;
+    memcpy(p->refused, why, n);
+    p->refused[n] = '\0';
+    p->res.refused = p->refused;
+}
+
+static void take_value(struct run *p, const char *s, size_t n)
+{
+    if (p->kind == TN_VALUE_TEXT) {
+        p->res.value = json_stringn(s != NULL ? s : "", n);
+    } else if (n != 0) {
+        p->res.value = json_loadb(s, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        if (p->res.value == NULL) {
+            refuse(p, "the result cannot be shown as JSON; ask for returnType repr");
+        }
+    }
+}
+
+/* Helper thread: a long result is read and parsed here. */
+static void take_long_value(struct run *p)
+{
+    char *s = malloc(p->len), why[128];
+    size_t n = 0;
+    ssize_t got = 1;
+    while (s != NULL && n < p->len && got > 0) {
+        got = pread(p->fd, s + n, p->len - n, (off_t)n);
+        n += got > 0 ? (size_t)got : 0;
+    }
+    if (s == NULL || n < p->len) {
+        snprintf(why, sizeof why, "the result of %llu bytes cannot be read",
+                 (unsigned long long)p->len);
+        refuse(p, why);
+    } else {
+        take_value(p, s, n);
+    }
+    free(s);
+}
+
 static void finish(void *user)
 {
     struct run *p = user;
+    if (p->fd >= 0) {
+        take_long_value(p);
+        p->res.ok = p->res.refused == NULL;
+    }
     p->done(p->r, &p->res);
     run_free(p);
 }
@@ -58,31 +113,31 @@ static void finish_soon(struct run *p) /* loop thread */
     }
 }
 
-static void refuse(struct run *p, const char *why)
-{
-    size_t n = strlen(why);
-    n = n < sizeof p->refused ? n : sizeof p->refused - 1;
-    memcpy(p->refused, why, n);
-    p->refused[n] = '\0';
-    p->res.refused = p->refused;
-}
-
 static void called(void *user, const tn_call_result *result)
 {
     struct run *p = user;
     p->res.ok = result->status == TN_CALL_SUCCESS;
+    p->kind = result->value_kind;
     p->res.timeout = result->status == TN_CALL_TIMEOUT || result->status == TN_CALL_EXPIRED;
     if (result->status == TN_CALL_OVERLOAD) {
         refuse(p, "all workers are busy, try again");
-    } else if (p->res.ok && result->value_kind == TN_VALUE_TEXT) {
-        p->res.value = json_stringn(result->value.s, result->value.n);
+    } else if (p->res.ok && result->value_fd >= 0 && result->value_len <= VALUE_MAX) {
+        p->fd = fcntl(result->value_fd, F_DUPFD_CLOEXEC, 0);
+        p->len = result->value_len;
+        if (p->fd < 0) {
+            refuse(p, "no descriptor for the result, try again");
+        }
     } else if (p->res.ok && result->value_fd >= 0) {
-        refuse(p, "the result is larger than this panel shows; narrow the query down");
-        p->res.ok = false;
-    } else if (p->res.ok && result->value.n != 0) {
-        p->res.value = json_loadb(result->value.s, result->value.n,
-                                  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        char why[160];
+        snprintf(
+            why, sizeof why,
+            "the result has %llu bytes, more than the %d MiB that are shown here; narrow the query down",
+            (unsigned long long)result->value_len, VALUE_MAX >> 20);
+        refuse(p, why);
+    } else if (p->res.ok) {
+        take_value(p, result->value.s, result->value.n);
     }
+    p->res.ok = p->res.ok && p->res.refused == NULL;
     p->res.error = result->error.n != 0 ? json_loadb(result->error.s, result->error.n, 0, NULL)
                                         : NULL;
     finish_soon(p);
@@ -134,6 +189,7 @@ void connector_run(struct api_req *r, const char *func, json_t *args_take,
         api_fail(r, ESys, NULL, NULL, "Out of memory");
         return;
     }
+    p->fd = -1;
     p->r = r;
     p->done = done;
     p->func = func;

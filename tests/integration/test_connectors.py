@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """DFF.CONN on the connectors that need no server, and the management of connectors (spec 1.6, 3.5, 4)."""
 
+import concurrent.futures
 import datetime
 import json
 import os
 import re
+import socket
 import subprocess
+import time
 
 import pytest
 from support.connectors import add, fresh, refused, run
@@ -335,6 +338,44 @@ def test_the_debug_panel(api, lite, mem):
     e = refused(api, 'POST', '/connectors/%s/do/query' % lite, {'queryStatement': 'SELEKT'})
     assert e['reason'] == 'EClientBadRequest.QueryFailed' and 'syntax error' in e['detail']['exception']
     assert api.get('/connectors/%s/sub-info/do/list' % mem) == []
+
+
+def test_what_the_panel_shows_is_bounded(api, lite):
+    """Some megabytes are shown, more is refused with its size; empty is empty; what takes too long is told in time (long: and stopped)."""
+    ask = lambda statement, **more: api.envelope('POST', '/connectors/%s/do/query' % lite, json={'queryStatement': statement, **more})
+    numbers = 'WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT %d) SELECT x, \'row\' AS y FROM n'
+    assert [ask(numbers % 50000)['data'][i] for i in (0, -1)] == [{'x': 1, 'y': 'row'}, {'x': 50000, 'y': 'row'}]
+    assert ask(numbers % 20000, returnType='repr')['data'].endswith(" {'x': 20000, 'y': 'row'}]")
+    for as_ in ('json', 'repr'):
+        e = ask("SELECT hex(zeroblob(5000000)) AS x", returnType=as_)
+        assert e['reason'] == 'ESysLimitReached' and 'more than the 8 MiB' in e['message'], str(e)[:500]
+    assert ask("SELECT 1 WHERE 0", returnType='repr')['data'] == '[]' and ask("SELECT '' AS x")['data'] == [{'x': ''}]
+    if os.environ.get('TENON_TEST_LONG') == '1':
+        started = time.monotonic()
+        e = ask('WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n')
+        assert e['reason'] == 'EClientBadRequest.QueryTimeout' and 'longer than 15 s' in e['detail']['exception'] and time.monotonic() - started < 15.5, e
+
+
+# A port that takes connections and says nothing: every type at TENON_TEST_LONG=1.
+SILENT = ('influxdb', 'mongodb', 'mysql', 'clickhouse', 'redis', 'postgresql', 'sqlserver', 'elasticsearch', 'nsq', 'mqtt', 'http', 'memcached', 'kafka')
+
+
+def test_a_test_ends_in_time_whatever_the_configuration_says(server):
+    """pool.connect of a minute: the test of a connector still ends with its own words, well before 15 s."""
+    with socket.create_server(('127.0.0.1', 0), backlog=200) as silent:
+        address = {'host': '127.0.0.1', 'port': silent.getsockname()[1]}
+
+        def tell(type_):
+            where = {'servers': '%(host)s:%(port)d' % address} if type_ in ('memcached', 'kafka') else address
+            more = {'user': 'u', 'password': 'p', 'database': 'd', 'charset': 'utf8'} if type_ in ('mysql', 'postgresql', 'sqlserver') else {}
+            started = time.monotonic()
+            e = refused(server.client(), 'POST', '/connectors/do/add', {'data': {'id': fresh(), 'type': type_, 'configJSON': {
+                **where, **more, 'pool': {'connect': '60s', 'query': '60s'}}}})
+            return e['message'], e['detail']['exceptionType'], e['detail']['exception'], time.monotonic() - started
+        every = SILENT if os.environ.get('TENON_TEST_LONG') == '1' else SILENT[:4]
+        with concurrent.futures.ThreadPoolExecutor(len(every)) as several:
+            for type_, (message, kind, text, seconds) in zip(every, several.map(tell, every)):
+                assert message == 'Connecting to Connector failed' and kind in ('ConnTimeout', 'ConnUnavailable') and 5 < seconds < 15, (type_, kind, text, seconds)
 
 
 def test_the_platforms_half_is_no_function_of_users(api):

@@ -2,6 +2,7 @@
 """Trying a connector out and running statements of the debug panel; called by the platform only."""
 import json
 import pprint
+import re
 import shlex
 import socket
 import threading
@@ -58,7 +59,7 @@ def _reach(host: str, port: int) -> None:
 
 def test(id: str, type: str, config: dict) -> str:
     """Configuration, DNS, TCP, then the plugin's own TLS, sign-in and query."""
-    helper = conn.connect(id, type, {k: v for k, v in config.items() if k not in _OURS}, True)
+    helper = conn.connect(id, type, _in_time({k: v for k, v in config.items() if k not in _OURS}), True)
     defaults = {name: field[1] for name, field in conn.settings(type).items()}
     host = config.get("host") or defaults.get("host")
     port = config.get("port") or defaults.get("port")
@@ -68,6 +69,25 @@ def test(id: str, type: str, config: dict) -> str:
         _reach(host, int(port))
     helper._probe()
     return "OK"
+
+
+_STEPS = {"connect": 6000, "query": 6000}  # ms each may take here, so that its own words come before the limit of a test (15 s)
+_UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
+
+
+def _in_time(config: dict) -> dict:
+    """The configuration with steps that end in time; what is no duration is left for the plugin to refuse."""
+    pool = config.get("pool", {})
+    if not isinstance(pool, dict):
+        return config
+    pool = dict(pool)
+    for step, most in _STEPS.items():
+        asked = pool.get(step, "0ms" if step == "query" else "1ms")
+        said = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h|d)", str(asked))
+        ms = int(said[1]) * _UNITS[said[2]] if said else 1
+        if ms > most or (ms == 0 and step == "query"):
+            pool[step] = "%dms" % most
+    return {**config, "pool": pool}
 
 
 # Settings of a row that belong to the platform or to the console, not to the plugin.
