@@ -29,7 +29,7 @@ static tn_rc prepare_tls(struct rd *inst, tn_err *err)
 
 /* ---- sign-in ----------------------------------------------------------------------------------------- */
 
-enum { STEP_AUTH, STEP_SELECT, STEP_NAME, STEPS };
+enum { STEP_AUTH, STEP_SELECT, STEP_NAME, STEP_MODE, STEPS };
 
 static const char *secret(const struct rd_conf *conf)
 {
@@ -60,6 +60,8 @@ static tn_rc put_step(struct rd_conn *c, int step, bool *ret_sent, tn_err *err)
     } else if (step == STEP_NAME) {
         rd_cmd_init(&cmd, "CLIENT SETNAME");
         rd_arg_str(&cmd, conf->application, strlen(conf->application));
+    } else if (step == STEP_MODE) {
+        rd_cmd_init(&cmd, "HELLO 2"); /* servers before 6 refuse it, which is no harm */
     } else {
         return TN_OK;
     }
@@ -69,11 +71,28 @@ static tn_rc put_step(struct rd_conn *c, int step, bool *ret_sent, tn_err *err)
     return rc;
 }
 
+/* A Sentinel answers PING and looks like a server until the first command about data. */
+static bool is_sentinel(const struct rd_node *hello)
+{
+    for (uint32_t i = 0; hello->type == RD_LIST && i + 1 < hello->n; i += 2) {
+        if (rd_is(hello->u.items[i], RD_TEXT, "mode")) {
+            return rd_is(hello->u.items[i + 1], RD_TEXT, "sentinel");
+        }
+    }
+    return false;
+}
+
 static tn_rc judge_step(struct rd_conn *c, int step, const struct rd_node *node, tn_err *err)
 {
     const struct rd_conf *conf = c->inst->conf;
     bool no_auth = node->type == RD_ERROR && strncmp(node->s, "NOAUTH", 6) == 0;
-    if (node->type != RD_ERROR || (step == STEP_NAME && !no_auth)) {
+    if (step == STEP_MODE && is_sentinel(node)) {
+        return rd_host->fail(
+            err, TN_E_CONFIG,
+            "sign-in: this is a Sentinel, which holds no data; configure the server that "
+            "it watches (SENTINEL MASTERS tells its address)");
+    }
+    if (node->type != RD_ERROR || step == STEP_MODE || (step == STEP_NAME && !no_auth)) {
         return TN_OK; /* a name is a courtesy, which an ACL may forbid */
     }
     if (no_auth) {

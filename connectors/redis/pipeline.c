@@ -14,9 +14,9 @@ static tn_rc put_all(struct rd_conn *c, const tn_val *commands, tn_err *err)
             return rd_host->fail(err, TN_E_INVAL,
                                  "command %u of the pipeline is no list like ['SET', 'key', 1]", i);
         }
-        rc = rd_admit(c, &words->u.list[0], err);
         rd_cmd_init(&cmd, "");
         rd_arg_all(&cmd, words);
+        rc = rd_admit(c, &cmd, err);
         rc = rc == TN_OK ? rd_put(c, &cmd, err) : rc;
         rd_cmd_finish(&cmd);
     }

@@ -117,7 +117,7 @@ void rd_cancel(void *inst, void *conn);
 
 /* ---- special.c ---- */
 /* What a command named by a script does to the connection, before it is sent: some are refused. */
-tn_rc rd_admit(struct rd_conn *c, const tn_val *name, tn_err *err);
+tn_rc rd_admit(struct rd_conn *c, const struct rd_cmd *cmd, tn_err *err);
 /* Its reply as scripts know it (as redis-py has it). */
 void rd_shape(const tn_val *name, struct rd_node *node);
 

@@ -30,11 +30,19 @@ static const struct {
     {"INCRBYFLOAT", AS_FLOAT},   {"HINCRBYFLOAT", AS_FLOAT},   {"ZINCRBY", AS_FLOAT},
 };
 
+/* Is this argument the word, as the server reads it: text or bytes, in any case? */
+static bool is_word(const tn_val *v, const char *word)
+{
+    const char *s = v->type == TN_T_STR     ? v->u.s
+                    : v->type == TN_T_BYTES ? (const char *)v->u.b
+                                            : NULL;
+    return s != NULL && strlen(word) == v->n && strncasecmp(word, s, v->n) == 0;
+}
+
 static uint8_t look_up(const tn_val *name)
 {
-    for (size_t i = 0; name->type == TN_T_STR && i < sizeof known / sizeof *known; i++) {
-        if (strlen(known[i].name) == name->n &&
-            strncasecmp(known[i].name, name->u.s, name->n) == 0) {
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (is_word(name, known[i].name)) {
             return known[i].what;
         }
     }
@@ -42,15 +50,20 @@ static uint8_t look_up(const tn_val *name)
 }
 
 /* What the command does to the connection, before it is sent. */
-tn_rc rd_admit(struct rd_conn *c, const tn_val *name, tn_err *err)
+tn_rc rd_admit(struct rd_conn *c, const struct rd_cmd *cmd, tn_err *err)
 {
-    uint8_t what = look_up(name);
+    uint8_t what = cmd->n != 0 ? look_up(&cmd->v[0]) : 0;
     if (what == MARK_REFUSED) {
+        const char *s = cmd->v[0].type == TN_T_STR ? cmd->v[0].u.s : (const char *)cmd->v[0].u.b;
         return rd_host->fail(
             err, TN_E_UNSUPP,
             "%.*s needs a connection of its own; subscriptions belong into topicHandlers of the "
             "connector",
-            (int)(name->n < 32 ? name->n : 32), name->u.s);
+            (int)(cmd->v[0].n < 32 ? cmd->v[0].n : 32), s);
+    }
+    if (cmd->n > 1 && is_word(&cmd->v[0], "CLIENT") && is_word(&cmd->v[1], "REPLY")) {
+        return rd_host->fail(err, TN_E_UNSUPP,
+                             "CLIENT REPLY would leave every operation without an answer");
     }
     c->changed |= what == MARK_CHANGES;
     return TN_OK;
@@ -104,7 +117,7 @@ tn_rc rd_query(struct rd_conn *c, const tn_args *a, uint64_t deadline_ns, struct
         }
     }
     const tn_val name = cmd.n != 0 ? cmd.v[0] : (tn_val){.type = TN_T_NULL};
-    tn_rc rc = rd_admit(c, &name, err);
+    tn_rc rc = rd_admit(c, &cmd, err);
     if (rc != TN_OK) {
         rd_cmd_finish(&cmd);
         return rc;

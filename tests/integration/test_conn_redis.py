@@ -2,6 +2,8 @@
 """connectors/redis in scripts, against a real server, compared with redis-py where it matters."""
 
 import re
+import socket
+import subprocess
 
 import pytest
 from peers.redis import PASSWORD, Redis
@@ -10,6 +12,7 @@ from support.cases import (BREAKS, GONE, LATE, NO_FIELD, NO_NAME, NO_SERVER, NO_
                            PasswordChanges, Refusals, TlsIsMissed, TlsNotOffered, calls)
 from support.connectors import add, fresh, not_addable, on, peer
 from support.matrix import check_row
+from support.server import free_port, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -125,6 +128,30 @@ return c.query('CLIENT', 'ID') == b'QUEUED'
         assert on(api, cid, '''
 return [c.get(k), b'leaked' in c.query('CLIENT', 'GETNAME'), c.dbsize() == int(c.query('DBSIZE'))]
 ''', k=k) == [None, False, True]
+
+
+def test_commands_as_bytes(api, cid, k):
+    """The name of a command as bytes is the same command: nothing of it reaches the next call either."""
+    got = on(api, cid, '''
+return [tell(lambda: c.query(b'SUBSCRIBE', 'x')), tell(lambda: c.pipeline([[b'monitor']])), tell(lambda: c.query('CLIENT', b'reply', 'OFF')),
+        tell(lambda: c.pipeline([['client', 'Reply', 'skip']])), c.pipeline([['SET', k, 1], [b'select', b'3'], ['SET', k, 3]]), c.get(k)]
+''', k=k)
+    assert [g[0] for g in got[:4]] == ['NotSupported'] * 4 and got[4:] == [[True, True, True], '3'], got
+    assert on(api, cid, "return [c.get(k), c.query(b'SELECT', 3), c.get(k)]", k=k) == ['1', True, '3']
+    assert on(api, cid, "return c.get(k)", k=k) == '1'
+
+
+def test_sentinel(api, tmp_path):
+    """It answers PING, so a connection test must look closer."""
+    port = free_port()
+    (tmp_path / 's.conf').write_text('port %d\nbind 127.0.0.1\nsentinel monitor m 127.0.0.1 1 1\n' % port)
+    with subprocess.Popen(['redis-server', str(tmp_path / 's.conf'), '--sentinel'], stdout=subprocess.DEVNULL) as sentinel:
+        try:
+            assert wait_for(lambda: socket.socket().connect_ex(('127.0.0.1', port)) == 0)
+            e = not_addable(api, 'redis', {'host': '127.0.0.1', 'port': port})
+            assert e['exceptionType'] == 'ConfigError' and 'this is a Sentinel' in e['exception'], e
+        finally:
+            sentinel.terminate()
 
 
 def test_database(api, rs, k):
