@@ -305,6 +305,9 @@ int fd_mkdirs(const char *path, unsigned mode)
         return -1;
     }
     memcpy(part, path, n + 1);
+    while (n > 1 && part[n - 1] == '/') {
+        part[--n] = '\0';
+    }
     for (size_t i = 1; i <= n; i++) {
         if (part[i] != '/' && part[i] != '\0') {
             continue;
@@ -312,7 +315,7 @@ int fd_mkdirs(const char *path, unsigned mode)
         char saved = part[i];
         part[i] = '\0';
         struct stat st;
-        if (mkdir(part, (mode_t)mode) < 0) {
+        if (mkdir(part, saved == '\0' ? (mode_t)mode : (mode_t)mode | 0755) < 0) {
             if (errno != EEXIST) {
                 return -1;
             }

@@ -18,4 +18,5 @@ ssize_t fd_send(int sock, const void *p, size_t n, int fd, int flags);
 ssize_t fd_recv(int sock, void *p, size_t n, int *ret_fd, int flags); /* 0 = peer gone */
 void fd_close(int *fd); /* and sets it to -1; -1 is fine */
 int fd_count(void);     /* open descriptors of this process */
+/* mode is that of the last folder; those on the way to it, which are nobody's, may be passed by others. */
 int fd_mkdirs(const char *path, unsigned mode);

@@ -153,7 +153,7 @@ static void describe(const struct plug *p)
 
 static int attach(struct plug *p, const struct conf *c, struct plug_inst *ret)
 {
-    struct conf_problems problems = {BUF_INIT(0), 0, 0};
+    struct conf_problems problems = {.text = BUF_INIT(0)};
     tn_err err = TN_ERR_INIT;
     tn_rc rc = plug_attach(p, c, "", ret, &problems, &err);
     if (rc != TN_OK) {

@@ -27,6 +27,7 @@ struct report {
     json_t *isolation, *kept; /* as found here; as the running platform found it */
     int running;
     unsigned count[FINDING_STATES];
+    unsigned usage; /* what is wrong with the command line itself */
 };
 
 static enum finding_state state_of(const char *name)
@@ -208,6 +209,7 @@ static void examine(struct report *r, int argc, char **argv)
     struct conf_problems problems = {.text = BUF_INIT(1u << 20)};
     struct buf b = BUF_INIT(OUTPUT_MAX);
     tn_rc rc = settings_load(&s, NULL, argc, argv, &problems);
+    r->usage = problems.usage;
     tn_str rest = buf_str(&problems.text), line;
     while (str_split(&rest, '\n', &line)) {
         if (line.n) {
@@ -267,5 +269,5 @@ int cli_doctor(int argc, char **argv)
     json_decref(r.findings);
     json_decref(r.isolation);
     json_decref(r.kept);
-    return r.count[FINDING_FAIL] ? 1 : 0;
+    return r.usage != 0 ? 2 : r.count[FINDING_FAIL] ? 1 : 0;
 }

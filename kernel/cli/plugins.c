@@ -30,6 +30,7 @@ int cli_plugins(int argc, char **argv)
     if (settings_load(&s, NULL, n - 1, argv + 1, &problems)) {
         fprintf(stderr, "%s",
                 problems.text.data ? problems.text.data : "configuration is unusable\n");
+        rc = problems.usage != 0 ? 2 : 1;
     } else if (plug_discover(&reg, s.plugins, &err)) {
         fprintf(stderr, "tenon plugins: %s\n", err.msg);
     } else {

@@ -25,7 +25,7 @@ static int validate(int argc, char **argv)
     }
     buf_finish(&problems.text);
     settings_finish(&s);
-    return rc ? 1 : 0;
+    return problems.usage != 0 ? 2 : rc ? 1 : 0;
 }
 
 int cli_serve(int argc, char **argv)

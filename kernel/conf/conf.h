@@ -20,6 +20,7 @@ struct conf {
 struct conf_problems {
     struct buf text;
     unsigned errors, warnings;
+    unsigned usage; /* errors of the command line itself: the exit code is 2 */
 };
 void conf_init(struct conf *c);
 void conf_finish(struct conf *c);

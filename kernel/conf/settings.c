@@ -281,12 +281,21 @@ static void take_env(struct settings *s, struct conf_problems *p)
 }
 
 /* "--workers-min=4" at argv[i]; returns how many arguments were used. */
+/* The command line itself is wrong, not a value on it. */
+static void not_so(struct conf_problems *p)
+{
+    if (p != NULL) {
+        p->usage++;
+    }
+}
+
 static int take_option(struct settings *s, int argc, char **argv, int i, const char **ret_config,
                        struct conf_problems *p)
 {
     const char *arg = argv[i];
     char key[64], where[80];
     if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0') {
+        not_so(p);
         conf_problem(p, arg, NULL, "is no option; options start with --");
         return 1;
     }
@@ -315,6 +324,7 @@ static int take_option(struct settings *s, int argc, char **argv, int i, const c
             shown[j] = meant[j] == '_' ? '-' : meant[j];
             shown[j + 1] = '\0';
         }
+        not_so(p);
         conf_problem(p, where, NULL, "unknown option%s%s%s", meant ? "; did you mean --" : "",
                      shown, meant ? "?" : "; see --help");
         /* what follows was probably meant as its value */
@@ -331,6 +341,7 @@ static int take_option(struct settings *s, int argc, char **argv, int i, const c
         return 1;
     }
     if (eq == NULL && i + 1 >= argc) {
+        not_so(p);
         conf_problem(p, where, NULL, "needs a value");
         return 1;
     }
@@ -370,7 +381,7 @@ tn_rc settings_load(struct settings *s, const char *config_path, int argc, char 
                     struct conf_problems *p)
 {
     memset(s, 0, sizeof *s);
-    struct conf_problems own = {BUF_INIT(0), 0, 0};
+    struct conf_problems own = {.text = BUF_INIT(0)};
     struct conf options;
     const char *config = NULL;
     p = p != NULL ? p : &own;

@@ -337,7 +337,7 @@ int main(int argc, char **argv)
         free(rest);
         return 2;
     }
-    struct conf_problems problems = {BUF_INIT(0), 0, 0};
+    struct conf_problems problems = {.text = BUF_INIT(0)};
     tn_rc rc = settings_load(&h->settings, NULL, nrest, rest, &problems);
     settings_hide_environment();
     settings_open_log(&h->settings, "hub");

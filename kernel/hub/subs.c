@@ -126,7 +126,7 @@ static tn_rc conf_make(tn_sub *u, tn_str config, tn_err *err)
 {
     const tn_trigger_ops *ops = u->source.ops;
     struct conf all, own;
-    struct conf_problems problems = {BUF_INIT(0), 0, 0};
+    struct conf_problems problems = {.text = BUF_INIT(0)};
     conf_init(&all);
     conf_init(&own);
     tn_rc rc = conf_read_json(&all, "configJSON", config, err);

@@ -22,7 +22,7 @@ static tn_rc bind_conf(const tn_plugin *d, const struct conf *c, const char *pre
         }
     }
     const tn_field *fields = d->config != NULL ? d->config : no_fields;
-    struct conf_problems own = {BUF_INIT(0), 0, 0};
+    struct conf_problems own = {.text = BUF_INIT(0)};
     struct conf_problems *p = problems != NULL ? problems : &own;
     unsigned before = p->errors;
     tn_rc rc = conf_bind(c, prefix, fields, conf, p);

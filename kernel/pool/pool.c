@@ -136,7 +136,7 @@ static tn_rc choose(const struct conf *all, const tn_plugin *d, int strict, stru
 static tn_rc configure(struct pool *p, struct plug *plug, int strict, tn_err *err)
 {
     struct conf all, mine;
-    struct conf_problems problems = {BUF_INIT(4096), 0, 0};
+    struct conf_problems problems = {.text = BUF_INIT(4096)};
     conf_init(&all);
     conf_init(&mine);
     tn_rc rc = conf_read_json(&all, p->id, (tn_str){p->config, p->nconfig}, err);

@@ -209,7 +209,7 @@ static void *writer_main(void *arg)
 static tn_rc attach_plugin(struct side *d, struct plug *plug, int sync, tn_err *err)
 {
     struct conf c;
-    struct conf_problems problems = {BUF_INIT(0), 0, 0};
+    struct conf_problems problems = {.text = BUF_INIT(0)};
     conf_init(&c);
     tn_rc rc = conf_set(&c, "store.path", d->path, d->name);
     rc = rc ? rc : conf_set(&c, "store.synchronous", sync ? "full" : "normal", d->name);

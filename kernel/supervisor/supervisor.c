@@ -278,7 +278,7 @@ int supervisor_main(int argc, char **argv)
         (!doctor && settings_check_zone(&s.settings, &problems))) {
         fprintf(stderr, "%s",
                 problems.text.data ? problems.text.data : "the configuration is unusable\n");
-        s.code = 1;
+        s.code = problems.usage != 0 ? 2 : 1;
         goto out;
     }
     if (doctor) {

@@ -209,12 +209,27 @@ static void show_func(json_t *row, const char *func_id)
     json_decref(func);
 }
 
+/* What a fixed field must hold is a password by another name. Who may change it needs it, because a change must send all
+ * of it again (spec 1.8); who may only read gets asterisks. */
+static void hide_values(const struct api_req *r, json_t *row)
+{
+    json_t *field;
+    size_t i;
+    if (r->has_user && (r->user.privileges & P_general_w) != 0) {
+        return;
+    }
+    json_array_foreach(json_object_get(json_object_get(row, "configJSON"), "fields"), i, field)
+    {
+        json_object_set_new(field, "value", json_string("*****"));
+    }
+}
+
 static void auth_row(struct api_req *r, json_t *row)
 {
-    (void)r;
     json_t *title = json_object_get(row, "title");
     json_object_set_new(row, "name", title != NULL ? json_incref(title) : json_null());
     config_show(row);
+    hide_values(r, row);
     if (strcmp(row_text(row, "type"), "func") == 0) {
         show_func(row, row_text(json_object_get(row, "configJSON"), "funcId"));
     }

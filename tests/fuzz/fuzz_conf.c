@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const tn_str text = {(const char *)data, size};
     struct conf yaml, json;
-    struct conf_problems p = {BUF_INIT(0), 0, 0};
+    struct conf_problems p = {.text = BUF_INIT(0)};
     tn_err err = TN_ERR_INIT;
     conf_init(&yaml);
     conf_init(&json);

@@ -14,6 +14,7 @@ import pytest
 import requests
 from requests.auth import HTTPBasicAuth, HTTPDigestAuth
 
+from support.people import person
 from support.server import wait_for
 
 SCRIPT = '''
@@ -78,8 +79,8 @@ def users(*pairs):
 
 # ---- rows -----------------------------------------------------------------------------------------------------
 
-def test_rows(api, script):
-    """title and name, users without passwords, fields with values, the type is fixed, filters."""
+def test_rows(server, api, script):
+    """title and name, users without passwords, fields with values for those who may change them, the type is fixed, filters."""
     one = api.post('/api-auth/do/add', {'data': {'name': 'By name', 'type': 'httpBasic', 'note': 'n',
                                                  'configJSON': users(('u1', 'pw-1'), ('u2', 'pw-2'))}})['id']
     two = api.post('/api-auth/do/add', {'data': {'title': 'Fix', 'type': 'fixedField', 'configJSON': {
@@ -90,6 +91,8 @@ def test_rows(api, script):
     assert rows[one]['title'] == rows[one]['name'] == 'By name'
     assert rows[one]['configJSON'] == {'users': [{'username': 'u1'}, {'username': 'u2'}]}
     assert rows[two]['configJSON'] == {'fields': [{'location': 'header', 'name': 'X-K', 'value': 'v'}]}
+    reads = {r['id']: r for r in person(server, api, 'readonlyUser').get('/api-auth/do/list', pageSize=100)}
+    assert reads[two]['configJSON'] == {'fields': [{'location': 'header', 'name': 'X-K', 'value': '*****'}]}
     assert rows[fun]['func_id'] == script + '.decide' and rows[fun]['func_title'] == 'Decide'
     assert isinstance(rows[fun]['func_kwargsJSON'], (str, type(None))) and 'scpt_id' in rows[fun]
     assert [r['id'] for r in api.get('/api-auth/do/list', type='fixedField,func')

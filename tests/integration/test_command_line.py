@@ -70,6 +70,9 @@ def test_help_and_wrong_use() -> None:
     assert all(word in tenon('help').stdout for word in ('serve', 'doctor', 'plugins', 'version'))
     assert 'worker_sandbox' in tenon('serve', '--help').stdout.replace('-', '_')
     assert '--json' in tenon('doctor', '--help').stdout
+    for wrong in (('serve', '--nope'), ('serve', '-t', '--nope', 'x'), ('serve', '--data'), ('serve', 'x'), ('plugins', '--nope'), ('plugins', 'x'), ('doctor', '--nope'),
+                  ('conn', 'list', '--nope'), ('passwd', '--nope'), ('conn',), ('conn', 'test')):
+        assert tenon(*wrong).returncode == 2, wrong
     done = tenon('dance')
     assert done.returncode == 2 and '"dance" is no command' in done.stderr
     assert tenon('--version').stdout.startswith('tenon ')

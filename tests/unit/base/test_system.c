@@ -153,8 +153,17 @@ static void files(void **state)
     assert_int_equal(fd_read_file("/proc/self/status", 1 << 20, &data, &n), 0); /* has size 0 */
     assert_true(n > 100);
     free(data);
+    struct stat last, above;
+    char parent[200];
+    strcat(deep, "//");
     assert_int_equal(fd_mkdirs(deep, 0700), 0);
     assert_int_equal(fd_mkdirs(deep, 0700), 0);
+    snprintf(parent, sizeof parent, "%s/..", deep);
+    assert_int_equal(stat(deep, &last), 0);
+    assert_int_equal(stat(parent, &above), 0);
+    assert_int_equal(last.st_mode & 0777,
+                     0700); /* the folder is ours, what leads to it is nobody's */
+    assert_int_equal(above.st_mode & 0055, 0055);
     snprintf(deep, sizeof deep, "%s/f/x", dir);
     assert_int_equal(fd_mkdirs(deep, 0700), -1);
     assert_int_equal(errno, ENOTDIR);

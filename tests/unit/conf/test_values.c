@@ -135,7 +135,7 @@ static void binding(void **state)
 {
     (void)state;
     struct conf c;
-    struct conf_problems p = {BUF_INIT(0), 0, 0};
+    struct conf_problems p = {.text = BUF_INIT(0)};
     struct all a = {0};
     conf_init(&c);
     conf_set(&c, "x.must", "here", "t");
@@ -167,7 +167,7 @@ static void all_problems_at_once(void **state)
 {
     (void)state;
     struct conf c;
-    struct conf_problems p = {BUF_INIT(0), 0, 0};
+    struct conf_problems p = {.text = BUF_INIT(0)};
     struct all a = {0};
     conf_init(&c);
     conf_set(&c, "x.i", "77", "f:1");
@@ -197,7 +197,7 @@ static void all_problems_at_once(void **state)
 static void problems_are_bounded(void **state)
 {
     (void)state;
-    struct conf_problems p = {BUF_INIT(0), 0, 0};
+    struct conf_problems p = {.text = BUF_INIT(0)};
     for (int i = 0; i < 5000; i++) {
         conf_problem(&p, "w", "k", "problem %d", i);
     }

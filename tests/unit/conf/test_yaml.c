@@ -117,7 +117,7 @@ static void refusals(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct conf c;
-        struct conf_problems p = {BUF_INIT(0), 0, 0};
+        struct conf_problems p = {.text = BUF_INIT(0)};
         conf_init(&c);
         size_t n = strlen(cases[i].text) + (i == 17 ? 1 : 0);
         assert_int_equal(conf_read_text(&c, "t", (tn_str){cases[i].text, n}, &p), TN_E_CONFIG);
