@@ -12,6 +12,7 @@
 #define GRACE_NS   300000000ull /* for a library to come back after it was told to stop */
 #define GOODBYE_NS 500000000ull
 #define STACK      (1024 * 1024)
+#define CANCELED   "the call was canceled, and with it what it waited for"
 
 struct hand {
     const tn_host *host;
@@ -22,7 +23,7 @@ struct hand {
     pthread_cond_t wake, back;
     struct hand_job *job;
     bool quit, abandoned, gone;
-    bool canceled; /* the job under way */
+    bool canceled; /* the operation under way */
     int refs;
 };
 
@@ -122,7 +123,7 @@ static tn_rc late(const struct hand *h, bool opening, bool canceled, tn_err *err
 {
     tn_rc rc = h->host->fail(
         err, canceled ? TN_E_CANCELED : TN_E_TIMEOUT, "%s",
-        canceled  ? "the call was canceled, and with it what it waited for"
+        canceled  ? CANCELED
         : opening ? "TCP: the server accepted or dropped the connection and did not answer in time"
                   : h->ops->late);
     if (err != NULL) {
@@ -140,8 +141,12 @@ tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool o
     job->left_ms = net_left_ms(h->host, deadline_ns);
     job->err = (tn_err)TN_ERR_INIT;
     pthread_mutex_lock(&h->mutex);
+    if (h->canceled) { /* before it came to this: the connection is as it was */
+        pthread_mutex_unlock(&h->mutex);
+        job->free(job);
+        return h->host->fail(err, TN_E_CANCELED, CANCELED);
+    }
     h->job = job;
-    h->canceled = false;
     pthread_cond_signal(&h->wake);
     bool timely = await(h, deadline_ns, false), back = timely, canceled = !timely && h->canceled;
     if (!timely && !opening) {
@@ -164,10 +169,17 @@ tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool o
     return rc;
 }
 
+void hand_begin(struct hand *h)
+{
+    pthread_mutex_lock(&h->mutex);
+    h->canceled = false;
+    pthread_mutex_unlock(&h->mutex);
+}
+
 void hand_cancel(struct hand *h)
 {
     pthread_mutex_lock(&h->mutex);
-    h->canceled = h->job != NULL;
+    h->canceled = true;
     pthread_cond_signal(&h->back);
     pthread_mutex_unlock(&h->mutex);
 }

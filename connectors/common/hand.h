@@ -30,7 +30,10 @@ tn_rc hand_start(const tn_host *host, const struct hand_ops *ops, void *conn, st
  * late jobs are left behind at once, and another attempt may be made (TN_ERR_RETRY). */
 tn_rc hand_do(struct hand *h, struct hand_job *job, uint64_t deadline_ns, bool opening,
               tn_err *err);
-/* Any thread: hand_do(), if a job is under way, comes back soon with TN_E_CANCELED. */
+/* An operation begins: what was canceled before was another one. */
+void hand_begin(struct hand *h);
+/* Any thread, from hand_begin() to the operation's end: its job under way comes back soon with TN_E_CANCELED, and so do
+ * those that it would begin from now on, at once. */
 void hand_cancel(struct hand *h);
 /* Ends the thread, which says goodbye; waits for it only a moment. The connection must not be used any more. */
 void hand_end(struct hand *h);

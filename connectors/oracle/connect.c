@@ -254,6 +254,7 @@ tn_rc ora_reset(void *inst, void *conn, tn_err *err)
 {
     struct ora_conn *c = conn;
     (void)inst;
+    hand_begin(c->hand);
     if (c->streaming || c->broken || c->dirty || c->conf.fresh_session) {
         return ora_host->fail(err, TN_E_UNAVAIL, "%s",
                               c->dirty ? "its statements may have changed the session"

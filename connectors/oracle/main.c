@@ -162,6 +162,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (method == 0 || method > ORA_STREAM_NEXT) {
         return ora_host->fail(err, TN_E_UNSUPP, "there is no method %u", method);
     }
+    hand_begin(c->hand);
     if (method == ORA_BEGIN || method == ORA_COMMIT || method == ORA_ROLLBACK) {
         rc = ora_transact(c, method, deadline_ns, err);
     } else if (method != ORA_STREAM_NEXT || c->streaming) {

@@ -241,6 +241,7 @@ tn_rc ss_reset(void *inst, void *conn, tn_err *err)
 {
     struct ss_conn *c = conn;
     (void)inst;
+    hand_begin(c->hand);
     c->dirty = c->dirty || c->lost;
     if (c->streaming || c->broken || c->dirty) {
         return ss_host->fail(err, TN_E_UNAVAIL, "%s",

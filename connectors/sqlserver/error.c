@@ -97,7 +97,7 @@ tn_rc ss_error(struct ss_conn *c, SQLSMALLINT kind, SQLHANDLE handle, tn_err *er
     int code = 0;
     tn_rc rc = TN_E_REMOTE;
     uint32_t flags = 0;
-    diagnosis(kind, handle, state, &code, text, sizeof text);
+    bool told = diagnosis(kind, handle, state, &code, text, sizeof text);
     if (strncmp(state, "08", 2) == 0 || code == 20004 || code == 20006 || code == 20017 ||
         is_dead(c)) {
         rc = TN_E_UNAVAIL;
@@ -106,8 +106,8 @@ tn_rc ss_error(struct ss_conn *c, SQLSMALLINT kind, SQLHANDLE handle, tn_err *er
                strcmp(state, "HY008") == 0 || code == 20003) {
         rc = TN_E_TIMEOUT;
         flags = TN_ERR_CONN_BROKEN;
-    } else if (strcmp(state, "07002") == 0) {
-        rc = TN_E_INVAL;
+    } else if (strcmp(state, "07002") == 0 || (!told && kind == SQL_HANDLE_STMT)) {
+        rc = TN_E_INVAL; /* FreeTDS says nothing to it */
         snprintf(text, sizeof text, "the statement has more placeholders than there are values");
     }
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {

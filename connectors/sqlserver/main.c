@@ -169,6 +169,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     if (method == 0 || method > SS_STREAM_NEXT) {
         return ss_host->fail(err, TN_E_UNSUPP, "there is no method %u", method);
     }
+    hand_begin(c->hand);
     if (c->lost && method != SS_ROLLBACK) {
         return ss_host->fail(err, TN_E_CONFLICT,
                              "the server has rolled this transaction back, because of the error "

@@ -116,6 +116,9 @@ tn_rc ss_rows_describe(struct ss_conn *c, struct ss_rows *rows, uint32_t *ret_ar
         }
         struct ss_col *col = &rows->cols[i];
         choose(col, type, size);
+        if (name[0] == '\0') { /* count(*): several without a name would be one key of the row */
+            snprintf((char *)name, sizeof name, "column%u", i + 1);
+        }
         col->name = strdup((char *)name);
         if (col->name == NULL) {
             return ss_host->fail(err, TN_E_NOMEM, "no memory for the result");

@@ -110,19 +110,20 @@ out.append([c.query('SELECT CAST(? AS ' + t + ') AS v', [v])[0]['v'] == v for v,
     (datetime.time(3, 4, 5, 6), 'time'), (datetime.datetime(1, 1, 1), 'datetime2'), (None, 'varbinary(5)'))])
 out.append([c.query('SELECT ? AS v', [v])[0]['v'] == v for v in ('x' * 100000, '\u6570' * 5000, '\U0001f600' * 2100, '', b'\x00' * 100000, b'', 'a\u6570\U0001f600', 1.5, 2**40, True,
     datetime.datetime(2026, 1, 2, 3, 4, 5, 6), datetime.date(2026, 1, 2), decimal.Decimal('12.50'))])
-out.append([(tell(f) or [None])[0] for f in (lambda: c.query('SELECT ?, ?', [1]), lambda: c.query('SELECT ?', [decimal.Decimal('NaN')]), lambda: c.query('SELECT ?', [float('inf')]),
+out.append([(tell(f) or [None])[0] for f in (lambda: c.query('SELECT ?, ?', [1]), lambda: c.query('SELECT ? AS v'), lambda: c.non_query('INSERT INTO t (id, name) VALUES (?, ?)', [9]), lambda: c.query('SELECT ?', [decimal.Decimal('NaN')]), lambda: c.query('SELECT ?', [float('inf')]),
     lambda: c.query('SELECT ?', [decimal.Decimal('1' * 39)]), lambda: c.query('SELECT ?', [datetime.timedelta(days=2)]),
     lambda: c.query('SELECT 1 WHERE 1 IN (?)', [[1] * 2101]))])
 out.append(c.query('SELECT count(*) AS n FROM t WHERE id IN (?)', [[1] * 2100])[0]['n'])
 out.append(int(c.query('SELECT ? AS v', [2**70])[0]['v']))
+out.append(c.query('SELECT 4, 5 AS a, 6')[0])
 return out
 ''')
     assert got[0] == 3 and got[1] == 1 and got[2] == [[1, '?', 9, "b'\\x00\\x01'"], [3, '\\', None, None]] or got[2][0][:3] == [1, '?', 9], got[2]
     assert got[3] == [{'id': 2}] and got[4] == [] and got[5] == {'a': '?', 'b': 1, '?': 2}
     assert got[6] == [{'v': 5}] and got[7] == {'name': "b'; DROP TABLE t --"} and all(got[8]), got[8]
     assert all(got[9]), got[9]
-    assert got[10][0] in ('QueryError', 'InvalidArgument') and got[10][1:] == ['InvalidArgument'] * 4 + ['LimitExceeded'] and got[11] == 1, got[10]
-    assert got[12] == 2**70
+    assert got[10] == ['InvalidArgument'] * 7 + ['LimitExceeded'] and got[11] == 1, got[10]
+    assert got[12] == 2**70 and got[13] == {'column1': 4, 'a': 5, 'column3': 6}
 
 
 def test_errors(api, cid):
