@@ -62,11 +62,10 @@ tn_rc my_error(struct my_conn *c, unsigned code, const char *state, const char *
     uint32_t flags;
     tn_rc rc;
     if (c->late) {
-        rc = c->canceled
-                 ? my_host->fail(err, TN_E_CANCELED,
-                                 "the call was canceled, and with it its statement")
-                 : my_host->fail(err, TN_E_TIMEOUT,
-                                 "the statement did not end in time and was canceled");
+        rc = c->canceled ? my_host->fail(err, TN_E_CANCELED,
+                                         "the call was canceled, and with it its statement")
+                         : my_host->fail(err, TN_E_TIMEOUT,
+                                         "the statement did not end in time and was canceled");
         finish(err, code, "", TN_ERR_CONN_BROKEN);
         return rc;
     }
