@@ -4,9 +4,11 @@
 import contextlib
 import hashlib
 import hmac
+import json
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from peers.nginx import PASSWORD, Nginx
 from peers.odd_http import OddHttp
 from peers.peer import free_port
@@ -89,6 +91,25 @@ return out
     assert got[12][0] == 'QueryError' and 'no JSON' in got[12][1] and got[13] == '{"a": 1,}'
     assert got[14:21] == [['a=1', 'b=2'], 'one, two', {'x-latin': 'caf\u00e9', 'x-utf8': 'caf\u00e9'}, False, 200, [200, '<p>text</p>'], True]
     assert got[21][0] == 'QueryError' and got[21][2] == 404 and got[22][0] == 'QueryError' and got[23] == '{"b":2}'
+
+
+def test_as_another_client(api, web, odd, cid):
+    """requests sends the same and is answered the same: status, body, headers of the real server; targets, forms and accounts that arrive."""
+    own = add(api, 'http', web.config(user='tenon', password=PASSWORD))
+    paths = ['/a.json', '/a.html', '/packed/a.json', '/basic/', '/none', '/where/', '/a.bin?x=1']
+    mine = on(api, own, "return [[a['status'], a['headers'], len(a['body']) if isinstance(a['body'], (str, bytes)) else a['body']] for a in (c.get(p) for p in paths)]", paths=paths)
+    for path, (status, headers, body) in zip(paths, mine):
+        a = requests.get('http://127.0.0.1:%d%s' % (web.port, path), auth=('tenon', PASSWORD), timeout=5)
+        same = a.json() if 'json' in a.headers['content-type'] else len(a.content)
+        changing = ('date', 'connection')
+        assert [status, {k: v for k, v in headers.items() if k not in changing}, body] == [a.status_code, {k.lower(): v for k, v in a.headers.items() if k.lower() not in changing}, same], path
+    params, form = {'a': '1 2', 'b': ['x&y', '\u6570'], 'c': 5}, {'u': 'a b&c', 'v': ['1', '\u6570']}
+    on(api, cid, "c.get('/p q/\u6570', params); c.post('/f', form); c.post('/j', json=form); c.put('/b', b'\\x00x')", params=params, form=form)
+    base = 'http://127.0.0.1:%d' % odd.port
+    requests.get(base + '/p q/\u6570', params=params, timeout=5), requests.post(base + '/f', form, timeout=5), requests.post(base + '/j', json=form, timeout=5), requests.put(base + '/b', b'\0x', timeout=5)
+    told = [{'method': s['method'], 'target': s['target'].replace('%20', '+'), 'body': s['body'].replace('%20', '+') if s['path'] != '/j' else json.loads(s['body'].encode('latin-1')),
+             'type': s['headers'].get('content-type') if s['path'] != '/b' else ''} for s in odd.seen[-8:]]
+    assert told[:4] == told[4:], told
 
 
 def test_arguments_that_are_refused(api, cid):
