@@ -95,7 +95,7 @@ def packages() -> List[Package]:
     for name in connectors:
         result.append(Package(
             'tenon-connector-' + name, 'connector %s of the function platform Tenon' % name,
-            _first_sentences('connectors/' + name),
+            _first_sentences('connectors/' + name) + ' A platform that runs takes it up when it is restarted (systemctl restart tenon).',
             [PLUGINS + p + '.so' for p in ['connector_' + name] + of_connector[name]],
             wants.get('connectors/' + name, [])))
     result.append(Package(
