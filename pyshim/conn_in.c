@@ -115,12 +115,34 @@ static int64_t days_of(int y, int m, int d)
     return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
-static int64_t span_us(PyObject *delta)
+/* -1 with an exception set: a 64-bit number of microseconds is 292,000 years. */
+static int span_us(PyObject *delta, int64_t *ret)
 {
-    return ((int64_t)PyDateTime_DELTA_GET_DAYS(delta) * 86400 +
-            PyDateTime_DELTA_GET_SECONDS(delta)) *
-               1000000 +
+    const int64_t days = PyDateTime_DELTA_GET_DAYS(delta), most = INT64_MAX / 86400000000 - 1;
+    if (days > most || days < -most) {
+        PyErr_Format(PyExc_OverflowError,
+                     "a timedelta of %lld days is longer than a value for a "
+                     "connector can be (%lld days)",
+                     (long long)days, (long long)most);
+        return -1;
+    }
+    *ret = (days * 86400 + PyDateTime_DELTA_GET_SECONDS(delta)) * 1000000 +
            PyDateTime_DELTA_GET_MICROSECONDS(delta);
+    return 0;
+}
+
+/* The offset of v, a datetime or time, in microseconds; *ret_naive: it has no zone. */
+static int offset_us(PyObject *v, bool *ret_naive, int64_t *ret)
+{
+    PyObject *offset = PyObject_CallMethod(v, "utcoffset", NULL);
+    int rc = offset == NULL ? -1 : 0;
+    *ret = 0;
+    *ret_naive = offset == Py_None;
+    if (rc == 0 && offset != Py_None) {
+        rc = span_us(offset, ret);
+    }
+    Py_XDECREF(offset);
+    return rc;
 }
 
 static int put_datetime(PyObject *v, tn_val *ret)
@@ -128,17 +150,12 @@ static int put_datetime(PyObject *v, tn_val *ret)
     int64_t us = days_of(PyDateTime_GET_YEAR(v), PyDateTime_GET_MONTH(v), PyDateTime_GET_DAY(v));
     us = ((us * 24 + PyDateTime_DATE_GET_HOUR(v)) * 60 + PyDateTime_DATE_GET_MINUTE(v)) * 60;
     us = (us + PyDateTime_DATE_GET_SECOND(v)) * 1000000 + PyDateTime_DATE_GET_MICROSECOND(v);
-    uint8_t flags = TN_V_NAIVE;
-    PyObject *offset = PyObject_CallMethod(v, "utcoffset", NULL);
-    if (offset == NULL) {
+    int64_t offset;
+    bool naive;
+    if (offset_us(v, &naive, &offset) < 0) {
         return -1;
     }
-    if (offset != Py_None) {
-        us -= span_us(offset);
-        flags = 0;
-    }
-    Py_DECREF(offset);
-    *ret = (tn_val){.type = TN_T_TIME, .flags = flags, .u.i = us};
+    *ret = (tn_val){.type = TN_T_TIME, .flags = naive ? TN_V_NAIVE : 0, .u.i = us - offset};
     return 0;
 }
 
@@ -152,11 +169,19 @@ static int put_moment(PyObject *v, tn_val *ret)
             .type = TN_T_DATE,
             .u.i = days_of(PyDateTime_GET_YEAR(v), PyDateTime_GET_MONTH(v), PyDateTime_GET_DAY(v))};
     } else if (PyDelta_Check(v)) {
-        *ret = (tn_val){.type = TN_T_SPAN, .u.i = span_us(v)};
+        *ret = (tn_val){.type = TN_T_SPAN};
+        return span_us(v, &ret->u.i);
     } else {
+        int64_t offset;
+        bool naive;
+        if (offset_us(v, &naive, &offset) < 0) {
+            return -1;
+        }
         int64_t s = (PyDateTime_TIME_GET_HOUR(v) * 60 + PyDateTime_TIME_GET_MINUTE(v)) * 60 +
                     PyDateTime_TIME_GET_SECOND(v);
         *ret = (tn_val){.type = TN_T_CLOCK,
+                        .flags = naive ? 0 : TN_V_ZONE,
+                        .n = (uint32_t)(int32_t)(offset / 1000000),
                         .u.i = s * 1000000 + PyDateTime_TIME_GET_MICROSECOND(v)};
     }
     return 0;
@@ -180,7 +205,10 @@ static int put_list(struct conn_in *in, PyObject *v, tn_val *ret)
             return -1;
         }
     }
-    *ret = (tn_val){.type = TN_T_LIST, .n = (uint32_t)n, .u.list = items};
+    *ret = (tn_val){.type = TN_T_LIST,
+                    .flags = PyAnySet_Check(v) ? TN_V_SET : 0,
+                    .n = (uint32_t)n,
+                    .u.list = items};
     return 0;
 }
 
@@ -223,6 +251,57 @@ static int put_nested(struct conn_in *in, PyObject *v, tn_val *ret)
     return rc;
 }
 
+/* What its type turns into an object of Python itself: v.item() or v.tolist(), as NumPy's have them. */
+static int put_made(struct conn_in *in, PyObject *v, const char *method, tn_val *ret)
+{
+    PyObject *made = PyObject_CallMethod(v, method, NULL);
+    int rc = made != NULL && hold(in, made) == 0 ? 0 : -1;
+    Py_XDECREF(made);
+    if (rc == 0 && in->depth < DEPTH_MAX) {
+        in->depth++;
+        rc = conn_in_value(in, made, ret);
+        in->depth--;
+        return rc;
+    }
+    return rc < 0 ? rc : put_nested(in, v, ret); /* too deep */
+}
+
+/* Objects whose str() only says what they are; stored as a text nobody would notice that something is wrong. */
+static int says_nothing(PyObject *v)
+{
+    return PyIter_Check(v) || PyType_Check(v) || PyModule_Check(v) || PyFunction_Check(v) ||
+           PyCFunction_Check(v) || PyMethod_Check(v) ||
+           (Py_TYPE(v)->tp_str == PyBaseObject_Type.tp_str &&
+            Py_TYPE(v)->tp_repr == PyBaseObject_Type.tp_repr);
+}
+
+/* Neither a value nor a list: its text, as in the original, when it has one of its own. */
+static int put_other(struct conn_in *in, PyObject *v, tn_val *ret)
+{
+    if (PyRange_Check(v) || PyDictKeys_Check(v) || PyDictValues_Check(v)) {
+        return put_nested(in, v, ret);
+    }
+    if (PyObject_HasAttrString(v, "__array__")) {
+        PyObject *shape = PyObject_GetAttrString(v, "shape");
+        int scalar = shape != NULL && PyTuple_Check(shape) && PyTuple_GET_SIZE(shape) == 0;
+        Py_XDECREF(shape);
+        PyErr_Clear();
+        const char *method = scalar ? "item" : "tolist";
+        if (PyObject_HasAttrString(v, method)) {
+            return put_made(in, v, method, ret);
+        }
+    }
+    if (says_nothing(v)) {
+        PyErr_Format(PyExc_TypeError, "a value for a connector cannot be a %s%s",
+                     Py_TYPE(v)->tp_name,
+                     PyIter_Check(v)       ? "; make a list of it"
+                     : PyCallable_Check(v) ? "; it was not called"
+                                           : "");
+        return -1;
+    }
+    return put_str_of(in, v, TN_T_STR, ret);
+}
+
 int conn_in_value(struct conn_in *in, PyObject *v, tn_val *ret)
 {
     if (PyUnicode_Check(v)) {
@@ -261,5 +340,5 @@ int conn_in_value(struct conn_in *in, PyObject *v, tn_val *ret)
         Py_XDECREF(inner);
         return rc;
     }
-    return PyErr_Occurred() ? -1 : put_str_of(in, v, TN_T_STR, ret); /* as the original: str(v) */
+    return PyErr_Occurred() ? -1 : put_other(in, v, ret);
 }

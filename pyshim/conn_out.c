@@ -44,16 +44,53 @@ static void civil(int64_t days, int *y, int *m, int *d)
     *y = (int)(yoe + era * 400 + (*m <= 2));
 }
 
+/* The zone of v, borrowed: UTC, none, or the one that its server told. A column has nearly always one and the same. */
+static PyObject *zone_of(const tn_val *v)
+{
+    static PyObject *last;
+    static int32_t offset;
+    int32_t mine = v->flags & TN_V_ZONE ? (int32_t)v->n : 0;
+    if (v->flags & TN_V_NAIVE || mine == 0) {
+        return v->flags & TN_V_NAIVE ? Py_None : PyDateTime_TimeZone_UTC;
+    }
+    if (last == NULL || offset != mine) {
+        PyObject *delta = PyDelta_FromDSU(0, mine, 0);
+        PyObject *zone = delta ? PyTimeZone_FromOffset(delta) : NULL;
+        Py_XDECREF(delta);
+        if (zone == NULL) {
+            return NULL;
+        }
+        Py_XSETREF(last, zone);
+        offset = mine;
+    }
+    return last;
+}
+
 static PyObject *make_time(const tn_val *v)
 {
     const int64_t day = 86400000000;
-    int64_t days = v->u.i / day - (v->u.i % day < 0), us = v->u.i - days * day;
+    int64_t at = v->u.i + (v->flags & TN_V_ZONE ? (int32_t)v->n * (int64_t)1000000 : 0);
+    int64_t days = at / day - (at % day < 0), us = at - days * day;
+    PyObject *zone = zone_of(v);
     int y, m, d;
+    if (zone == NULL) {
+        return NULL;
+    }
     civil(days, &y, &m, &d);
     return PyDateTimeAPI->DateTime_FromDateAndTime(
         y, m, d, (int)(us / 3600000000), (int)(us / 60000000 % 60), (int)(us / 1000000 % 60),
-        (int)(us % 1000000), v->flags & TN_V_NAIVE ? Py_None : PyDateTime_TimeZone_UTC,
-        PyDateTimeAPI->DateTimeType);
+        (int)(us % 1000000), zone, PyDateTimeAPI->DateTimeType);
+}
+
+static PyObject *make_clock(const tn_val *v)
+{
+    PyObject *zone = v->flags & TN_V_ZONE ? zone_of(v) : Py_None;
+    return zone
+               ? PyDateTimeAPI->Time_FromTime((int)(v->u.i / 3600000000),
+                                              (int)(v->u.i / 60000000 % 60),
+                                              (int)(v->u.i / 1000000 % 60), (int)(v->u.i % 1000000),
+                                              zone, PyDateTimeAPI->TimeType)
+               : NULL;
 }
 
 static PyObject *make_date(const tn_val *v)
@@ -144,8 +181,7 @@ static PyObject *make(const tn_val *v, unsigned depth)
     case TN_T_DATE:
         return make_date(v);
     case TN_T_CLOCK:
-        return PyTime_FromTime((int)(v->u.i / 3600000000), (int)(v->u.i / 60000000 % 60),
-                               (int)(v->u.i / 1000000 % 60), (int)(v->u.i % 1000000));
+        return make_clock(v);
     case TN_T_SPAN:
         return make_span(v);
     case TN_T_LIST:

@@ -27,6 +27,8 @@
 #define TN_V_UUID  (1u << 2) /* STR is a UUID, 8-4-4-4-12 hexadecimal digits */
 #define TN_V_ADDR  (1u << 3) /* STR is an IPv4 or IPv6 address */
 #define TN_V_TUPLE (1u << 4) /* LIST that nobody changes: its length and order have a meaning */
+#define TN_V_ZONE  (1u << 5) /* TIME (still UTC), CLOCK: n is the offset of its zone, int32_t seconds */
+#define TN_V_SET   (1u << 6) /* LIST that has no order */
 
 typedef struct tn_val tn_val;
 typedef struct tn_pair tn_pair;
