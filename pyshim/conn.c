@@ -232,6 +232,13 @@ static PyObject *conn_give(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* _fail(): as _give(), and `_failed` says so from then on */
+static PyObject *conn_fail(PyObject *self, PyObject *unused)
+{
+    ((struct conn *)self)->failed = true;
+    return conn_give(self, unused);
+}
+
 /* _probe(): connects past the pool, checks, closes */
 static PyObject *conn_probe(PyObject *self, PyObject *unused)
 {
@@ -264,13 +271,21 @@ static PyObject *conn_id(PyObject *self, void *unused)
     return PyUnicode_FromString(pool_id(((struct conn *)self)->pool));
 }
 
+static PyObject *conn_failed(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((struct conn *)self)->failed);
+}
+
 static PyMethodDef conn_methods[] = {
     {"_take", conn_take, METH_NOARGS, NULL},
     {"_give", conn_give, METH_NOARGS, NULL},
+    {"_fail", conn_fail, METH_NOARGS, NULL},
     {"_probe", conn_probe, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 static PyGetSetDef conn_getset[] = {{"_id", conn_id, NULL, NULL, NULL},
+                                    {"_failed", conn_failed, NULL, NULL, NULL},
                                     {NULL, NULL, NULL, NULL, NULL}};
 
 PyTypeObject conn_base_type = {

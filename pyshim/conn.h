@@ -40,6 +40,7 @@ struct conn {
     struct pool_conn *taken; /* a transaction or stream: this connection and no other */
     uint64_t serial;         /* of the call that took it */
     int busy;                /* a thread works on `taken` */
+    bool failed; /* the transaction could not be ended as wanted: nothing of it is left */
 };
 extern PyTypeObject conn_base_type;
 /* The running call; NULL with an exception set. */

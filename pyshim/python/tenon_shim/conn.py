@@ -4,7 +4,7 @@ import json
 import re
 
 import _tenon
-from .errors import ConfigError, ConnectorNotSupport, EntityNotFound
+from .errors import ConfigError, ConnectorNotSupport, ConnUnavailable, EntityNotFound
 from .mongo import Part as _Mongo
 from .service import Known
 
@@ -52,20 +52,29 @@ class Transactional(Connector):
 
     def commit(self, trans_conn):
         """Keeps the changes of the transaction and ends it; None is ignored."""
-        self._end(trans_conn, "_commit")
-
-    def rollback(self, trans_conn):
-        """Drops the changes of the transaction and ends it; None is ignored."""
-        self._end(trans_conn, "_rollback")
-
-    @staticmethod
-    def _end(handle, how):
-        if handle is None:
+        if trans_conn is None:
             return
         try:
-            getattr(handle, how)()
-        finally:
-            handle._give()
+            trans_conn._commit()
+        except BaseException:
+            trans_conn._fail()
+            raise
+        trans_conn._give()
+
+    def rollback(self, trans_conn):
+        """Drops the changes of the transaction and ends it; None is ignored, and so is one whose commit failed or whose
+        connection is lost: nothing is left of it, and who rolls back because of that error shall see that error."""
+        if trans_conn is None or trans_conn._failed:
+            return
+        try:
+            trans_conn._rollback()
+        except ConnUnavailable:
+            trans_conn._fail()
+            return
+        except BaseException:
+            trans_conn._fail()
+            raise
+        trans_conn._give()
 
     def query_one(self, sql, sql_params=None):
         """The first row as a dict, None when there is none."""
