@@ -16,7 +16,6 @@ struct walk {
     struct sql_text *out;
     const tn_val *params;
     uint32_t nparams, next;
-    int own; /* it has placeholders of the server's own form */
     tn_err *err;
 };
 
@@ -312,6 +311,13 @@ static const char *skip_q(const char *start, const char *p, const char *end)
     return end;
 }
 
+/* `--`; for MySQL 5--1 is 6. */
+static int is_dashes(uint32_t f, const char *p, const char *end)
+{
+    return end - p > 1 && p[1] == '-' &&
+           (!(f & SQL_MYSQL_NOTES) || end - p == 2 || (unsigned char)p[2] <= ' ' || p[2] == 0x7f);
+}
+
 /* The end of a text, quoted name or comment that begins at p; NULL: none begins here. */
 static const char *skip(const struct walk *w, const char *start, const char *p, const char *end)
 {
@@ -327,7 +333,7 @@ static const char *skip(const struct walk *w, const char *start, const char *p, 
         return skip_quoted(p, end, '\'', escaped || (f & SQL_BACKSLASH));
     }
     case '"':
-        return skip_quoted(p, end, '"', (f & SQL_BACKSLASH) != 0);
+        return skip_quoted(p, end, '"', (f & SQL_BACKSLASH) && !(f & SQL_DOUBLE_NAMES));
     case '`':
         return w->d->quote == '`' ? skip_quoted(p, end, '`', (f & SQL_BACKSLASH_NAMES) != 0) : NULL;
     case '[':
@@ -336,26 +342,50 @@ static const char *skip(const struct walk *w, const char *start, const char *p, 
         return f & SQL_DOLLAR_QUOTES ? skip_dollar(start, p, end) : NULL;
     case '#':
     case '-':
-        if (*p == '#' ? f & SQL_HASH_COMMENT : p + 1 < end && p[1] == '-') {
+        if (*p == '#' ? (f & SQL_MYSQL_NOTES) != 0 : is_dashes(f, p, end)) {
             const char *nl = memchr(p, '\n', (size_t)(end - p));
             return nl != NULL ? nl : end;
         }
         return NULL;
     case '/':
-        return p + 1 < end && p[1] == '*' ? skip_note(p, end, (f & SQL_NESTED_NOTES) != 0) : NULL;
+        if (p + 1 >= end || p[1] != '*') {
+            return NULL;
+        }
+        if ((f & SQL_MYSQL_NOTES) &&
+            ((end - p > 2 && p[2] == '!') || (end - p > 3 && p[2] == 'M' && p[3] == '!'))) {
+            return p + 3; /* the server reads what is in it, and so do we */
+        }
+        return skip_note(p, end, (f & SQL_NESTED_NOTES) != 0);
     default:
         return NULL;
     }
 }
 
-static tn_rc walk(struct walk *w, const char *p, const char *end, int *ret_marks)
+/* Does it have placeholders of the server's own form? $ in a name ends in no number that begins with it. */
+static int has_own(const struct walk *w, const char *p, const char *end)
+{
+    const char *start = p;
+    if (!(w->d->flags & SQL_DOLLAR_PARAMS) || w->nparams == 0 ||
+        memchr(p, '$', (size_t)(end - p)) == NULL) {
+        return 0;
+    }
+    while (p < end) {
+        const char *next = skip(w, start, p, end);
+        if (next == NULL && *p == '$' && p + 1 < end && p[1] >= '1' && p[1] <= '9' &&
+            (p == start || !word_char((unsigned char)p[-1]))) {
+            return 1;
+        }
+        p = next != NULL ? next : p + 1;
+    }
+    return 0;
+}
+
+static tn_rc walk(struct walk *w, const char *p, const char *end)
 {
     const char *start = p, *from = p;
     tn_rc rc = TN_OK;
-    *ret_marks = 0;
     while (rc == TN_OK && p < end) {
         const char *next = skip(w, start, p, end);
-        w->own |= *p == '$' && p + 1 < end && p[1] >= '1' && p[1] <= '9' && next == NULL;
         if (next != NULL || *p != '?') {
             p = next != NULL ? next : p + 1;
             continue;
@@ -366,7 +396,6 @@ static tn_rc walk(struct walk *w, const char *p, const char *end, int *ret_marks
         }
         if (run <= 2 && w->next < w->nparams) {
             const tn_val *v = &w->params[w->next++];
-            *ret_marks += 1;
             rc = put(w, from, (size_t)(p - from));
             rc = rc != TN_OK ? rc : run == 1 ? put_value(w, v, 0) : put_names(w, v);
             from = p + run;
@@ -408,7 +437,6 @@ tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql
     struct sql_text out = {0};
     struct walk w = {.host = host, .d = d, .out = &out, .err = err};
     const char *p = sql.s != NULL ? sql.s : "", *end = p + sql.n;
-    int marks = 0;
     if (memchr(p, '\0', sql.n) != NULL) {
         return host->fail(err, TN_E_INVAL, "the statement has a NUL character");
     }
@@ -422,12 +450,16 @@ tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql
         return host->fail(err, TN_E_INVAL, "the statement is empty");
     }
     if (!nothing(params)) {
-        w.params = params->type == TN_T_LIST ? params->u.list : params;
-        w.nparams = params->type == TN_T_LIST ? params->n : 1;
+        int list = params->type == TN_T_LIST && !(params->flags & TN_V_SET);
+        w.params = list ? params->u.list : params;
+        w.nparams = list ? params->n : 1;
     }
     tn_rc rc = put_label(&w);
-    rc = rc == TN_OK ? walk(&w, p, end, &marks) : rc;
-    if (rc == TN_OK && marks == 0 && w.nparams != 0 && w.own && (d->flags & SQL_DOLLAR_PARAMS)) {
+    int own = has_own(&w, p, end);
+    if (rc == TN_OK && !own) {
+        rc = walk(&w, p, end);
+    } else if (rc == TN_OK) {
+        rc = put(&w, p, (size_t)(end - p));
         size_t n = out.n; /* the text stays; only the list is bound */
         for (uint32_t i = 0; rc == TN_OK && i < w.nparams; i++) {
             rc = bind(&w, &w.params[i]);

@@ -5,15 +5,18 @@
 #include <tenon/tenon.h>
 
 /* sql_dialect.flags */
-#define SQL_DOLLAR_PARAMS   (1u << 0) /* placeholders are $1, $2 …; otherwise ? */
-#define SQL_BACKSLASH       (1u << 1) /* a backslash escapes inside '…' and "…" */
-#define SQL_DOLLAR_QUOTES   (1u << 2) /* $tag$ … $tag$ is a text; E'…' knows backslashes */
-#define SQL_HASH_COMMENT    (1u << 3) /* # begins a comment */
+#define SQL_DOLLAR_PARAMS (1u << 0) /* placeholders are $1, $2 …; otherwise ? */
+#define SQL_BACKSLASH     (1u << 1) /* a backslash escapes inside '…' and "…" */
+#define SQL_DOLLAR_QUOTES (1u << 2) /* $tag$ … $tag$ is a text; E'…' knows backslashes */
+#define SQL_MYSQL_NOTES                                                                            \
+    (1u                                                                                            \
+     << 3) /* # begins a comment, -- only before a blank; the one with an exclamation mark is none */
 #define SQL_NESTED_NOTES    (1u << 4) /* comments nest */
 #define SQL_NULL_TEXT       (1u << 5) /* None is the word NULL: a bound one would need a type */
 #define SQL_COLON_PARAMS    (1u << 6) /* placeholders are :1, :2 … */
 #define SQL_BACKSLASH_NAMES (1u << 7) /* a backslash escapes inside quoted names, too */
 #define SQL_Q_QUOTES        (1u << 8) /* q'[ … ]' is a text, with any pair of brackets or one character */
+#define SQL_DOUBLE_NAMES    (1u << 9) /* "…" is a name: a backslash is one of its characters */
 
 struct sql_text;
 
@@ -37,12 +40,12 @@ struct sql_text {
 
 #define SQL_PARAMS_MAX 65535u
 
-/* Substitutes `params` (a list; a scalar or dict is a list of one; NULL, an empty list, 0 and "" leave the
+/* Substitutes `params` (a list; a scalar, dict or set is a list of one; NULL, an empty list, 0 and "" leave the
  * text as it is). `?` binds a value; a list becomes `a, b`, a list of lists `(a, b), (c, d)`, a dict
  * `k = v, k2 = v2` with quoted names; an empty list becomes NULL. `??` is a name (or a list of names),
  * which is quoted; dots separate its parts. Longer runs of `?`, texts, comments and quoted names are left
  * alone; surplus placeholders stay, surplus parameters are ignored. Blanks around the text are cut. With
- * SQL_DOLLAR_PARAMS a statement without `?` keeps its own $1 … and gets the list in order.
+ * SQL_DOLLAR_PARAMS a statement that has $1 … outside of texts keeps them and gets the list in order; its `?` are operators.
  * TN_E_INVAL names what is wrong. *ret is finished with sql_text_finish() after success. */
 tn_rc sql_translate(const tn_host *host, const struct sql_dialect *d, tn_str sql,
                     const tn_val *params, struct sql_text *ret, tn_err *err);

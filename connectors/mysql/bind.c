@@ -4,8 +4,11 @@
 
 #include "common/civil.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define DIGITS 65 /* of a DECIMAL at most */
 
 static void set_clock(MYSQL_TIME *t, int64_t us)
 {
@@ -51,6 +54,28 @@ static enum enum_field_types set_time(const tn_val *v, MYSQL_TIME *t)
     }
 }
 
+/* What the server would turn into something else without a word: it has no such value. */
+static tn_rc check(int i, const tn_val *v, const MYSQL_TIME *t, tn_err *err)
+{
+    const char *what = NULL;
+    const int64_t longest = 3020399999999; /* 838:59:59.999999 */
+    if (v->type == TN_T_FLOAT && !isfinite(v->u.f)) {
+        what = isnan(v->u.f) ? "NaN" : "infinity";
+    } else if (v->type == TN_T_DECIMAL && memchr(v->u.s, 'n', v->n) != NULL) { /* Infinity */
+        what = "infinity";
+    } else if (v->type == TN_T_DECIMAL && memchr(v->u.s, 'N', v->n) != NULL) { /* NaN, sNaN */
+        what = "NaN";
+    } else if (v->type == TN_T_SPAN && (v->u.i > longest || v->u.i < -longest)) {
+        what = "a time longer than 838:59:59";
+    } else if (v->type == TN_T_TIME && (t->year < 1 || t->year > 9999)) {
+        what = "a moment that is not in the years 1 to 9999 in UTC";
+    }
+    return what == NULL
+               ? TN_OK
+               : my_host->fail(err, TN_E_INVAL, "parameter %d is %s, which MySQL does not have",
+                               i + 1, what);
+}
+
 static tn_rc bind_one(MYSQL_BIND *b, MYSQL_TIME *t, const tn_val *v, tn_err *err)
 {
     switch (v->type) {
@@ -71,7 +96,8 @@ static tn_rc bind_one(MYSQL_BIND *b, MYSQL_TIME *t, const tn_val *v, tn_err *err
     case TN_T_BYTES:
         b->buffer_type = v->type == TN_T_STR     ? MYSQL_TYPE_STRING
                          : v->type == TN_T_BYTES ? MYSQL_TYPE_BLOB
-                                                 : MYSQL_TYPE_NEWDECIMAL;
+                         : v->n <= DIGITS        ? MYSQL_TYPE_NEWDECIMAL
+                                                 : MYSQL_TYPE_STRING; /* else it would be cut */
         b->buffer = (void *)(v->n != 0 ? v->u.s : "");
         b->buffer_length = v->n;
         return TN_OK;
@@ -96,6 +122,7 @@ tn_rc my_bind(const struct sql_text *t, struct my_params *ret, tn_err *err)
                                   : my_host->fail(err, TN_E_NOMEM, "no memory for the parameters");
     for (uint32_t i = 0; rc == TN_OK && i < t->nbinds; i++) {
         rc = bind_one(&p.binds[i], &p.times[i], t->binds[i], err);
+        rc = rc == TN_OK ? check((int)i, t->binds[i], &p.times[i], err) : rc;
     }
     if (rc != TN_OK) {
         my_params_finish(&p);

@@ -303,8 +303,21 @@ void my_cancel(void *inst, void *conn)
 
 /* ---- reset ------------------------------------------------------------------------------------------- */
 
+/* Is the role still the one that the session began with? */
+static tn_rc check_role(struct my_conn *c, uint64_t deadline_ns, tn_err *err)
+{
+    char now[ROLE_BYTES];
+    tn_rc rc = c->role ? my_role(c, deadline_ns, now, err) : TN_OK;
+    if (rc == TN_OK && c->role && strcmp(now, c->began) != 0) {
+        rc = my_host->fail(err, TN_E_UNAVAIL, "the session has another role now");
+    }
+    c->role = false;
+    return rc;
+}
+
 /* COM_RESET_CONNECTION rolls back and drops variables, temporary tables, prepared statements and locks; the database
- * stays what the session made of it, so it is chosen again. */
+ * stays what the session made of it, so it is chosen again. MariaDB keeps the role, too, even when the user signs in
+ * anew (COM_CHANGE_USER), and its default cannot be asked for: with another role the connection ends. */
 tn_rc my_reset(void *inst, void *conn, tn_err *err)
 {
     struct my_conn *c = conn;
@@ -323,6 +336,9 @@ tn_rc my_reset(void *inst, void *conn, tn_err *err)
         MY_AWAIT(c, soon, mysql_select_db_start(&failed, c->my, c->conf->database), mysql_select_db,
                  failed, c->my);
     }
-    return failed ? my_error(c, mysql_errno(c->my), mysql_sqlstate(c->my), mysql_error(c->my), err)
-                  : prepare(c, soon, err);
+    if (failed) {
+        return my_error(c, mysql_errno(c->my), mysql_sqlstate(c->my), mysql_error(c->my), err);
+    }
+    tn_rc rc = prepare(c, soon, err);
+    return rc == TN_OK ? check_role(c, soon, err) : rc;
 }

@@ -2,6 +2,7 @@
 /* Statements: as text without parameters, prepared with them; rows are read one by one and counted. */
 #include "mysql_conn.h"
 
+#include <errmsg.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +119,8 @@ static tn_rc alive(struct my_conn *c, tn_err *err)
     tn_rc rc = my_host->fail(err, TN_E_UNAVAIL,
                              "the server closed the connection while it was idle");
     if (err != NULL) {
+        err->native = CR_SERVER_GONE_ERROR;
+        memcpy(err->state, "08006", 6);
         err->flags |= TN_ERR_CONN_BROKEN | TN_ERR_RETRY;
     }
     return rc;
@@ -126,20 +129,25 @@ static tn_rc alive(struct my_conn *c, tn_err *err)
 tn_rc my_start(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t deadline_ns,
                tn_err *err)
 {
-    struct sql_dialect dialect = {.flags = SQL_HASH_COMMENT, .quote = '`'};
+    struct sql_dialect dialect = {.flags = SQL_MYSQL_NOTES, .quote = '`'};
     struct sql_text t;
     if (!(c->my->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES)) {
         dialect.flags |= SQL_BACKSLASH;
+    }
+    if (c->my->server_status & SERVER_STATUS_ANSI_QUOTES) {
+        dialect.flags |= SQL_DOUBLE_NAMES;
     }
     tn_rc rc = alive(c, err);
     rc = rc == TN_OK ? sql_translate(my_host, &dialect, sql, params, &t, err) : rc;
     if (rc != TN_OK) {
         return rc;
     }
+    if (!c->role && my_changes_role(sql, c->conf->multi_statements && t.nbinds == 0)) {
+        c->role = true;
+        rc = c->began[0] == '\0' ? my_role(c, deadline_ns, c->began, err) : TN_OK;
+    }
     my_async(c);
-    if (t.n == 0) {
-        rc = my_host->fail(err, TN_E_INVAL, "the statement is empty");
-    } else {
+    if (rc == TN_OK) {
         rc = t.nbinds == 0 ? start_text(c, &t, deadline_ns, err)
                            : start_prepared(c, &t, deadline_ns, err);
     }
@@ -150,7 +158,8 @@ tn_rc my_start(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t dea
     return rc;
 }
 
-void my_finish(struct my_conn *c)
+/* The open result and the buffers of its rows. */
+static void drop_result(struct my_conn *c)
 {
     unsigned n = c->res != NULL && c->cells != NULL ? mysql_num_fields(c->res) : 0;
     for (unsigned i = 0; i < n; i++) {
@@ -159,15 +168,20 @@ void my_finish(struct my_conn *c)
     if (c->res != NULL) {
         mysql_free_result(c->res);
     }
-    if (c->stmt != NULL) {
-        mysql_stmt_close(c->stmt);
-    }
     free(c->binds);
     free(c->cells);
     c->res = NULL;
-    c->stmt = NULL;
     c->binds = NULL;
     c->cells = NULL;
+}
+
+void my_finish(struct my_conn *c)
+{
+    drop_result(c);
+    if (c->stmt != NULL) {
+        mysql_stmt_close(c->stmt);
+    }
+    c->stmt = NULL;
     c->streaming = false;
 }
 
@@ -273,41 +287,75 @@ tn_rc my_fetch(struct my_conn *c, uint64_t max, uint64_t deadline_ns, struct my_
     return rc;
 }
 
-/* Further results of several statements, or of a procedure: they are read, the last one counts. */
-static tn_rc more(struct my_conn *c, uint64_t deadline_ns, struct my_rows *rows, int64_t *affected,
-                  tn_err *err)
+/* Rows that nobody wants are read all the same, one at a time. */
+static tn_rc skip_rows(struct my_conn *c, uint64_t deadline_ns, tn_err *err)
 {
-    tn_rc rc = TN_OK;
-    while (rc == TN_OK && mysql_more_results(c->my)) {
-        int next = 0;
-        bool end = false;
-        if (c->stmt !=
-            NULL) { /* a procedure's status, or a second result: not read into the first one */
-            my_finish(c);
-        } else {
-            mysql_free_result(c->res);
-            c->res = NULL;
-        }
-        my_async(c);
+    unsigned ncols = mysql_num_fields(c->res);
+    char **own = calloc(ncols + 1, sizeof *own), **p = own;
+    unsigned long *own_n = calloc(ncols + 1, sizeof *own_n), *n = own_n;
+    int got = own && own_n ? 1 : -1;
+    if (got < 0) {
+        my_host->fail(err, TN_E_NOMEM, "no memory for the result");
+    }
+    while (got > 0) {
+        got = c->stmt != NULL ? next_prepared(c, deadline_ns, ncols, own, own_n, err)
+                              : next_text(c, deadline_ns, &p, &n, err);
+    }
+    free(own);
+    free(own_n);
+    return got == 0 ? TN_OK : err != NULL ? err->rc : TN_E_UNAVAIL;
+}
+
+/* The next result of a statement: TN_OK and *ret_end when there is none. */
+static tn_rc next_result(struct my_conn *c, uint64_t deadline_ns, bool *ret_end, tn_err *err)
+{
+    int next = 0;
+    drop_result(c);
+    *ret_end = c->stmt != NULL ? !mysql_stmt_more_results(c->stmt) : !mysql_more_results(c->my);
+    if (*ret_end) {
+        return TN_OK;
+    }
+    my_async(c);
+    if (c->stmt != NULL) {
+        MY_AWAIT(c, deadline_ns, mysql_stmt_next_result_start(&next, c->stmt),
+                 mysql_stmt_next_result, next, c->stmt);
+    } else {
         MY_AWAIT(c, deadline_ns, mysql_next_result_start(&next, c->my), mysql_next_result, next,
                  c->my);
-        if (next > 0) {
-            return failed(c, err);
+    }
+    *ret_end = next < 0 && !c->late;
+    if (next > 0 || c->late) {
+        return c->stmt != NULL ? stmt_failed(c, err) : failed(c, err);
+    }
+    return *ret_end ? TN_OK : c->stmt != NULL ? open_cells(c, err) : open_text(c, err);
+}
+
+static int64_t changed(struct my_conn *c)
+{
+    my_ulonglong n = c->stmt != NULL ? mysql_stmt_affected_rows(c->stmt)
+                                     : mysql_affected_rows(c->my);
+    return n == (my_ulonglong)-1 ? 0 : (int64_t)n;
+}
+
+tn_rc my_rest(struct my_conn *c, uint64_t deadline_ns, struct my_rows *rows, int64_t *affected,
+              tn_err *err)
+{
+    for (;;) {
+        bool end = false;
+        tn_rc rc = next_result(c, deadline_ns, &end, err);
+        if (rc != TN_OK || end) {
+            return rc;
         }
-        if (next < 0) {
-            break;
+        if (c->res == NULL) {
+            *affected += changed(c);
+        } else {
+            rc = rows->cols == NULL ? my_fetch(c, UINT64_MAX, deadline_ns, rows, &end, err)
+                                    : skip_rows(c, deadline_ns, err);
         }
-        rc = open_text(c, err);
-        if (rc == TN_OK && c->res != NULL) {
-            struct my_rows again = {.n = 0};
-            rc = my_fetch(c, UINT64_MAX, deadline_ns, &again, &end, err);
-            my_rows_finish(rows);
-            *rows = again;
-        } else if (rc == TN_OK) {
-            *affected = (int64_t)mysql_affected_rows(c->my);
+        if (rc != TN_OK) {
+            return rc;
         }
     }
-    return rc;
 }
 
 tn_rc my_exec(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t deadline_ns,
@@ -321,10 +369,8 @@ tn_rc my_exec(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t dead
     if (rc == TN_OK) {
         bool is_rows = c->res != NULL;
         rc = my_fetch(c, UINT64_MAX, deadline_ns, into, &end, &why);
-        affected = is_rows ? 0
-                           : (int64_t)(c->stmt != NULL ? mysql_stmt_affected_rows(c->stmt)
-                                                       : mysql_affected_rows(c->my));
-        rc = rc == TN_OK ? more(c, deadline_ns, into, &affected, &why) : rc;
+        affected = !is_rows ? changed(c) : my_changes_rows(sql) ? into->n : 0;
+        rc = rc == TN_OK ? my_rest(c, deadline_ns, into, &affected, &why) : rc;
     }
     if (rc == TN_E_LIMIT || rc == TN_E_NOMEM) {
         why.flags |= TN_ERR_CONN_BROKEN; /* the rest of the rows is not read */
@@ -347,4 +393,22 @@ tn_rc my_exec(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t dead
 tn_rc my_simple(struct my_conn *c, const char *sql, uint64_t deadline_ns, tn_err *err)
 {
     return my_exec(c, (tn_str){sql, strlen(sql)}, NULL, deadline_ns, NULL, NULL, err);
+}
+
+tn_rc my_role(struct my_conn *c, uint64_t deadline_ns, char ret[ROLE_BYTES], tn_err *err)
+{
+    const tn_str sql = TN_STR("SELECT CURRENT_ROLE()");
+    struct my_rows rows = {.n = 0};
+    tn_err why = TN_ERR_INIT;
+    tn_rc rc = my_exec(c, sql, NULL, deadline_ns, &rows, NULL, &why);
+    const char *name = rc == TN_OK ? my_rows_first(&rows) : NULL;
+    snprintf(ret, ROLE_BYTES, name != NULL ? "=%s" : "-", name);
+    my_rows_finish(&rows);
+    if (rc == TN_E_REMOTE) {
+        return TN_OK; /* MySQL 5.7 has no roles */
+    }
+    if (rc != TN_OK && err != NULL) {
+        *err = why;
+    }
+    return rc;
 }

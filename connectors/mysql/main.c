@@ -100,6 +100,9 @@ static tn_rc stream_next(struct my_conn *c, const tn_args *a, uint64_t deadline_
     tn_rc rc = my_fetch(c, size > 0 && size <= 100000 ? (uint64_t)size : 1000, deadline_ns, rows,
                         &end, err);
     if (rc == TN_OK && end) {
+        rc = my_rest(c, deadline_ns, rows, &rows->affected, err);
+    }
+    if (rc == TN_OK && end) {
         my_finish(c);
     }
     return rc;

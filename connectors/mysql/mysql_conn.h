@@ -26,6 +26,7 @@ struct my_cell {
     unsigned long cap, n;
     my_bool null, cut;
 };
+#define ROLE_BYTES 520 /* 128 characters, and what stands before them */
 struct my_conn {
     const struct my_conf *conf;
     MYSQL *my;
@@ -33,11 +34,13 @@ struct my_conn {
     MYSQL_STMT *stmt; /* the open prepared statement */
     MYSQL_BIND *binds;
     struct my_cell *cells;
-    bool streaming; /* rows of stream_start() are under way */
-    bool late;      /* a deadline has passed: the socket is shut down */
-    bool tls;       /* the session is encrypted */
-    bool ready;     /* connected: a late statement is stopped at the server, too */
-    bool canceled;  /* late, because the call was canceled */
+    bool streaming;         /* rows of stream_start() are under way */
+    bool late;              /* a deadline has passed: the socket is shut down */
+    bool tls;               /* the session is encrypted */
+    bool ready;             /* connected: a late statement is stopped at the server, too */
+    bool canceled;          /* late, because the call was canceled */
+    bool role;              /* it may not be the one any more that the session began with … */
+    char began[ROLE_BYTES]; /* … which is this one; "" until somebody wants to know, "-": none */
     struct bell bell;
 };
 
@@ -97,12 +100,23 @@ tn_rc my_start(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t dea
  * it in every case. */
 tn_rc my_fetch(struct my_conn *c, uint64_t max, uint64_t deadline_ns, struct my_rows *rows,
                bool *ret_end, tn_err *err);
+/* Reads what follows the result that my_fetch() has read to its end: further ones of a procedure or of several statements. The first
+ * one with columns is kept in rows when those have none yet, rows changed are added to *affected. */
+tn_rc my_rest(struct my_conn *c, uint64_t deadline_ns, struct my_rows *rows, int64_t *affected,
+              tn_err *err);
 /* Ends the statement: results that were not read mean that the connection cannot be used again. */
 void my_finish(struct my_conn *c);
 /* The whole of a statement. rows may be NULL: then they are read and dropped. */
 tn_rc my_exec(struct my_conn *c, tn_str sql, const tn_val *params, uint64_t deadline_ns,
               struct my_rows *rows, int64_t *ret_affected, tn_err *err);
 tn_rc my_simple(struct my_conn *c, const char *sql, uint64_t deadline_ns, tn_err *err);
+/* The role of the session as "-" (none, or a server without roles) or "=name". */
+tn_rc my_role(struct my_conn *c, uint64_t deadline_ns, char ret[ROLE_BYTES], tn_err *err);
+
+/* ---- words.c ---- */
+bool my_changes_rows(tn_str sql); /* rows of its result are rows that it changed (RETURNING) */
+/* The role may be another one afterwards. several: there may be more statements in the text. */
+bool my_changes_role(tn_str sql, bool several);
 
 /* ---- bind.c ---- */
 struct my_params {
@@ -118,6 +132,8 @@ tn_rc my_rows_describe(struct my_rows *rows, const MYSQL_RES *res, tn_err *err);
 /* One row; p[i] NULL is NULL. TN_E_LIMIT beyond max bytes. */
 tn_rc my_rows_add(struct my_rows *rows, char *const *p, const unsigned long *n, size_t max,
                   tn_err *err);
+/* The first cell; NULL: it is NULL, or there are no rows. */
+const char *my_rows_first(const struct my_rows *rows);
 void my_rows_finish(struct my_rows *rows);
 tn_rc my_rows_emit(const struct my_rows *rows, tn_sink *sink, tn_err *err);
 

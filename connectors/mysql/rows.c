@@ -49,14 +49,38 @@ static uint8_t kind_of(const MYSQL_FIELD *f)
     }
 }
 
+/* Two columns of one name: the later one gets its table in front, as with PyMySQL and mysqlclient. */
+static char *name_of(const MYSQL_FIELD *fields, uint32_t i, uint32_t *ret_n)
+{
+    const MYSQL_FIELD *f = &fields[i];
+    uint32_t k = 0;
+    while (k < i && (fields[k].name_length != f->name_length ||
+                     memcmp(fields[k].name, f->name, f->name_length) != 0)) {
+        k++;
+    }
+    size_t before = k < i ? f->table_length + 1 : 0;
+    char *name = malloc(before + f->name_length + 1);
+    if (name != NULL) {
+        if (before != 0) {
+            memcpy(name, f->table, f->table_length);
+            name[before - 1] = '.';
+        }
+        memcpy(name + before, f->name, f->name_length);
+        name[before + f->name_length] = '\0';
+    }
+    *ret_n = (uint32_t)(before + f->name_length);
+    return name;
+}
+
 tn_rc my_rows_describe(struct my_rows *rows, const MYSQL_RES *res, tn_err *err)
 {
     const MYSQL_FIELD *fields = mysql_fetch_fields((MYSQL_RES *)res);
     rows->ncols = mysql_num_fields((MYSQL_RES *)res);
     rows->cols = calloc((size_t)rows->ncols + 1, sizeof *rows->cols);
     for (uint32_t i = 0; rows->cols != NULL && i < rows->ncols; i++) {
-        rows->cols[i] = (struct my_col){strndup(fields[i].name, fields[i].name_length),
-                                        fields[i].name_length, kind_of(&fields[i])};
+        struct my_col *col = &rows->cols[i];
+        col->kind = kind_of(&fields[i]);
+        col->name = name_of(fields, i, &col->name_len);
         if (rows->cols[i].name == NULL) {
             return my_host->fail(err, TN_E_NOMEM, "no memory for the result");
         }
@@ -116,6 +140,15 @@ tn_rc my_rows_add(struct my_rows *rows, char *const *p, const unsigned long *n, 
     return TN_OK;
 }
 
+const char *my_rows_first(const struct my_rows *rows)
+{
+    int32_t len = -1;
+    if (rows->first != NULL) {
+        memcpy(&len, rows->first->data, sizeof len);
+    }
+    return len < 0 ? NULL : rows->first->data + sizeof len; /* a NUL stands behind it */
+}
+
 void my_rows_finish(struct my_rows *rows)
 {
     for (uint32_t i = 0; rows->cols != NULL && i < rows->ncols; i++) {
@@ -172,7 +205,10 @@ static tn_val value(uint8_t kind, const char *p, uint32_t n)
     case MY_INT:
         v = (tn_val){.type = TN_T_INT, .u.i = strtoll(p, &stop, 10)};
         return stop == end && n != 0 ? v : text(p, n);
-    case MY_BIG: /* beyond int64 as a number of JSON, which knows no bound */
+    case MY_BIG: /* beyond int64 as a number of JSON, which knows no bound but no zeros in front */
+        for (; n > 1 && *p == '0'; n--) {
+            p++; /* ZEROFILL */
+        }
         if (n >= 19) {
             return (tn_val){.type = TN_T_STR, .flags = TN_V_JSON, .n = n, .u.s = p};
         }

@@ -13,8 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const struct sql_dialect dialects[] = {
     {.flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'},
-    {.flags = SQL_BACKSLASH | SQL_HASH_COMMENT, .quote = '`'},
-    {.flags = SQL_HASH_COMMENT, .quote = '`'},
+    {.flags = SQL_BACKSLASH | SQL_MYSQL_NOTES, .quote = '`'},
+    {.flags = SQL_MYSQL_NOTES, .quote = '`'},
+    {.flags = SQL_BACKSLASH | SQL_MYSQL_NOTES | SQL_DOUBLE_NAMES, .quote = '`'},
     {.flags = SQL_NULL_TEXT | SQL_NESTED_NOTES, .quote = '['},
     {.flags = SQL_COLON_PARAMS | SQL_NULL_TEXT, .quote = '"', .fold = 'u'},
     {.flags = SQL_BACKSLASH | SQL_BACKSLASH_NAMES | SQL_DOLLAR_QUOTES, .quote = '`'},

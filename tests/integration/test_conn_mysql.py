@@ -36,6 +36,15 @@ VALUES = [
     ('timestamp', "'2026-01-01 08:00:00'", 'datetime.datetime(2026, 1, 1, 8, 0)'),
     ('time', "'-838:59:59'", repr(-datetime.timedelta(hours=838, minutes=59, seconds=59))),
     ('time(3)', "'08:30:00.25'", 'datetime.timedelta(seconds=30600, microseconds=250000)'),
+    ('bigint(20) unsigned zerofill', '7', '7'), ('bigint unsigned', '1000000000000000000', '1000000000000000000'), ('int(8) zerofill', '42', '42'),
+    ('float', '16777217', '16777200.0'), ('float', '0.1', '0.1'), ('float(7,2)', '1.5', '1.5'), ('double', '123456789.123456789', '123456789.12345679'),
+    ('decimal(65,30)', '9' * 35 + '.' + '1' * 30, "Decimal('%s.%s')" % ('9' * 35, '1' * 30)), ('decimal(5,2) zerofill', '1.5', "Decimal('1.50')"),
+    ('bit(1)', "b'1'", r"b'\x01'"), ('bit(64)', "b'" + '1' * 64 + "'", repr(b'\xff' * 8)), ('year', '0', '0'), ('mediumint', '-8388608', '-8388608'),
+    ('datetime(6)', "'9999-12-31 23:59:59.999999'", repr(datetime.datetime.max)), ('date', "'0001-01-01'", repr(datetime.date.min)),
+    ('time(6)', "'-00:00:00.5'", repr(-datetime.timedelta(milliseconds=500))), ('time(2)', "'25:00:00.25'", repr(datetime.timedelta(hours=25, milliseconds=250))),
+    ('char(5) character set utf8mb4 collate utf8mb4_bin', "'ab'", "'ab'"), ('char(4) character set binary', "'ab'", r"b'ab\x00\x00'"), ('varchar(9) character set gbk', "'\u6570'", "'\u6570'"),
+    ('varchar(9) character set utf32', "'\U0001f600'", "'\U0001f600'"), ('longtext', "'x'", "'x'"), ('longblob', "x'ff'", r"b'\xff'"), ("set('p','q')", "''", "''"),
+    ('point', "ST_GeomFromText('POINT(1 2)')", repr(bytes(4) + b'\x01\x01' + bytes(9) + b'\xf0?' + bytes(7) + b'@')), ('inet6', "'::1'", "'::1'"), ('uuid', "'00000000-0000-0000-0000-00000000000a'", "'00000000-0000-0000-0000-00000000000a'"),
     ('json', "'{\"a\": 1}'", "'{\"a\": 1}'"), ("enum('x','y')", "'y'", "'y'"), ("set('p','q')", "'p,q'", "'p,q'"), ('int', 'NULL', 'None'),
 ]
 
@@ -57,16 +66,30 @@ return [[repr(v) for v in c.query(sql, p)[0].values()] for sql, p in (('SELECT *
         assert [g for g, v in zip(row, VALUES) if g != v[2]] == [] and len(row) == len(VALUES), list(zip(row, VALUES))
 
 
-def test_values_as_mysqlclient(api, my, table):
-    """The same row through mysqlclient: equal where both have a value of their own."""
-    module = pytest.importorskip('MySQLdb')
-    c = module.connect(host='127.0.0.1', port=my.port, user='tenon', passwd=PASSWORD, db='tenon', charset='utf8mb4')
-    cur = c.cursor()
-    cur.execute('SELECT * FROM vals')
-    theirs = [repr(v) for v in cur.fetchone()]
-    c.close()
-    known = {'set', 'json'}  # mysqlclient leaves these to its own conversions
-    assert [(t, v) for t, v in zip(theirs, VALUES) if t != v[2] and v[0].split('(')[0] not in known] == []
+def test_values_as_others(my, table):
+    """The same row through PyMySQL, which is the original's client, and through mysqlclient."""
+    config = {'host': '127.0.0.1', 'port': my.port, 'user': 'tenon', 'charset': 'utf8mb4'}
+    for name, secret, base, known in (('pymysql', 'password', 'database', set()), ('MySQLdb', 'passwd', 'db', {'set', 'json'})):  # known: left to its own conversions
+        c = pytest.importorskip(name).connect(**config, **{secret: PASSWORD, base: 'tenon'})
+        cur = c.cursor()
+        cur.execute('SELECT * FROM vals')
+        theirs = [repr(v) for v in cur.fetchone()]
+        c.close()
+        assert [(t, v) for t, v in zip(theirs, VALUES) if t != v[2] and v[0].split('(')[0] not in known] == [], name
+
+
+def test_dates_that_python_does_not_have(api, cid, my):
+    """They stay text, as with PyMySQL; columns of one name are told apart as it does."""
+    my.sql("SET sql_mode = 'ALLOW_INVALID_DATES'; CREATE TABLE tenon.odd (a date, b date, c datetime, d timestamp NULL); "
+           "INSERT INTO tenon.odd VALUES ('0000-00-00', '2026-02-31', '2026-02-00 01:02:03', '0000-00-00 00:00:00')")
+    module = pytest.importorskip('pymysql')
+    sql = 'SELECT x.*, y.a, y.b FROM odd x, odd y'
+    c = module.connect(host='127.0.0.1', port=my.port, user='tenon', password=PASSWORD, database='tenon', cursorclass=module.cursors.DictCursor)
+    with c, c.cursor() as cur:
+        cur.execute(sql)
+        theirs = cur.fetchall()
+    assert theirs[0]['y.b'] == '2026-02-31'
+    assert on(api, cid, 'return [[c.query(sql), c.query(sql + " WHERE 1 = ?", [1]), list(c.stream(sql))]]', sql=sql) == [[theirs] * 3]
 
 
 def test_parameters(api, cid):
@@ -94,14 +117,47 @@ return out
     assert got[9][0] in ('InvalidArgument', 'QueryError') and got[9][1] is True and got[9][2] == 1
 
 
+def test_what_the_server_would_change(api, cid):
+    """Values that MySQL does not have are refused, for it would store another one without a word; longer numbers are exact."""
+    got = on(api, cid, '''
+zone = datetime.timezone(datetime.timedelta(hours=8))
+bad = [float('nan'), float('-inf'), decimal.Decimal('NaN'), decimal.Decimal('-Infinity'), datetime.timedelta(hours=839), datetime.datetime(1, 1, 1, tzinfo=zone)]
+out = [tell(lambda: c.query('SELECT ?', [v]))[:2] for v in bad]
+return out + [repr(c.query('SELECT ? AS v, ? AS w, ? AS x', [10**100, decimal.Decimal('1E+3'), -2**64])[0]), c.query("SELECT 1 /*!50000 + ? */ /* ? */ AS v, 5--1 AS w, ? AS x", [2, 3])]
+''')
+    assert [e[0] for e in got[:6]] == ['InvalidArgument'] * 6 and all('parameter 1 is ' in e[1] for e in got[:6]), got
+    assert got[6:] == ["{'v': '%d', 'w': Decimal('1000'), 'x': Decimal('%d')}" % (10**100, -2**64), [{'v': 3, 'w': 6, 'x': 3}]]
+
+
+def test_procedures_and_counts(api, cid, my):
+    """The first result of a procedure counts, as with PyMySQL, and an error in a later one is told; rows that RETURNING gives are counted."""
+    for name, body in (('two', 'SELECT x AS a; SELECT x + 1 AS b; UPDATE counted SET v = 7'), ('bad', 'SELECT x AS a; SELECT * FROM nowhere'), ('lazy', 'SELECT x AS a; SELECT sleep(x)')):
+        my.sql('DELIMITER //\nCREATE PROCEDURE tenon.%s(x int) BEGIN %s; END//' % (name, body))
+    limited = add(api, 'mysql', my.config(pool={'query': '500ms'}))
+    text, prepared, late = on(api, cid, '''
+c.non_query('CREATE TABLE counted (id int PRIMARY KEY, v int)')
+counts = [c.non_query(*q) for q in (['INSERT INTO counted VALUES (1, 1), (2, 2) RETURNING id'], ['/* x */ INSERT INTO counted VALUES (?, 1) ON DUPLICATE KEY UPDATE v = 5', [1]],
+          ['REPLACE INTO counted VALUES (2, 6)'], ['DELETE FROM counted WHERE id > ? RETURNING *', [1]], ['CALL two(1)'], ['CALL two(?)', [1]], ['SELECT 1'], ['SET @x = 1'])]
+forms = ['1', None], ['?', [1]]
+out = [[c.query('CALL two(%s)' % x, p), list(c.stream('CALL two(%s)' % x, p)), tell(lambda: c.query('CALL bad(%s)' % x, p))[2], c.query('SELECT 1 AS v')] for x, p in forms]
+t, slow = time.monotonic(), DFF.CONN(limited)
+late = [tell(lambda: slow.query('CALL lazy(%s)' % x.replace('1', '20'), p and [20]))[0] for x, p in forms]
+return out + [late + [time.monotonic() - t < 8, counts]]
+''', limited=limited)
+    assert text == prepared == [[{'a': 1}], [{'a': 1}], 1146, [{'v': 1}]]
+    assert late == ['ConnTimeout', 'ConnTimeout', True, [2, 2, 2, 1, 1, 0, 0, 0]]
+
+
 def test_no_backslash_escapes(api, my):
     """The server's mode decides what a text is; parameters are not looked for in it."""
     cid = add(api, 'mysql', my.config())
     got = on(api, cid, r'''
 c.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
-return c.query("SELECT '\\' AS a, ? AS b, ' ? ' AS c", ['x'])[0]
+a = c.query("SELECT '\\' AS a, ? AS b, ' ? ' AS c", ['x'])[0]
+c.query("SET sql_mode = 'ANSI_QUOTES'")
+return [a, c.query("SELECT c AS \"\\\", ? AS b, '\\' ?' AS c FROM (SELECT 1 AS c) t", ['x'])[0]]
 ''')
-    assert got == {'a': '\\', 'b': 'x', 'c': ' ? '}
+    assert got == [{'a': '\\', 'b': 'x', 'c': ' ? '}, {'\\': 1, 'b': 'x', 'c': "' ?"}]
 
 
 def test_errors(api, cid):
@@ -125,7 +181,7 @@ def test_several_statements_when_wanted(api, my):
     assert on(api, cid, '''
 out = [c.query('SET @a = 1; SELECT @a + 1 AS v'), c.query('SELECT 1 AS a; SELECT 2 AS b'), tell(lambda: c.query('SELECT 1; SELEKT'))[0]]
 return out + [c.query('SELECT 3 AS v')]
-''') == [[{'v': 2}], [{'b': 2}], 'QueryError', [{'v': 3}]]
+''') == [[{'v': 2}], [{'a': 1}], 'QueryError', [{'v': 3}]]
 
 
 def test_transactions(api, cid, my):
@@ -139,13 +195,28 @@ c.commit(t)
 t = c.start_trans()
 c.trans_non_query(t, 'INSERT INTO tx VALUES (?)', ['b'])
 c.rollback(t)
+t = c.start_trans()
+t.non_query("INSERT INTO tx VALUES ('lost')")
+c.query('KILL %d' % t.query('SELECT connection_id() AS p')[0]['p'])
+time.sleep(0.1)
+out += [tell(lambda: t.query('SELECT 1'))[::2], tell(lambda: t.query('SELECT 1'))[0], tell(lambda: c.commit(t))[0], c.rollback(t)]
 keep = c.start_trans()
 c.trans_non_query(keep, 'INSERT INTO tx VALUES (?)', ['forgotten'])
 return out + [c.query('SELECT v FROM tx')]
 ''')
-    assert got == [1, [{'v': 'a'}], [], [{'v': 'a'}]]
+    assert got == [1, [{'v': 'a'}], [], ['ConnUnavailable', 2006], 'ConnUnavailable', 'ConnUnavailable', None, [{'v': 'a'}]]
     assert on(api, cid, "return c.query('SELECT v FROM tx')") == [{'v': 'a'}]
     assert my.sql('SELECT count(*) FROM information_schema.innodb_trx').strip() == '0'
+
+
+def test_roles_do_not_leak(api, my):
+    """The server's reset keeps the role, so such a connection ends; one that only might have changed it goes on."""
+    my.sql("CREATE ROLE reader; GRANT reader TO tenon@'127.0.0.1'; GRANT SELECT ON mysql.* TO reader; CREATE PROCEDURE tenon.nothing() BEGIN END")
+    cid = add(api, 'mysql', my.config(pool={'max': 1}))
+    for statement, stays in (('SET ROLE reader', False), ("EXECUTE IMMEDIATE 'SET ROLE reader'", False), ('CALL nothing()', True), ('SELECT 1', True)):
+        before = on(api, cid, "c.query(sql)\nreturn c.query('SELECT connection_id() AS p')[0]['p']", sql=statement)
+        role, pid = on(api, cid, "return list(c.query('SELECT current_role() AS r, connection_id() AS p')[0].values())")
+        assert role is None and (pid == before) == stays, statement
 
 
 def test_nothing_leaks_to_the_next_call(api, cid):

@@ -14,7 +14,7 @@ static const tn_host host = {.fail = err_set};
 
 static const struct sql_dialect pg = {
     .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
-static const struct sql_dialect my = {.flags = SQL_BACKSLASH | SQL_HASH_COMMENT, .quote = '`'};
+static const struct sql_dialect my = {.flags = SQL_BACKSLASH | SQL_MYSQL_NOTES, .quote = '`'};
 static const struct sql_dialect ms = {.flags = SQL_NULL_TEXT | SQL_NESTED_NOTES, .quote = '['};
 static const struct sql_dialect ora = {
     .flags = SQL_COLON_PARAMS | SQL_Q_QUOTES, .quote = '"', .fold = 'u'};
@@ -31,10 +31,17 @@ static const struct sql_dialect ora = {
     {                                                                                              \
         .type = TN_T_LIST, .n = sizeof(a) / sizeof(*(a)), .u.list = (a)                            \
     }
+#define SET(a)                                                                                     \
+    {                                                                                              \
+        .type = TN_T_LIST, .flags = TN_V_SET, .n = sizeof(a) / sizeof(*(a)), .u.list = (a)         \
+    }
 #define M(a)                                                                                       \
     {                                                                                              \
         .type = TN_T_MAP, .n = sizeof(a) / sizeof(*(a)), .u.map = (a)                              \
     }
+
+static const struct sql_dialect ansi = {.flags = SQL_BACKSLASH | SQL_MYSQL_NOTES | SQL_DOUBLE_NAMES,
+                                        .quote = '`'};
 
 static const tn_val one[] = {I(1)};
 static const tn_val two[] = {I(1), S("b")};
@@ -98,6 +105,16 @@ static const struct {
     {&my, "'\\' ?' ?", L(one), "'\\' ?' ?", 1},
     {&my, "`?` # ?\n ?", L(one), "`?` # ?\n ?", 1},
     {&pg, "-- ?\n?", L(one), "-- ?\n$1", 1},
+    {&my, "5--? -- ?\n--", L(one), "5--? -- ?\n--", 1},
+    {&my, "5 --\t? \n ?", L(one), "5 --\t? \n ?", 1},
+    {&my, "1 /*!50000 + ? */ /*M! '?' ? */ /* ? */", L(two),
+     "1 /*!50000 + ? */ /*M! '?' ? */ /* ? */", 2},
+    {&my, "\"a\\\" ?\" ?", L(one), "\"a\\\" ?\" ?", 1},
+    {&ansi, "\"a\\\" ? 'b\\' ?'", L(one), "\"a\\\" ? 'b\\' ?'", 1},
+    {&pg, "j ? 'k' AND id = $1", L(one), "j ? 'k' AND id = $1", 1},
+    {&pg, "j ?| $2 AND j ?? $1", L(two), "j ?| $2 AND j ?? $1", 2},
+    {&pg, "a$1 = ? AND '$1' <> $$ $1 $$", L(one), "a$1 = $1 AND '$1' <> $$ $1 $$", 1},
+    {&pg, "IN (?)", SET(two), "IN ($1, $2)", 2},
     {&pg, "/* ? /* ? */ ? */ ?", L(one), "/* ? /* ? */ ? */ $1", 1},
     {&my, "/* ? /* ? */ ?", L(one), "/* ? /* ? */ ?", 1},
     {&pg, "$$ ? $$ ?", L(one), "$$ ? $$ $1", 1},
