@@ -23,17 +23,19 @@ enum {
     OID_TIMESTAMP = 1114,
     OID_TIMESTAMPTZ = 1184,
     OID_INTERVAL = 1186,
+    OID_TIMETZ = 1266,
     OID_NUMERIC = 1700
 };
 
 #define TEXT_MAX 64 /* bytes of any formatted number or time */
 
-static int date(char *out, size_t cap, int64_t days)
+static int date(char *out, size_t cap, int64_t days, int *ret_bc)
 {
     int64_t y;
     int m, d;
     civil_date(days, &y, &m, &d);
-    return snprintf(out, cap, "%04" PRId64 "-%02d-%02d", y, m, d);
+    *ret_bc = y < 1; /* a moment of year 1 east of Greenwich, in UTC */
+    return snprintf(out, cap, "%04" PRId64 "-%02d-%02d", *ret_bc ? 1 - y : y, m, d);
 }
 
 static int clock_text(char *out, size_t cap, int64_t us)
@@ -46,10 +48,11 @@ static int moment(char *out, size_t cap, const tn_val *v)
 {
     const int64_t day = 86400000000;
     int64_t days = v->u.i / day - (v->u.i % day < 0);
-    int n = date(out, cap, days);
+    int bc, n = date(out, cap, days, &bc);
     n += snprintf(out + n, cap - (size_t)n, " ");
     n += clock_text(out + n, cap - (size_t)n, v->u.i - days * day);
-    return n + snprintf(out + n, cap - (size_t)n, "%s", v->flags & TN_V_NAIVE ? "" : "+00");
+    return n + snprintf(out + n, cap - (size_t)n, "%s%s", v->flags & TN_V_NAIVE ? "" : "+00",
+                        bc ? " BC" : "");
 }
 
 /* A float as its shortest exact text, which SQL reads as numeric, as it does a literal. */
@@ -91,14 +94,22 @@ static tn_rc format(const tn_val *v, char *out, Oid *ret_type, tn_err *err)
         *ret_type = v->flags & TN_V_NAIVE ? OID_TIMESTAMP : OID_TIMESTAMPTZ;
         moment(out, TEXT_MAX, v);
         return TN_OK;
-    case TN_T_DATE:
+    case TN_T_DATE: {
+        int bc; /* Python has no such date */
         *ret_type = OID_DATE;
-        date(out, TEXT_MAX, v->u.i);
+        date(out, TEXT_MAX, v->u.i, &bc);
         return TN_OK;
-    case TN_T_CLOCK:
-        *ret_type = OID_TIME;
-        clock_text(out, TEXT_MAX, v->u.i);
+    }
+    case TN_T_CLOCK: {
+        int32_t zone = v->flags & TN_V_ZONE ? (int32_t)v->n : 0;
+        int n = clock_text(out, TEXT_MAX, v->u.i), at = zone < 0 ? -zone : zone;
+        *ret_type = v->flags & TN_V_ZONE ? OID_TIMETZ : OID_TIME;
+        if (v->flags & TN_V_ZONE) {
+            snprintf(out + n, (size_t)(TEXT_MAX - n), "%c%02d:%02d:%02d", zone < 0 ? '-' : '+',
+                     at / 3600, at / 60 % 60, at % 60);
+        }
         return TN_OK;
+    }
     case TN_T_SPAN:
         *ret_type = OID_INTERVAL;
         snprintf(out, TEXT_MAX, "%" PRId64 " seconds %d microseconds", v->u.i / 1000000,

@@ -197,6 +197,12 @@ static void look_at(struct pg_conn *c)
     c->ascii = encoding == NULL || strcmp(encoding, "SQL_ASCII") == 0;
 }
 
+int pg_ascii(const struct pg_conn *c)
+{
+    enum { UTF8 = 6 }; /* src/include/mb/pg_wchar.h; part of libpq's interface */
+    return c->ascii || PQclientEncoding(c->pq) != UTF8;
+}
+
 tn_rc pg_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err)
 {
     const struct pg_conf *conf = ((struct pg *)inst)->conf;

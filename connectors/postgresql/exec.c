@@ -16,8 +16,20 @@
     300000000ull      /* the server's chance to confirm a cancel; calls end one second later */
 #define LOOK_EVERY 64 /* reads between two looks at the size of a result */
 
-static const struct sql_dialect dialect = {
-    .flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES, .quote = '"', .fold = 'l'};
+/* How the server reads the text; a script may have told it to understand backslashes. */
+static struct sql_dialect dialect_of(const struct pg_conn *c, tn_str sql)
+{
+    struct sql_dialect d = {.flags = SQL_DOLLAR_PARAMS | SQL_DOLLAR_QUOTES | SQL_NESTED_NOTES,
+                            .quote = '"',
+                            .fold = 'l'};
+    if (sql.n != 0 && memchr(sql.s, '\\', sql.n) != NULL) {
+        const char *standard = PQparameterStatus(c->pq, "standard_conforming_strings");
+        if (standard != NULL && strcmp(standard, "off") == 0) {
+            d.flags |= SQL_BACKSLASH | SQL_DOUBLE_NAMES;
+        }
+    }
+    return d;
+}
 
 /* ---- stopping ---------------------------------------------------------------------------------------- */
 
@@ -182,6 +194,7 @@ static tn_rc send_sql(struct pg_conn *c, tn_str sql, const tn_val *params, uint6
     struct pg_binds b = {.n = 0};
     tn_rc rc = ready(c, deadline_ns, err);
     if (rc == TN_OK) {
+        const struct sql_dialect dialect = dialect_of(c, sql);
         rc = sql_translate(pg_host, &dialect, sql, params, &t, err);
     }
     if (rc != TN_OK) {
@@ -324,6 +337,9 @@ tn_rc pg_reset(void *inst, void *conn, tn_err *err)
     PGTransactionStatusType t = PQtransactionStatus(c->pq);
     (void)inst;
     bell_hush(&c->bell);
+    for (PGnotify *n; (n = PQnotifies(c->pq)) != NULL;) {
+        PQfreemem(n); /* of a LISTEN: nobody reads them, and libpq keeps all */
+    }
     if (c->streaming) {
         cancel_told(send_cancel(c), 0);
         return pg_host->fail(err, TN_E_INVAL, "a stream was not read to its end");

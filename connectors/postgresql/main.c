@@ -175,7 +175,7 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     tn_rc rc = deadline_ns != 0 && pg_host->now_ns() >= deadline_ns
                    ? pg_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start")
                    : run(conn, method, args, deadline_ns, r, err);
-    r->ascii = ((struct pg_conn *)conn)->ascii;
+    r->ascii = pg_ascii(conn);
     if (rc != TN_OK) {
         free(r);
         return rc;

@@ -52,6 +52,9 @@ extern const tn_host *pg_host;
 tn_rc pg_open(void *inst, uint64_t deadline_ns, void **ret_conn, tn_err *err);
 void pg_close(void *inst, void *conn, uint32_t why);
 
+/* Texts may be something else than UTF-8: of a server without an encoding, or a script has asked for it. */
+int pg_ascii(const struct pg_conn *c);
+
 /* exec.c: all of them work within the deadline; a connection that cannot be used again is marked in err. */
 /* Sends a reset and does not wait for it. */
 tn_rc pg_reset(void *inst, void *conn, tn_err *err);

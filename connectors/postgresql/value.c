@@ -19,8 +19,11 @@ static const struct row {
     {114, 199, TN_T_STR, 1},     {3802, 3807, TN_T_STR, 1},     {700, 1021, TN_T_FLOAT, 0},
     {701, 1022, TN_T_FLOAT, 0},  {1700, 1231, TN_T_DECIMAL, 0}, {1082, 1182, TN_T_DATE, 0},
     {1083, 1183, TN_T_CLOCK, 0}, {1114, 1115, TN_T_TIME, 0},    {1184, 1185, TN_T_TIME, 0},
-    {1186, 1187, TN_T_SPAN, 0},
+    {1186, 1187, TN_T_SPAN, 0},  {1266, 1270, TN_T_CLOCK, 0},   {18, 1002, TN_T_STR, 0},
+    {19, 1003, TN_T_STR, 0},     {650, 651, TN_T_STR, 0},       {829, 1040, TN_T_STR, 0},
+    {869, 1041, TN_T_STR, 0},
 };
+enum { OID_TIMESTAMPTZ = 1184, OID_TIMETZ = 1266 };
 
 static const struct row *find(Oid type, int *ret_array)
 {
@@ -43,7 +46,7 @@ uint32_t pg_col_type(Oid type)
     if (array) {
         return TN_T_LIST;
     }
-    /* "infinity" has no value of these types and stays text. */
+    /* Years beyond 9999, 24:00 and the like have no value of these types and stay text. */
     return r->type == TN_T_DATE || r->type == TN_T_TIME || r->type == TN_T_SPAN ||
                    r->type == TN_T_CLOCK
                ? TN_T_NULL
@@ -92,19 +95,64 @@ static int read_zone(const char **pp, const char *end, int64_t *ret_us)
     }
     int64_t h = civil_digits(pp, end), m = civil_take(pp, end, ':') ? civil_digits(pp, end) : 0;
     int64_t s = civil_take(pp, end, ':') ? civil_digits(pp, end) : 0;
+    if (h < 0 || h > 23 || m < 0 || m > 59 || s < 0 || s > 59) {
+        return 0;
+    }
     *ret_us = ((h * 60 + m) * 60 + s) * (minus ? -1000000 : 1000000);
-    return h >= 0 && m >= 0 && s >= 0;
+    return 1;
+}
+
+/* "infinity", "-infinity": 1 and -1. psycopg2 gives Python's latest and earliest date for them. */
+static int endless(const char *p, const char *end)
+{
+    size_t n = (size_t)(end - p), minus = n != 0 && *p == '-';
+    return n - minus != 8 || memcmp(p + minus, "infinity", 8) != 0 ? 0 : minus ? -1 : 1;
+}
+
+static int read_date(const char *p, const char *end, tn_val *ret)
+{
+    int64_t days;
+    int side = endless(p, end);
+    if (side != 0) {
+        days = side < 0 ? civil_days(1, 1, 1) : civil_days(9999, 12, 31);
+    } else if (!civil_read_date(&p, end, &days) || p != end) {
+        return 0;
+    }
+    *ret = (tn_val){.type = TN_T_DATE, .u.i = days};
+    return 1;
 }
 
 static int read_time(const char *p, const char *end, int zoned, tn_val *ret)
 {
+    const int64_t day = 86400000000;
     int64_t days, us, zone = 0;
-    if (!civil_read_date(&p, end, &days) || !civil_take(&p, end, ' ') ||
-        !civil_read_clock(&p, end, &us) || (zoned && !read_zone(&p, end, &zone)) || p != end) {
-        return 0; /* "infinity", years before Christ or beyond 9999 */
+    int side = endless(p, end);
+    if (side != 0) {
+        days = side < 0 ? civil_days(1, 1, 1) : civil_days(9999, 12, 31);
+        us = side < 0 ? 0 : day - 1;
+    } else if (!civil_read_date(&p, end, &days) || !civil_take(&p, end, ' ') ||
+               !civil_read_clock(&p, end, &us) || (zoned && !read_zone(&p, end, &zone)) ||
+               p != end) {
+        return 0; /* years before Christ or beyond 9999 */
     }
-    *ret = (tn_val){
-        .type = TN_T_TIME, .flags = zoned ? 0 : TN_V_NAIVE, .u.i = days * 86400000000 + us - zone};
+    *ret = (tn_val){.type = TN_T_TIME,
+                    .flags = zoned ? TN_V_ZONE : TN_V_NAIVE,
+                    .n = (uint32_t)(int32_t)(zone / 1000000),
+                    .u.i = days * day + us - zone};
+    return 1;
+}
+
+static int read_clock(const char *p, const char *end, int zoned, tn_val *ret)
+{
+    int64_t us, zone = 0;
+    if (!civil_read_clock(&p, end, &us) || us >= 86400000000 ||
+        (zoned && !read_zone(&p, end, &zone)) || p != end) {
+        return 0; /* 24:00:00 */
+    }
+    *ret = (tn_val){.type = TN_T_CLOCK,
+                    .flags = zoned ? TN_V_ZONE : 0,
+                    .n = (uint32_t)(int32_t)(zone / 1000000),
+                    .u.i = us};
     return 1;
 }
 
@@ -116,6 +164,7 @@ static int read_span(const char *p, const char *end, tn_val *ret)
         const char *word;
         int64_t days;
     } units[] = {{"year", 365}, {"mon", 30}, {"day", 1}};
+    const int64_t most = INT64_MAX / 86400000000 - 1; /* days of a span */
     int64_t total = 0;
     while (p < end) {
         int minus = civil_take(&p, end, '-');
@@ -129,6 +178,8 @@ static int read_span(const char *p, const char *end, tn_val *ret)
             if (!civil_read_clock(&p, end, &us)) {
                 return 0;
             }
+        } else if (v > most) {
+            return 0;
         } else {
             p = word;
             if (!civil_take(&p, end, ' ')) {
@@ -139,14 +190,18 @@ static int read_span(const char *p, const char *end, tn_val *ret)
                              memcmp(p, units[i].word, strlen(units[i].word)) != 0)) {
                 i++;
             }
-            if (i == 3) {
-                return 0;
+            if (i == 3 || v > most / units[i].days) {
+                return 0; /* no word of ours, or longer than a span can be: it stays text */
             }
             us = v * units[i].days * 86400000000;
             p += strlen(units[i].word);
             civil_take(&p, end, 's');
         }
-        total += minus ? -us : us;
+        us = minus ? -us : us;
+        if (us > 0 ? total > INT64_MAX - us : total < INT64_MIN - us) {
+            return 0;
+        }
+        total += us;
         civil_take(&p, end, ' ');
     }
     *ret = (tn_val){.type = TN_T_SPAN, .u.i = total};
@@ -210,8 +265,7 @@ static int text(const char *p, size_t n, int json, int ascii, tn_val *ret)
 static int scalar(struct pg_scratch *s, const struct row *r, const char *p, size_t n, int ascii,
                   tn_val *ret)
 {
-    const char *end = p + n, *at = p;
-    int64_t i;
+    const char *end = p + n;
     int ok = 0;
     switch (r->type) {
     case TN_T_BOOL:
@@ -224,21 +278,18 @@ static int scalar(struct pg_scratch *s, const struct row *r, const char *p, size
                         .u.f = strtod(p, NULL)}; /* libpq and arrays end in NUL */
         return 1;
     case TN_T_DECIMAL:
-        ok = n != 0 && ((p[n - 1] >= '0' && p[n - 1] <= '9') || (n == 3 && p[0] == 'N'));
         *ret = (tn_val){.type = TN_T_DECIMAL, .n = (uint32_t)n, .u.s = p};
-        break;
+        return 1;
     case TN_T_BYTES:
         return read_bytes(s, p, n, ret);
     case TN_T_DATE:
-        ok = civil_read_date(&at, end, &i) && at == end;
-        *ret = (tn_val){.type = TN_T_DATE, .u.i = ok ? i : 0};
+        ok = read_date(p, end, ret);
         break;
     case TN_T_CLOCK:
-        ok = civil_read_clock(&at, end, &i) && at == end && i < 86400000000;
-        *ret = (tn_val){.type = TN_T_CLOCK, .u.i = ok ? i : 0};
+        ok = read_clock(p, end, r->oid == OID_TIMETZ, ret);
         break;
     case TN_T_TIME:
-        ok = read_time(p, end, r->oid == 1184, ret);
+        ok = read_time(p, end, r->oid == OID_TIMESTAMPTZ, ret);
         break;
     case TN_T_SPAN:
         ok = read_span(p, end, ret);
@@ -293,8 +344,11 @@ static int read_array(struct array *a, tn_val *ret)
         return 0;
     }
     for (const char *q = a->p; q < a->end && (depth > 0 || quoted || *q != '}'); q++) {
-        q += *q == '\\' && q + 1 < a->end;
-        quoted ^= *q == '"' && q[-1] != '\\';
+        if (*q == '\\' && q + 1 < a->end) {
+            q++; /* whatever it is, it is part of a text */
+            continue;
+        }
+        quoted ^= *q == '"';
         depth += quoted ? 0 : (*q == '{') - (*q == '}');
         count += !quoted && depth == 0 && *q == ',';
     }
@@ -330,10 +384,14 @@ int pg_value(struct pg_scratch *s, Oid type, const char *p, size_t n, int ascii,
     struct array a = {.s = s, .r = r, .p = p, .end = p + n, .ascii = ascii};
     size_t used = s->used;
     uint32_t nitems = s->nitems;
+    const char *bounds = n != 0 && *p == '[' ? memchr(p, '=', n) : NULL;
+    if (bounds != NULL) {
+        a.p = bounds + 1; /* "[0:2]={…}": indices that do not begin at 1 */
+    }
     if (read_array(&a, ret) && a.p == a.end) {
         return 1;
     }
-    s->used = used; /* "[0:2]={…}" and what else we do not know: the text */
+    s->used = used; /* what we do not know: the text */
     s->nitems = nitems;
     return text(p, n, 0, ascii, ret);
 }
