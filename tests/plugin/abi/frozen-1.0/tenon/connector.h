@@ -55,6 +55,8 @@ typedef struct tn_connector_ops {
     /* Describes the result to the sink; never blocks; the interpreter lock may be held. */
     tn_rc (*emit)(void *inst, const tn_result *, tn_sink *, tn_err *);
     void (*result_free)(void *inst, tn_result *);
+    /* Ends the invoke() under way with TN_E_CANCELED, whatever the peer does; never blocks. The next one is not
+     * concerned. */
     void (*cancel)(void *inst, void *conn);
 } tn_connector_ops;
 
