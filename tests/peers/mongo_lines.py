@@ -670,6 +670,11 @@ t.insert_one({'_id': 3, 'n': Int64(2 ** 40), 'big': 2 ** 53}).acknowledged
 t.find_one({'n': 2 ** 40})['big']
 t.find_one({'_id': Int64(3)})['_id']
 t.find_one({'_id': 3.0})['_id']
+far = bson.encode({'_id': 'far', 'd': Int64(10 ** 15)}).replace(b'\x12d\x00', b'\x09d\x00')
+t.insert_one(RawBSONDocument(far)).acknowledged
+t.find_one('far')
+t.with_options(codec_options=CodecOptions(document_class=RawBSONDocument)).find_one('far')
+t.find_one('far', {'d': 0})
 ''',
 }
 

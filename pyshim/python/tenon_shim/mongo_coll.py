@@ -165,7 +165,7 @@ class Collection:
     def insert_one(self, document, bypass_document_validation=None, session=None, comment=None):
         w.one(self, "insert", w.with_id(document), session, comment=comment,
               bypassDocumentValidation=bypass_document_validation or None)
-        return w.InsertOneResult(document.get("_id") if hasattr(document, "get") else None)
+        return w.InsertOneResult(w.id_of(document))
 
     def insert_many(self, documents, ordered=True, bypass_document_validation=None, session=None, comment=None):
         if not isinstance(documents, (list, tuple)) and (hasattr(documents, "keys") or not hasattr(documents, "__iter__")):
@@ -176,7 +176,7 @@ class Collection:
         entries = [("insert", w.with_id(d)) for d in documents]
         w.bulk(self, entries, bool(ordered), session, comment=comment,
                bypassDocumentValidation=bypass_document_validation or None)
-        return w.InsertManyResult([d.get("_id") for d in documents])
+        return w.InsertManyResult([w.id_of(d) for d in documents])
 
     def _update(self, entry, session, bypass, comment, let):
         reply = w.one(self, "update", entry, session, comment=comment, let=let, bypassDocumentValidation=bypass or None)

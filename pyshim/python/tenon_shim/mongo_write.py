@@ -172,6 +172,14 @@ def with_id(document):
     return document
 
 
+def id_of(document):
+    """Of a document that was written; a raw one may hold what Python has no value for."""
+    try:
+        return document.get("_id")
+    except Exception:
+        return None
+
+
 def update_entry(filter, update, multi, upsert=False, collation=None, array_filters=None, hint=None, sort=None) -> dict:
     if array_filters is not None and not isinstance(array_filters, (list, tuple)):
         raise TypeError("array_filters must be a list, not %s" % type(array_filters).__name__)
