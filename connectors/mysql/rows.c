@@ -196,11 +196,23 @@ static tn_val text(const char *p, uint32_t n)
     return (tn_val){.type = utf8_valid(p, n) ? TN_T_STR : TN_T_BYTES, .n = n, .u.s = p};
 }
 
+static bool is_number(const char *p, uint32_t n)
+{
+    uint32_t i = 0;
+    while (i < n && p[i] >= '0' && p[i] <= '9') {
+        i++;
+    }
+    return n != 0 && i == n;
+}
+
 static tn_val value(uint8_t kind, const char *p, uint32_t n)
 {
     const char *end = p + n;
     tn_val v = {.type = TN_T_NULL};
     char *stop;
+    if (kind == MY_BIG && !is_number(p, n)) {
+        return text(p, n);
+    }
     switch (kind) {
     case MY_INT:
         v = (tn_val){.type = TN_T_INT, .u.i = strtoll(p, &stop, 10)};

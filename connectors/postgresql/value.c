@@ -237,7 +237,8 @@ static int read_bytes(struct pg_scratch *s, const char *p, size_t n, tn_val *ret
         }
     } else {
         for (size_t i = 0; i < n; i++) {
-            if (p[i] == '\\' && i + 3 < n && p[i + 1] >= '0' && p[i + 1] <= '3') {
+            if (p[i] == '\\' && i + 3 < n && p[i + 1] >= '0' && p[i + 1] <= '3' &&
+                p[i + 2] >= '0' && p[i + 2] <= '7' && p[i + 3] >= '0' && p[i + 3] <= '7') {
                 to[k++] = (uint8_t)((p[i + 1] - '0') << 6 | (p[i + 2] - '0') << 3 |
                                     (p[i + 3] - '0'));
                 i += 3;
