@@ -24,7 +24,8 @@ tn_rc stream_write(struct stream *s, const void *p, size_t n, uint64_t deadline_
 tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, size_t *ret_n,
                   tn_err *err)
 {
-    static const char hello[] = "+OK\r\n"; /* to the name of the connection */
+    /* to the steps of a sign-in that are always sent: the name of the connection, HELLO */
+    static const char hello[] = "+OK\r\n*2\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n";
     (void)deadline_ns;
     if (s->slice_ms == 0) {
         s->slice_ms = 1;
