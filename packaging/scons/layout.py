@@ -15,6 +15,7 @@ FUZZ_PARTS = {
     'fuzz_h1': (('plugins/frontend_h1', 'plugins/http_common'), ('zlib',)),
     'fuzz_mqtt': (('connectors/mqtt/packet.c',), ()),
     'fuzz_mqtt_link': (('connectors/mqtt', 'connectors/common/message.c', 'connectors/common/utf8.c', 'connectors/common/net.c'), ('openssl',)),
+    'fuzz_postgresql': (('connectors/postgresql/value.c', 'connectors/common/civil.c', 'connectors/common/utf8.c'), ('libpq',)),
     'fuzz_mysql': (('connectors/mysql/rows.c', 'connectors/common/civil.c', 'connectors/common/utf8.c'), ('libmariadb',)),
     'fuzz_redis': (('connectors/redis', 'connectors/common/label.c', 'connectors/common/net.c', 'connectors/common/utf8.c'), ('hiredis', 'openssl')),
     'fuzz_tzif': (ZONES, ()),
