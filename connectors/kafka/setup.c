@@ -87,8 +87,10 @@ void kafka_note(struct kafka_trouble *t, int code, const char *reason)
     /* "all brokers are down" comes after the reason, and a reason that is known for good stays */
     bool keep = kafka_hopeless(t->code) ||
                 (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && t->why[0] != '\0');
+    bool verified = reason == NULL || strstr(reason, "certificate verify failed") == NULL;
     if (!keep) {
-        t->code = code;
+        t->code = verified ? (rd_kafka_resp_err_t)code
+                           : RD_KAFKA_RESP_ERR__SSL; /* it may say that the line broke */
         snprintf(t->why, sizeof t->why, "%.250s", reason != NULL ? reason : "");
     }
 }
