@@ -28,8 +28,9 @@ static tn_str *text_at(tn_task_req *t, size_t i)
     return (tn_str *)(void *)((char *)t + task_texts[i]);
 }
 
-static struct sub_plan *plan_new(const tn_task_req *given)
+static struct sub_plan *plan_new(const tn_sub_plan *plan)
 {
+    const tn_task_req *given = plan->task;
     tn_task_req task = {0}, kept = {0};
     memcpy(&task, given, given->size < sizeof task ? given->size : sizeof task);
     kept = task;
@@ -46,6 +47,7 @@ static struct sub_plan *plan_new(const tn_task_req *given)
     }
     char *at = (char *)(p + 1);
     atomic_init(&p->refs, 1);
+    p->kept = (plan->flags & TN_SUB_KEPT) != 0;
     p->task = kept;
     p->task.size = sizeof p->task;
     for (size_t i = 0; i < TASK_TEXTS; i++) {
@@ -165,7 +167,8 @@ static tn_sub *sub_new(struct subs *s, tn_str connector, const tn_sub_plan *p)
     list_init(&u->under_way);
     list_init(&u->done);
     pthread_mutex_init(&u->lock, NULL);
-    u->flags = p->flags;
+    u->flags = p->flags & ~TN_SUB_KEPT;
+    u->lag = -1;
     u->since_ms = clock_wall_us() / 1000;
     if (p->size >= offsetof(tn_sub_plan, since_us) + sizeof p->since_us) {
         u->wanted_us = p->since_us;
@@ -173,7 +176,7 @@ static tn_sub *sub_new(struct subs *s, tn_str connector, const tn_sub_plan *p)
     u->connector = str_dup(connector);
     u->topic = str_dup(p->topic);
     u->func = str_dup(p->func);
-    u->plan = plan_new(p->task);
+    u->plan = plan_new(p);
     u->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     u->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (u->connector == NULL || u->topic == NULL || u->func == NULL || u->plan == NULL ||
@@ -196,17 +199,24 @@ static void stop_one(tn_sub *u)
     }
 }
 
+/* (subs.lock) */
+static bool may_leave(tn_sub *u)
+{
+    bool empty = false;
+    if (u->stopping && u->ended) {
+        pthread_mutex_lock(&u->lock);
+        empty = u->nwaiting == 0 && u->nunder_way == 0;
+        pthread_mutex_unlock(&u->lock);
+    }
+    return empty;
+}
+
 void sub_leave(tn_sub *u)
 {
-    bool gone = false;
     pthread_mutex_lock(&u->s->lock);
-    if (u->stopping && u->ended && !list_empty(&u->link)) {
-        pthread_mutex_lock(&u->lock);
-        gone = u->nwaiting == 0 && u->nunder_way == 0;
-        pthread_mutex_unlock(&u->lock);
-        if (gone) {
-            list_del(&u->link);
-        }
+    bool gone = !list_empty(&u->link) && may_leave(u);
+    if (gone) {
+        list_del(&u->link);
     }
     pthread_mutex_unlock(&u->s->lock);
     if (gone) {
@@ -257,9 +267,9 @@ static tn_rc enter(struct subs *s, tn_sub *u, tn_err *err)
     return rc;
 }
 
-static void plan_swap(tn_sub *u, const tn_task_req *task)
+static void plan_swap(tn_sub *u, const tn_sub_plan *plan)
 {
-    struct sub_plan *p = plan_new(task);
+    struct sub_plan *p = plan_new(plan);
     pthread_mutex_lock(&u->lock);
     struct sub_plan *old = p != NULL ? u->plan : NULL;
     u->plan = p != NULL ? p : u->plan;
@@ -308,23 +318,26 @@ static bool wanted(const char *uid, char (*uids)[17], uint32_t n)
 /* Stops what is not in `uids`. */
 static void stop_others(struct subs *s, tn_str connector, char (*uids)[17], uint32_t n)
 {
-    tn_sub *ended[64];
-    size_t nended = 0; /* those beyond leave with the next put() */
-    pthread_mutex_lock(&s->lock);
-    list_for_each(it, &s->all) {
-        tn_sub *u = list_entry(it, tn_sub, link);
-        if (str_is(connector, u->connector) && !wanted(u->uid, uids, n)) {
-            stop_one(u);
+    tn_sub *gone[64];
+    size_t ngone;
+    do {
+        ngone = 0;
+        pthread_mutex_lock(&s->lock);
+        list_for_each(it, &s->all) {
+            tn_sub *u = list_entry(it, tn_sub, link);
+            if (str_is(connector, u->connector) && !wanted(u->uid, uids, n)) {
+                stop_one(u);
+            }
+            if (ngone < 64 && may_leave(u)) { /* who holds messages leaves when they are stored */
+                gone[ngone++] = sub_ref(u);
+            }
         }
-        if (u->stopping && u->ended && nended < 64) {
-            ended[nended++] = sub_ref(u);
+        pthread_mutex_unlock(&s->lock);
+        for (size_t i = 0; i < ngone; i++) {
+            sub_leave(gone[i]);
+            sub_unref(gone[i]);
         }
-    }
-    pthread_mutex_unlock(&s->lock);
-    for (size_t i = 0; i < nended; i++) {
-        sub_leave(ended[i]);
-        sub_unref(ended[i]);
-    }
+    } while (ngone == 64);
 }
 
 tn_rc subs_put(struct subs *s, tn_str connector, tn_str type, tn_str config,
@@ -358,9 +371,9 @@ tn_rc subs_put(struct subs *s, tn_str connector, tn_str type, tn_str config,
         if (wanted(uids[made], uids, made)) {
             continue; /* the same handler twice, maybe with another way of delivery: the first counts */
         }
-        tn_sub *same = find_same(s, uids[made], config_id, p->flags);
+        tn_sub *same = find_same(s, uids[made], config_id, p->flags & ~TN_SUB_KEPT);
         if (same != NULL) {
-            plan_swap(same, p->task);
+            plan_swap(same, p);
         } else {
             rc = start_one(s, connector, config, kind, p, uids[made], config_id, err);
         }

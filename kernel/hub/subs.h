@@ -50,4 +50,5 @@ tn_rc subs_status(struct subs *s, tn_str connector, struct buf *ret, tn_err *err
 void subs_consuming(struct subs *s, tn_sub *u);
 tn_rc subs_deliver(struct subs *s, tn_sub *u, tn_str topic, tn_str message, uint64_t tag,
                    uint32_t flags, tn_err *err);
+void subs_lag(struct subs *s, tn_sub *u, int64_t messages);
 uint32_t subs_done(struct subs *s, tn_sub *u, tn_sub_done *ret, uint32_t cap);

@@ -199,6 +199,7 @@ void flow_run_ended(tn_sub *u)
     pthread_mutex_lock(&u->lock);
     u->run++;
     u->full = false;
+    u->lag = -1;
     for (struct list *l; (l = list_pop_front(&u->done)) != NULL;) {
         free(list_entry(l, struct sub_msg, link));
     }
@@ -268,6 +269,9 @@ static void task_of(const tn_sub *u, const struct sub_msg *m, int64_t now_us, tn
     *ret = u->plan->task;
     ret->args = (tn_str){m->args, m->n};
     ret->trigger_us = now_us;
+    if (u->plan->kept && (m->flags & TN_DELIVER_TELL) != 0) {
+        ret->expires_ms = 0;
+    }
 }
 
 /* (u->lock) */

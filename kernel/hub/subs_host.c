@@ -294,6 +294,11 @@ static uint32_t su_done(void *ctx, tn_sub *u, tn_sub_done *ret, uint32_t cap)
     return subs_done(of(ctx), u, ret, cap);
 }
 
+static void su_lag(void *ctx, tn_sub *u, int64_t messages)
+{
+    subs_lag(of(ctx), u, messages);
+}
+
 const tn_host_subs subs_ops = {
     .size = sizeof subs_ops,
     .put = su_put,
@@ -301,4 +306,5 @@ const tn_host_subs subs_ops = {
     .consuming = su_consuming,
     .deliver = su_deliver,
     .done = su_done,
+    .lag = su_lag,
 };

@@ -33,6 +33,7 @@ struct sub_msg {
 /* What a message runs. Immutable, counted. */
 struct sub_plan {
     atomic_uint refs;
+    bool kept;        /* TN_SUB_KEPT */
     tn_task_req task; /* texts in the same allocation */
 };
 
@@ -68,6 +69,7 @@ struct tn_sub {
     char held[200];   /* why messages wait; "" = they do not */
     struct list done; /* sub_msg whose fate is known and not yet told */
     uint64_t received, accepted, dropped, replaced;
+    int64_t lag; /* < 0: not known */
     struct {
         uint64_t slot, n;
     } slots[SUB_SLOTS];

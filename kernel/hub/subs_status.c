@@ -40,11 +40,24 @@ static void write_one(tn_sub *u, struct buf *out)
     text_or_null(out, "held", u->held);
     buf_printf(out,
                ",\"sinceMs\":%lld,\"lastMinuteCount\":%llu,\"received\":%llu,\"accepted\":%llu,"
-               "\"dropped\":%llu,\"replaced\":%llu,\"waiting\":%u}",
+               "\"dropped\":%llu,\"replaced\":%llu,\"waiting\":%u,\"lag\":",
                (long long)u->since_ms, (unsigned long long)last_minute(u),
                (unsigned long long)u->received, (unsigned long long)u->accepted,
                (unsigned long long)u->dropped, (unsigned long long)u->replaced,
                u->nwaiting + u->nunder_way);
+    if (u->lag >= 0) {
+        buf_printf(out, "%lld}", (long long)u->lag);
+    } else {
+        buf_adds(out, "null}");
+    }
+    pthread_mutex_unlock(&u->lock);
+}
+
+void subs_lag(struct subs *s, tn_sub *u, int64_t messages)
+{
+    (void)s;
+    pthread_mutex_lock(&u->lock);
+    u->lag = messages;
     pthread_mutex_unlock(&u->lock);
 }
 

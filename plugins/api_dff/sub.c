@@ -19,8 +19,9 @@ static const struct call_kind kind_connector = {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static json_t *known; /* (lock) ids of connectors that have subscriptions */
-static bool started;  /* (lock) */
+static json_t
+    *known; /* (lock) connectors that have subscriptions: true, or why they have none after all */
+static bool started; /* (lock) */
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 static const json_t *handlers_of(const json_t *row)
@@ -82,12 +83,13 @@ static void plan_add(struct plans *p, const json_t *row, const json_t *h,
     p->label[p->n] = json_dumps(label, JSON_COMPACT);
     json_decref(label);
     t->label = text_of(p->label[p->n]);
+    bool own = f != NULL && f->expires_s != 0; /* else what a broker keeps may wait for as long */
     iso_parse(text_of(row_text(row, "updateTime")), &since_us);
     p->plan[p->n] = (tn_sub_plan){
         .size = sizeof *p->plan,
         .since_us = since_us,
         .flags = (json_is_true(json_object_get(config, "multiSubClient")) ? TN_SUB_MULTI : 0) |
-                 (strcmp(how, "memory") == 0 ? TN_SUB_MEMORY : 0),
+                 (strcmp(how, "memory") == 0 ? TN_SUB_MEMORY : 0) | (own ? 0 : TN_SUB_KEPT),
         .topic = text_of(row_text(h, "topic")),
         .func = text_of(func),
         .task = t,
@@ -189,6 +191,7 @@ static void sync_rows(const json_t *rows, const struct snapshot *snap, json_t *s
         if ((any_enabled(row) || json_object_get(known, id) != NULL) &&
             put(row, snap, &err) != TN_OK) {
             api.host->log(CTX, TN_LOG_ERROR, "subscriptions of connector %s: %s", id, err.msg);
+            json_object_set_new(known, id, json_string(err.msg));
         }
     }
 }
@@ -253,9 +256,23 @@ static const json_t *find_status(const json_t *all, const json_t *h)
     return NULL;
 }
 
+/* Of a handler that the kernel knows nothing of, though nothing is wrong with it: the place it has among the enabled ones. */
+static json_t *why_missing(const char *id, size_t place)
+{
+    if (place >= HANDLERS_MAX) {
+        return json_sprintf("a connector has %d enabled topic handlers at most", HANDLERS_MAX);
+    }
+    pthread_mutex_lock(&lock);
+    const char *why = json_string_value(json_object_get(known, id));
+    json_t *text = json_string(why != NULL ? why : "it is not subscribed yet");
+    pthread_mutex_unlock(&lock);
+    return text;
+}
+
 json_t *sub_info_rows(const json_t *row, tn_err *err)
 {
     const char *id = row_text(row, "id");
+    size_t place = 0;
     tn_text text = {NULL, 0};
     json_t *out = json_array();
     const json_t *h;
@@ -278,8 +295,12 @@ json_t *sub_info_rows(const json_t *row, tn_err *err)
             json_object_update_missing(item, (json_t *)(uintptr_t)one);
         } else {
             json_object_set_new(item, "state", json_string(off ? "disabled" : "failed"));
-            json_object_set_new(item, "error", off || why == NULL ? json_null() : json_string(why));
+            json_object_set_new(item, "error",
+                                off           ? json_null()
+                                : why != NULL ? json_string(why)
+                                              : why_missing(id, place));
         }
+        place += enabled(h);
         json_t *last = sub_last_get(id, row_text(h, "topic"), row_text(h, "funcId"));
         if (last != NULL) {
             json_object_set_new(item, "lastConsumed", last);

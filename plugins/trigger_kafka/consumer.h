@@ -26,7 +26,7 @@ struct consumer {
     rd_kafka_topic_partition_list_t
         *parts; /* assigned to us; offset: to be committed, < 0: nothing */
     bool dirty; /* something there is not committed */
-    uint64_t commit_at_ns;
+    uint64_t commit_at_ns, lag_at_ns;
     /* messages: numbers, which are their tags, from the oldest that is not settled */
     uint64_t first, next;
     struct pending *pending;            /* number % PENDING_MAX */
@@ -49,6 +49,8 @@ void positions_forget(struct consumer *c);
 void positions_store(struct consumer *c, const struct pending *p);
 /* Commits without waiting what is dirty; when that fails it is dirty again. */
 void positions_commit(struct consumer *c);
+/* Tells now and then how far behind the group is. */
+void positions_lag(struct consumer *c);
 void positions_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                          rd_kafka_topic_partition_list_t *parts, void *consumer);
 

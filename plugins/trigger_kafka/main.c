@@ -176,6 +176,7 @@ static tn_rc attend(struct consumer *c)
         flow_settle(c);
         more = flow_read(c);
         positions_commit(c);
+        positions_lag(c);
     }
     return consumer_stops(c) ? TN_OK : c->rc;
 }

@@ -7,6 +7,8 @@
 #define ASK_MS    1000
 #define BEGIN_NS  5000000000ull /* for committed positions and ends of partitions */
 #define COMMIT_NS 300000000ull
+#define LAG_NS    1000000000ull
+#define ENDS_MS   300
 
 /* ---- where reading begins ---------------------------------------------------------------------------- */
 
@@ -184,4 +186,48 @@ void positions_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code,
     } else if (c->parts != NULL && code != RD_KAFKA_RESP_ERR__NO_OFFSET) {
         c->dirty = true;
     }
+}
+
+/* ---- how far behind ---------------------------------------------------------------------------------- */
+
+/* The ends of partitions; who reads hears them with the messages, who is paused has to ask. False: not known. */
+static bool ends_of(struct consumer *c, rd_kafka_topic_partition_list_t *parts)
+{
+    for (int i = 0; i < parts->cnt; i++) {
+        rd_kafka_topic_partition_t *p = &parts->elems[i];
+        int64_t low = 0;
+        if (c->nheld > 0) {
+            p->offset = RD_KAFKA_OFFSET_END;
+        } else if (rd_kafka_get_watermark_offsets(c->rk, p->topic, p->partition, &low,
+                                                  &p->offset) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+                   p->offset < 0) {
+            return false;
+        }
+    }
+    return c->nheld == 0 ||
+           rd_kafka_offsets_for_times(c->rk, parts, ENDS_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+void positions_lag(struct consumer *c)
+{
+    uint64_t now = kafka_host->now_ns();
+    if (now < c->lag_at_ns || kafka_host->subs->size < sizeof *kafka_host->subs) {
+        return;
+    }
+    c->lag_at_ns = now + (c->nheld > 0 ? 5 * LAG_NS : LAG_NS);
+    int64_t lag = c->parts != NULL ? 0 : -1;
+    rd_kafka_topic_partition_list_t *ends = c->parts != NULL
+                                                ? rd_kafka_topic_partition_list_copy(c->parts)
+                                                : NULL;
+    if (ends != NULL && !ends_of(c, ends)) {
+        lag = -1;
+    }
+    for (int i = 0; lag >= 0 && i < c->parts->cnt; i++) {
+        int64_t at = c->parts->elems[i].offset, end = ends->elems[i].offset;
+        lag = at < 0 || end < 0 ? -1 : lag + (end > at ? end - at : 0);
+    }
+    if (ends != NULL) {
+        rd_kafka_topic_partition_list_destroy(ends);
+    }
+    kafka_host->subs->lag(kafka_host->ctx, c->sub, lag);
 }

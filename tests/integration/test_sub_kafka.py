@@ -38,6 +38,7 @@ def test_message_function_counters(api, sub, kafka, script, handled):
         assert row['received'] == row['lastMinuteCount'] == 4 and row['replaced'] == 1 and row['dropped'] == row['waiting'] == 0
         assert row['state'] == 'consuming' and row['error'] is None and row['topic'] == t
     assert first['lastConsumed']['failure']['message'] == 'fail' and 'not this one' in first['lastConsumed']['failure']['error']
+    assert wait_for(lambda: [r['lag'] for r in info(api, cid)] == [0, 0], 15), info(api, cid)
     assert first['lastConsumed']['success']['funcId'] == script + '.handle' and 'failure' not in second['lastConsumed']
 
 
@@ -124,6 +125,7 @@ def test_no_room(new_server, kafka):
         assert wait_for(lambda: info(api, cid)[0]['waiting'] >= 8, 20), info(api, cid)
         row = info(api, cid)[0]
         assert row['dropped'] == 0 and row['received'] < n and 'queue 6 holds' in row['held'], row
+        assert wait_for(lambda: [r['lag'] + r['accepted'] for r in info(api, cid)] == [n], 20), info(api, cid)
         api.post('/queues/6/do/modify', {'data': {'isPaused': False}})
 
         def all_there():

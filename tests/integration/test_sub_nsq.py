@@ -52,6 +52,9 @@ def test_message_function_counters(api, sub, nsqd, script, handled):
     for row in first, second:
         assert row['received'] == row['lastMinuteCount'] == 4 and row['replaced'] == 1 and row['dropped'] == row['waiting'] == 0
         assert row['state'] == 'consuming' and row['error'] is None and row['topic'] == t
+    def expires():
+        return [r['expires'] for r in api.get('/task-records/func/do/list', originId=cid)]
+    assert wait_for(lambda: expires() == [0] * 8, 15), expires()  # what nsqd has kept until now runs, however long it waits
     assert first['lastConsumed']['failure']['message'] == 'fail' and 'not this one' in first['lastConsumed']['failure']['error']
     assert wait_for(lambda: finished(nsqd, t, 4), 15), nsqd.channels(t)
     channels = nsqd.channels(t)

@@ -52,7 +52,7 @@ def test_message_function_record(api, sub, publisher, script, handled):
         return rows if len(rows) == 4 else None
     rows = wait_for(records, 15)
     assert sorted(r['status'] for r in rows) == ['failure', 'success', 'success', 'success']
-    assert {r['queue'] for r in rows} == {6} and {r['funcId'] for r in rows} == {script + '.handle'}
+    assert {(r['queue'], r['expires']) for r in rows} == {(6, 900)} and {r['funcId'] for r in rows} == {script + '.handle'}
 
 
 def test_handlers_change(api, rs, sub, publisher, script, handled):
@@ -151,5 +151,6 @@ def test_password(api, script):
 
 
 def test_no_trigger_for_the_type(api, script):
-    with subscribed(api, 'mem', {'topicHandlers': [handler(script, 't')]}, 'failed') as cid:
-        assert 'no trigger plugin' in info(api, cid)[0]['error']
+    with subscribed(api, 'mem', {'topicHandlers': [handler(script, 't%d' % i) for i in range(201)]}, 'failed', n=201) as cid:
+        rows = info(api, cid)
+        assert all('no trigger plugin' in r['error'] for r in rows[:200]) and '200 enabled topic handlers at most' in rows[200]['error']

@@ -58,7 +58,7 @@ static const tn_trigger_ops trigger = {.size = sizeof trigger,
 /* ---- the queue ------------------------------------------------------------------------------- */
 static void (*finish)(void *, tn_rc, const tn_task_receipt *, uint32_t, const tn_err *);
 static void *finish_user;
-static uint32_t batch;
+static uint32_t batch, expires_ms; /* of the last one */
 static char first_args[128];
 static int64_t queued;
 
@@ -86,6 +86,7 @@ static tn_rc dep_submit(void *user, const tn_task_req *reqs, uint32_t n,
     finish = done;
     finish_user = done_user;
     batch = n;
+    expires_ms = reqs[n - 1].expires_ms;
     return TN_OK;
 }
 
@@ -108,6 +109,7 @@ static void stored(tn_rc rc)
 /* ---- the tests ------------------------------------------------------------------------------- */
 static struct loop *loop;
 static tn_err err;
+static uint32_t flags; /* of plans */
 
 static void until(_Atomic int *v, int wanted)
 {
@@ -119,9 +121,13 @@ static void until(_Atomic int *v, int wanted)
 
 static void put(const char *config, uint32_t n)
 {
-    const tn_task_req task = {
-        .size = sizeof task, .script = TN_STR("a__b"), .func = TN_STR("f"), .queue = 6};
+    const tn_task_req task = {.size = sizeof task,
+                              .script = TN_STR("a__b"),
+                              .func = TN_STR("f"),
+                              .queue = 6,
+                              .expires_ms = 900};
     const tn_sub_plan plan = {.size = sizeof plan,
+                              .flags = flags,
                               .topic = TN_STR("t"),
                               .func = TN_STR("a__b.f"),
                               .task = &task,
@@ -160,9 +166,9 @@ static int teardown(void **state)
     return 0;
 }
 
-static tn_rc deliver(uint64_t tag, uint32_t flags)
+static tn_rc deliver(uint64_t tag, uint32_t how)
 {
-    return subs_deliver(subs, atomic_load(&current), TN_STR("t/1"), TN_STR("m\"\xff"), tag, flags,
+    return subs_deliver(subs, atomic_load(&current), TN_STR("t/1"), TN_STR("m\"\xff"), tag, how,
                         NULL);
 }
 
@@ -192,6 +198,25 @@ static void test_order_and_fates(void **state)
         assert_int_equal(done[i].rc, TN_OK);
     }
     assert_int_equal(poll(&fd, 1, 0), 0);
+}
+
+/* What the broker keeps may wait for as long as it likes, when the plan says so; what it does not keep may not. */
+static void test_expires(void **state)
+{
+    (void)state;
+    assert_int_equal(deliver(1, TN_DELIVER_TELL), TN_OK);
+    assert_int_equal(expires_ms, 900);
+    stored(TN_OK);
+    flags = TN_SUB_KEPT;
+    put("{\"host\":\"here\",\"other\":1}", 1);
+    flags = 0;
+    assert_int_equal(atomic_load(&runs), 1); /* the same subscription goes on */
+    assert_int_equal(deliver(2, TN_DELIVER_TELL), TN_OK);
+    assert_int_equal(expires_ms, 0);
+    stored(TN_OK);
+    assert_int_equal(deliver(0, TN_DELIVER_DROP), TN_OK);
+    assert_int_equal(expires_ms, 900);
+    stored(TN_OK);
 }
 
 static void test_never(void **state)
@@ -344,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order_and_fates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(test_never, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_run_ends, setup, teardown),

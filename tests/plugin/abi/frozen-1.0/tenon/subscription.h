@@ -12,6 +12,9 @@
  * before they have run. */
 #define TN_SUB_MULTI  (1u << 0)
 #define TN_SUB_MEMORY (1u << 1)
+/* Of a plan only: its task's expires_ms counts for messages that the broker does not keep. One that is acknowledged
+ * (TN_DELIVER_TELL) runs however long it waits. */
+#define TN_SUB_KEPT (1u << 2)
 
 /* One (connector, topic, function) that is enabled. */
 typedef struct tn_sub_plan {
@@ -64,7 +67,7 @@ typedef struct tn_host_subs {
                  uint32_t n, tn_err *);
     /* JSON array of {topic, funcId, state ("connecting", "consuming", "failed"), error, sinceMs,
      * lastMinuteCount, received, accepted, dropped, replaced (texts that were no UTF-8), waiting, held
-     * (why messages wait, or null)} of one connector. */
+     * (why messages wait, or null), lag (messages behind the last one, or null)} of one connector. */
     tn_rc (*status)(void *ctx, tn_str connector, tn_text *ret, tn_err *);
     /* ---- trigger side, the thread of consume() ---- */
     /* Connected and subscribed: from now on messages come. */
@@ -78,6 +81,9 @@ typedef struct tn_host_subs {
     /* Up to cap messages whose fate is known since the last call, in order; clears done_fd. Only those
      * of this run of consume(). Returns how many; ask again while it is cap. */
     uint32_t (*done)(void *ctx, tn_sub *, tn_sub_done *ret, uint32_t cap);
+    /* How many messages the broker has that are not acknowledged yet, told now and then by who knows; < 0:
+     * not known. Forgotten when this run of consume() ends. */
+    void (*lag)(void *ctx, tn_sub *, int64_t messages);
 } tn_host_subs;
 
 #endif
