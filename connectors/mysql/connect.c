@@ -325,6 +325,7 @@ tn_rc my_reset(void *inst, void *conn, tn_err *err)
     int failed = 0;
     (void)inst;
     bell_hush(&c->bell);
+    c->transaction = c->lost = false;
     if (c->streaming || c->late) {
         return my_host->fail(err, TN_E_UNAVAIL,
                              "a stream was not read to its end, or a statement was stopped");

@@ -150,6 +150,36 @@ static tn_rc run(struct my_conn *c, uint32_t method, const tn_args *a, uint64_t 
     }
 }
 
+/* A deadlock costs the whole transaction (InnoDB manual, "Error Handling"), a full lock table too; other errors do not. An
+ * error says nothing of it, the answer to the next statement does. */
+static bool transaction_left(struct my_conn *c)
+{
+    return my_simple(c, "DO 0", my_host->now_ns() + 2000000000ull, NULL) == TN_OK &&
+           (c->my->server_status & SERVER_STATUS_IN_TRANS) != 0;
+}
+
+/* What follows on a transaction that is gone would be kept at once, each statement for itself. */
+static tn_rc transact(struct my_conn *c, uint32_t method, const tn_args *args, uint64_t deadline_ns,
+                      struct my_rows *rows, tn_err *err)
+{
+    if (c->lost && method != MY_ROLLBACK) {
+        return my_host->fail(err, TN_E_CONFLICT,
+                             "the server has ended this transaction, with the error before: end it "
+                             "with rollback() and begin again");
+    }
+    tn_err why = TN_ERR_INIT;
+    tn_rc rc = run(c, method, args, deadline_ns, rows, &why);
+    if (rc == TN_OK && (method == MY_COMMIT || method == MY_ROLLBACK)) {
+        c->transaction = c->lost = false;
+    } else if (rc != TN_OK && (why.flags & TN_ERR_CONN_BROKEN) == 0 && !c->late && !c->streaming) {
+        c->lost = !transaction_left(c);
+    }
+    if (rc != TN_OK && err != NULL) {
+        *err = why;
+    }
+    return rc;
+}
+
 static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *args,
                        uint64_t deadline_ns, tn_result *ret, tn_err *err)
 {
@@ -162,7 +192,9 @@ static tn_rc on_invoke(void *inst, void *conn, uint32_t method, const tn_args *a
     bell_hush(&c->bell);
     tn_rc rc = deadline_ns != 0 && my_host->now_ns() >= deadline_ns
                    ? my_host->fail(err, TN_E_TIMEOUT, "the deadline had passed before the start")
-                   : run(c, method, args, deadline_ns, rows, err);
+               : c->transaction ? transact(c, method, args, deadline_ns, rows, err)
+                                : run(c, method, args, deadline_ns, rows, err);
+    c->transaction |= rc == TN_OK && method == MY_BEGIN;
     if (rc != TN_OK) {
         my_rows_finish(rows);
         free(rows);

@@ -41,6 +41,7 @@ struct my_conn {
     bool canceled;          /* late, because the call was canceled */
     bool role;              /* it may not be the one any more that the session began with … */
     char began[ROLE_BYTES]; /* … which is this one; "" until somebody wants to know, "-": none */
+    bool transaction, lost; /* begun by MY_BEGIN; ended by the server since */
     struct bell bell;
 };
 

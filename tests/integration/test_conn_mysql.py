@@ -184,6 +184,35 @@ return out + [c.query('SELECT 3 AS v')]
 ''') == [[{'v': 2}], [{'a': 1}], 'QueryError', [{'v': 3}]]
 
 
+def test_a_transaction_that_the_server_ended(api, cid):
+    """A deadlock: nothing is kept of what comes behind, until rollback(); another error leaves the transaction."""
+    told, after, other, left = on(api, cid, '''
+c.non_query('DROP TABLE IF EXISTS dead')
+c.non_query('CREATE TABLE dead (v int PRIMARY KEY, n int)')
+c.non_query('INSERT INTO dead VALUES (1, 0), (2, 0)')
+a, b = c.start_trans(), c.start_trans()
+c.trans_non_query(a, 'UPDATE dead SET n = n + 1 WHERE v = 1')
+c.trans_non_query(b, 'UPDATE dead SET n = n + 1 WHERE v = 2')
+DFF.THREAD.submit(tell, lambda: c.trans_non_query(b, 'UPDATE dead SET n = n + 1 WHERE v = 1'))
+time.sleep(0.3)
+told = [tell(lambda: c.trans_non_query(a, 'UPDATE dead SET n = n + 1 WHERE v = 2')), DFF.THREAD.get_all_results()[0].value]
+lost, kept = (a, b) if told[0] else (b, a)
+after = [tell(lambda: c.trans_non_query(lost, 'INSERT INTO dead VALUES (6, 0)')), tell(lambda: c.trans_query(lost, 'SELECT 1 AS v')), tell(lambda: c.commit(lost))]
+c.rollback(lost)
+c.commit(kept)
+a = c.start_trans()
+c.trans_non_query(a, 'INSERT INTO dead VALUES (7, 0)')
+other = tell(lambda: c.trans_query(a, 'SELECT * FROM nowhere'))[2]
+c.trans_non_query(a, 'INSERT INTO dead VALUES (8, 0)')
+c.commit(a)
+return [told, after, other, [list(r.values()) for r in c.query('SELECT v, n FROM dead ORDER BY v')]]
+''')
+    victim = told[0] or told[1]
+    assert told.count(None) == 1 and victim[0] == 'ConflictError' and victim[2] == 1213, told
+    assert [t[0] for t in after] == ['ConflictError'] * 3 and all('rollback()' in t[1] for t in after), after
+    assert other == 1146 and left == [[1, 1], [2, 1], [7, 0], [8, 0]], left
+
+
 def test_transactions(api, cid, my):
     """commit, rollback, isolation from the plain helper, a forgotten one."""
     got = on(api, cid, '''
