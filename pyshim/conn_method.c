@@ -81,15 +81,15 @@ static int bind_args(const struct method *m, PyObject *const *args, size_t n, Py
     return 0;
 }
 
-/* The lock is not held. */
+/* The lock is not held, so nothing of Python may be asked: `main_thread` is told. */
 static tn_rc work(struct conn *c, const struct method *m, const tn_args *args, uint64_t owner,
-                  const char *where, uint64_t deadline_ns, struct pool_conn **ret_pc,
-                  tn_result *ret, tn_err *err)
+                  const char *where, uint64_t deadline_ns, bool main_thread,
+                  struct pool_conn **ret_pc, tn_result *ret, tn_err *err)
 {
     *ret_pc = c->taken;
     tn_rc rc = c->taken != NULL ? TN_OK
                                 : pool_acquire(c->pool, owner, where, 0, deadline_ns, ret_pc, err);
-    if (rc == TN_OK && timeout_pending() && _PyOS_IsMainThread()) {
+    if (rc == TN_OK && main_thread && timeout_pending()) {
         return err_set(err, TN_E_CANCELED, "the call shall end"); /* it waited for a connection */
     }
     return rc == TN_OK ? pool_invoke(*ret_pc, m->row->id, args, deadline_ns, ret, err) : rc;
@@ -125,9 +125,11 @@ static PyObject *invoke(struct conn *c, const struct method *m, const tn_args *a
     }
     uint64_t serial = shim.serial, deadline_ns = conn_deadline(t);
     tn_rc rc;
+    bool main_thread = _PyOS_IsMainThread();
     conn_where(where, sizeof where);
     c->busy = c->taken != NULL;
-    Py_BEGIN_ALLOW_THREADS rc = work(c, m, args, serial, where, deadline_ns, &pc, &result, &err);
+    Py_BEGIN_ALLOW_THREADS rc = work(c, m, args, serial, where, deadline_ns, main_thread, &pc,
+                                     &result, &err);
     Py_END_ALLOW_THREADS c->busy = 0;
     if (rc == TN_OK) {
         v = describe(c->pool, &result);

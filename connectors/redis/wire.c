@@ -350,6 +350,7 @@ static const struct {
 
 tn_rc rd_refused(struct rd_conn *c, const struct rd_node *node, tn_err *err)
 {
+    const char *text = strncmp(node->s, "ERR ", 4) == 0 ? node->s + 4 : node->s;
     size_t word = strcspn(node->s, " ");
     tn_rc rc = TN_E_REMOTE;
     uint32_t flags = 0;
@@ -366,7 +367,7 @@ tn_rc rd_refused(struct rd_conn *c, const struct rd_node *node, tn_err *err)
         rc = TN_E_LIMIT;
         flags = TN_ERR_CONN_BROKEN | TN_ERR_RETRY;
     }
-    rd_host->fail(err, rc, "%.300s%s", strncmp(node->s, "ERR ", 4) == 0 ? node->s + 4 : node->s,
+    rd_host->fail(err, rc, "%.300s%s", text[0] != '\0' ? text : "the server refused without a word",
                   hint);
     if (err != NULL) {
         err->flags |= flags;

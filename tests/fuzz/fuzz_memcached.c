@@ -3,6 +3,7 @@
  * the pieces in which the reply comes, the reply. Every read is inside what came, memory is bounded, and how the reply is
  * cut must not matter. */
 #include "connectors/memcached/memcached.h"
+#include "kernel/value/json.h"
 #include "tests/fuzz/sink.h"
 #include "tests/fuzz/wire.h"
 
@@ -41,13 +42,6 @@ tn_rc stream_read(struct stream *s, void *p, size_t cap, uint64_t deadline_ns, s
 }
 
 /* ---- the host ---------------------------------------------------------------------------------------- */
-
-static tn_rc scan(tn_str text, uint32_t *ret_kind, tn_json_member *ret, uint32_t cap,
-                  uint32_t *ret_n, tn_err *err)
-{
-    (void)text, (void)ret_kind, (void)ret, (void)cap, (void)ret_n, (void)err;
-    return TN_OK;
-}
 
 /* ---- one call ---------------------------------------------------------------------------------------- */
 
@@ -114,9 +108,8 @@ static uint64_t play(const uint8_t *data, size_t n, size_t piece)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const tn_host_json json = {.size = sizeof json, .scan = scan};
     static const tn_host host = {
-        .size = sizeof host, .fail = err_set, .now_ns = now_ns, .json = &json};
+        .size = sizeof host, .fail = err_set, .now_ns = now_ns, .json = &json_host_ops};
     if (n < 3 || n > 300000) {
         return 0;
     }
