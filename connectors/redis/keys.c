@@ -239,6 +239,9 @@ static tn_rc scan_fields(struct rd_conn *c, const tn_val *key, const tn_val *pat
 {
     struct found f = {NULL, 0, 0, 0};
     tn_rc rc = scan(c, key, pattern, 0, deadline_ns, &f, err);
+    if (rc == TN_OK && f.n % 2 != 0) {
+        rc = rd_host->fail(err, TN_E_REMOTE, "the server told a field without its value");
+    }
     rc = rc == TN_OK ? hand_over(&f, RD_MAP, ret, err) : rc;
     found_finish(&f);
     return rc;
