@@ -382,13 +382,3 @@ def test_the_platforms_half_is_no_function_of_users(api):
     """The script that runs tests is not callable from outside."""
     assert refused(api, 'POST', '/func/_tenon__connector.query', {'kwargs': {'id': 'x', 'statement': 'y'}})['reason'] \
         .startswith('EClientNotFound')
-
-
-def test_figures(api, mem, server):
-    """Pools of all workers are in the status of the platform."""
-    run(api, '''
-@DFF.API('f')
-def f(id):
-    return DFF.CONN(id).get('x')
-''', id=mem)
-    assert json.dumps(mem)
