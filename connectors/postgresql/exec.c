@@ -227,25 +227,10 @@ static uint64_t received(struct pg_conn *c)
     return info.tcpi_bytes_received;
 }
 
-/* A result, or the end: then *ret is NULL. */
-static tn_rc next_result(struct pg_conn *c, uint64_t deadline_ns, PGresult **ret, tn_err *err)
-{
-    while (PQisBusy(c->pq)) {
-        tn_rc rc = bell_wait(pg_host, &c->bell, PQsocket(c->pq), POLLIN, deadline_ns);
-        if (rc != TN_OK) {
-            return late(c, rc, err);
-        }
-        if (!PQconsumeInput(c->pq)) {
-            return pg_lost(c, 1, err);
-        }
-    }
-    *ret = PQgetResult(c->pq);
-    return TN_OK;
-}
-
-/* As next_result(), and a result that outgrows max_result is TN_E_LIMIT before memory is used for it. */
-static tn_rc read_result(struct pg_conn *c, uint64_t start, uint64_t deadline_ns, PGresult **ret,
-                         tn_err *err)
+/* A result, or the end: then *ret is NULL. One that outgrows max_result is TN_E_LIMIT before memory is used for it; start: what
+ * had come before it, NULL: rows come one by one. */
+static tn_rc read_result(struct pg_conn *c, const uint64_t *start, uint64_t deadline_ns,
+                         PGresult **ret, tn_err *err)
 {
     for (unsigned reads = 1; PQisBusy(c->pq); reads++) {
         tn_rc rc = bell_wait(pg_host, &c->bell, PQsocket(c->pq), POLLIN, deadline_ns);
@@ -255,7 +240,8 @@ static tn_rc read_result(struct pg_conn *c, uint64_t start, uint64_t deadline_ns
         if (!PQconsumeInput(c->pq)) {
             return pg_lost(c, 1, err);
         }
-        if (reads % LOOK_EVERY == 0 && received(c) - start > (uint64_t)c->conf->max_result.n) {
+        if (start != NULL && reads % LOOK_EVERY == 0 &&
+            received(c) - *start > (uint64_t)c->conf->max_result.n) {
             return stop(c, TN_E_LIMIT, err,
                         "the result is larger than max_result; use LIMIT or stream()");
         }
@@ -286,7 +272,7 @@ static tn_rc collect(struct pg_conn *c, uint64_t deadline_ns, PGresult **ret, tn
     PGresult *kept = NULL, *res = NULL;
     tn_rc rc = TN_OK, failed = TN_OK;
     uint64_t start = received(c);
-    while ((rc = read_result(c, start, deadline_ns, &res, err)) == TN_OK && res != NULL) {
+    while ((rc = read_result(c, &start, deadline_ns, &res, err)) == TN_OK && res != NULL) {
         ExecStatusType status = PQresultStatus(res);
         if (is_copy(status)) {
             PQclear(res);
@@ -393,7 +379,7 @@ tn_rc pg_stream_next(struct pg_conn *c, uint32_t max, uint64_t deadline_ns, stru
         return pg_host->fail(err, TN_E_NOMEM, "no memory for %u rows", max);
     }
     while (rc == TN_OK && ret->n < max) {
-        rc = next_result(c, deadline_ns, &res, err);
+        rc = read_result(c, NULL, deadline_ns, &res, err);
         if (rc != TN_OK) {
             break;
         }
